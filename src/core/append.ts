@@ -1,0 +1,227 @@
+/** From what a caller hands in to what a storage commits: limits, id, canonical content, salt, commitment. */
+import type { CommitQueue } from './commit-queue.ts'
+import { contentOf } from './content.ts'
+import { utf8Length } from './encoding.ts'
+import {
+  ConditionFailed,
+  DocumentConflict,
+  EventIdReused,
+  type Expected,
+  InvalidArgument,
+  isStoreError,
+  LimitExceeded,
+  RevisionConflict,
+  StorageFailed,
+  StoreBusy,
+  StreamForgotten,
+} from './errors.ts'
+import { type AnyEvent, checkEventId, checkEventType, checkMeta, checkTag, type NewEvent } from './event.ts'
+import { commitmentOf, saltBytes } from './leaf.ts'
+import { limits } from './limits.ts'
+import { type AppendCondition, checkQuery, sortedTags } from './query.ts'
+import { checkSchema, type EventSchemas } from './schema.ts'
+import type { CommitOutcome, PreparedEvent, StreamAppend, StreamAppended } from './storage.ts'
+import { checkStream } from './stream.ts'
+import { formatInstant } from './time.ts'
+import { type Upcaster, withOldTypes } from './upcaster.ts'
+
+export interface AppendOptions {
+  /** Default `'any'`. */
+  readonly expected?: Expected
+  readonly condition?: AppendCondition
+}
+
+/** One stream's part of an append to several. Without events it only checks `expected` (a number or `'exists'`). */
+export interface StreamEvents<Event extends AnyEvent = AnyEvent> extends Pick<AppendOptions, 'expected'> {
+  readonly stream: string
+  readonly events: readonly NewEvent<Event>[]
+}
+
+export interface Appended {
+  readonly stream: string
+  /** Of the first event. */
+  readonly first: number
+  /** Of the last event: what the next append expects. */
+  readonly revision: number
+  /** Of the last event, the others right before it; absent where the storage assigns it later. */
+  readonly position?: number
+  readonly time: string
+  readonly ids: readonly string[]
+  /** The same append had been recorded before, and nothing was written now. */
+  readonly repeated: boolean
+}
+
+/** Where ids and salts come from, and what data must look like. */
+export interface Making {
+  readonly newId: () => string
+  readonly random: (bytes: number) => Uint8Array
+  readonly schemas?: EventSchemas | undefined
+}
+
+export interface Appending {
+  readonly queue: CommitQueue
+  readonly making: Making
+  readonly upcasters: readonly Upcaster[]
+}
+
+/** All or nothing; answers for the streams that got events, in their order. */
+export async function append(
+  { queue, making, upcasters }: Appending,
+  appends: readonly StreamEvents[],
+  condition: AppendCondition | undefined,
+): Promise<readonly Appended[]> {
+  if (condition !== undefined) checkCondition(condition)
+  const prepared = prepareAppends(making, appends)
+  if (making.schemas !== undefined) await checkSchemas(making.schemas, appends)
+  const outcome = await queue.add({
+    id: making.newId(),
+    appends: prepared,
+    ...(condition && { condition: { ...condition, query: withOldTypes(upcasters, condition.query) } }),
+  })
+  if (outcome.outcome !== 'committed') throw errorOf(outcome)
+  const written = prepared.filter(({ events }) => events.length > 0)
+  return written.map((append, index) => appendedOf(append, outcome.streams[index] as StreamAppended, outcome.repeated))
+}
+
+/** Throws for the first thing that cannot be recorded, naming its place; nothing is written then. */
+function prepareAppends(making: Making, appends: readonly StreamEvents[]): readonly StreamAppend[] {
+  atMost('appendStreams', appends.length, 'append')
+  const streams = new Set<string>()
+  let events = 0
+  let bytes = 0
+  const prepared = appends.map((append, index): StreamAppend => {
+    const path = appends.length === 1 ? '' : `appends[${index}].`
+    const { stream, expected = 'any' } = append
+    checkStream(stream, `${path}stream`)
+    if (streams.has(stream))
+      throw new InvalidArgument(`${path}stream`, `"${stream}" stands twice; give its events together`)
+    streams.add(stream)
+    checkExpected(expected, append, `${path}expected`)
+    if (!Array.isArray(append.events)) throw new InvalidArgument(`${path}events`, 'must be a list of events')
+    events += append.events.length
+    atMost('appendEvents', events, `${path}events`)
+    return {
+      stream,
+      expected,
+      events: append.events.map((event, at) => {
+        const made = prepareEvent(making, event, `${path}events[${at}]`)
+        bytes += made.contentBytes
+        atMost('appendBytes', bytes, `${path}events[${at}]`)
+        return made
+      }),
+    }
+  })
+  if (events === 0) throw new InvalidArgument('events', 'must hold at least one event')
+  checkIds(prepared)
+  return prepared
+}
+
+function prepareEvent(making: Making, event: NewEvent, path: string): PreparedEvent {
+  if (typeof event !== 'object' || event === null) throw new InvalidArgument(path, 'must be { type, data }')
+  checkEventType(event.type, `${path}.type`)
+  return makeEvent(making, event, path)
+}
+
+/** Also for Daybook's own events, whose types begin with "$". */
+export function makeEvent(making: Pick<Making, 'newId' | 'random'>, event: NewEvent, path: string): PreparedEvent {
+  const { type, data, id = making.newId(), meta = null } = event
+  checkEventId(id, `${path}.id`)
+  checkMeta(meta, `${path}.meta`)
+  const tags = prepareTags(event.tags, `${path}.tags`)
+  const content = contentOf({ id, type, tags, data, meta }, path)
+  const contentBytes = utf8Length(content)
+  atMost('eventBytes', contentBytes, path)
+  const salt = making.random(saltBytes)
+  return { id, type, tags, content, contentBytes, salt, commitment: commitmentOf(salt, content) }
+}
+
+function prepareTags(tags: readonly string[] = [], path: string): readonly string[] {
+  if (!Array.isArray(tags)) throw new InvalidArgument(path, 'must be a list of texts')
+  for (const [index, tag] of tags.entries()) checkTag(tag, `${path}[${index}]`)
+  const sorted = sortedTags(tags)
+  atMost('eventTags', sorted.length, path)
+  return sorted
+}
+
+function checkExpected(expected: Expected, { events }: StreamEvents, path: string): void {
+  const word = expected === 'any' || expected === 'exists'
+  if (!word && !(Number.isSafeInteger(expected) && (expected as number) >= 0)) {
+    throw new InvalidArgument(path, `must be a revision (0: the stream must be new), 'exists' or 'any'`)
+  }
+  if (events?.length === 0 && expected === 'any')
+    throw new InvalidArgument(path, `checks nothing: give a revision or 'exists'`)
+}
+
+function checkIds(appends: readonly StreamAppend[]): void {
+  const ids = new Set<string>()
+  for (const { events } of appends) {
+    for (const { id } of events) {
+      if (ids.has(id)) throw new InvalidArgument('events', `event id "${id}" stands twice`)
+      ids.add(id)
+    }
+  }
+}
+
+function checkCondition(condition: AppendCondition): void {
+  checkQuery(condition.query, 'condition.query')
+  const { after = 0, guard = '' } = condition
+  if (!Number.isSafeInteger(after) || after < 0)
+    throw new InvalidArgument('condition.after', 'must be a position: 0, 1, 2 …')
+  if (typeof guard !== 'string')
+    throw new InvalidArgument('condition.guard', 'must be a text that a decision read gave')
+}
+
+async function checkSchemas(schemas: EventSchemas, appends: readonly StreamEvents[]): Promise<void> {
+  for (const [index, { events }] of appends.entries()) {
+    const path = appends.length === 1 ? '' : `appends[${index}].`
+    for (const [at, { type, data }] of events.entries())
+      await checkSchema(schemas, type, data, `${path}events[${at}].data`)
+  }
+}
+
+function appendedOf(
+  { events }: StreamAppend,
+  { stream, first, last, time, position }: StreamAppended,
+  repeated: boolean,
+): Appended {
+  return {
+    stream,
+    first,
+    revision: last,
+    ...(position !== undefined && { position }),
+    time: formatInstant(time),
+    ids: events.map(({ id }) => id),
+    repeated,
+  }
+}
+
+/** The typed error for an outcome in which nothing was written. */
+export function errorOf(outcome: Exclude<CommitOutcome, { outcome: 'committed' }>): Error {
+  switch (outcome.outcome) {
+    case 'conflict':
+      return new RevisionConflict(outcome)
+    case 'forgotten':
+      return new StreamForgotten(outcome.stream)
+    case 'condition-failed':
+      return new ConditionFailed(outcome)
+    case 'document-conflict':
+      return new DocumentConflict({
+        ...outcome.key,
+        ...(outcome.version !== undefined && { version: outcome.version }),
+      })
+    case 'id-reused':
+      return new EventIdReused(outcome)
+    case 'limit':
+      return new LimitExceeded(outcome, 'append')
+    case 'busy':
+      return new StoreBusy('Another process holds the store', outcome.retryAfterMs)
+    case 'failed':
+      return isStoreError(outcome.cause) ? outcome.cause : new StorageFailed('commit', outcome.cause)
+  }
+}
+
+type AppendLimit = 'appendStreams' | 'appendEvents' | 'appendBytes' | 'eventBytes' | 'eventTags'
+
+function atMost(limit: AppendLimit, actual: number, path: string): void {
+  if (actual > limits[limit]) throw new LimitExceeded({ limit, allowed: limits[limit], actual }, path)
+}

@@ -1,0 +1,113 @@
+/** Deciders: the domain as three pure functions, and the loop that runs them against a stream. */
+import { canonicalJson } from './encoding.ts'
+import { InvalidArgument, isStoreError } from './errors.ts'
+import type { AnyEvent, Meta, NewEvent, Recorded } from './event.ts'
+import { limits } from './limits.ts'
+import type { Until } from './read.ts'
+import type { Store } from './store.ts'
+import { backoffMs, sleep } from './turn.ts'
+
+export interface Decider<Command, Event extends AnyEvent, State> {
+  initialState(): State
+  /** The state after the event. Gets recorded events, with revision, time and all. */
+  evolve(state: State, event: Event): State
+  /** What the command leads to; no event means that nothing is to be done. Throws to refuse the command. */
+  decide(command: Command, state: State): readonly NewEvent<Event>[]
+}
+
+/** The reading half of a decider: all that `load` needs. */
+export type Fold<Event extends AnyEvent, State> = Pick<Decider<never, Event, State>, 'initialState' | 'evolve'>
+
+export interface Loaded<State> {
+  readonly state: State
+  /** Of the last event folded; 0 for a stream without events. */
+  readonly revision: number
+}
+
+export interface LoadOptions {
+  /** Fold up to and with this revision, or what was recorded at or before this instant. */
+  readonly at?: Until
+}
+
+export interface ExecuteOptions {
+  /** Laid under each event's own meta: `correlationId`, `causationId`, `traceparent`, `occurredAt` and what else there is. */
+  readonly meta?: Meta
+  /** How often to decide anew after a lost race; default and most 10. */
+  readonly tries?: number
+}
+
+export interface Executed<Event extends AnyEvent, State> extends Loaded<State> {
+  /** What was recorded now; empty where the decider had nothing to record. */
+  readonly events: readonly Recorded<Event>[]
+}
+
+export async function load<Event extends AnyEvent, State>(
+  store: Pick<Store, 'readPage'>,
+  stream: string,
+  fold: Fold<Event, State>,
+  { at }: LoadOptions = {},
+): Promise<Loaded<State>> {
+  let state = fold.initialState()
+  let revision = 0
+  while (true) {
+    const range = { after: revision, limit: limits.pageRecords, ...(at !== undefined && { until: at }) }
+    const page = await store.readPage<Event>(stream, range)
+    for (const event of page.events) state = fold.evolve(state, event)
+    revision = page.events.at(-1)?.revision ?? revision
+    if (!page.more) return { state, revision }
+  }
+}
+
+/** Load, decide, append at the loaded revision; after a lost race again, a bounded number of times. */
+export async function execute<Command, Event extends AnyEvent, State>(
+  store: Pick<Store, 'append' | 'readPage'>,
+  decider: Decider<Command, Event, State>,
+  stream: string,
+  command: Command,
+  options: ExecuteOptions = {},
+): Promise<Executed<Event, State>> {
+  const most = options.tries ?? limits.executeTries
+  if (!Number.isInteger(most) || most < 1 || most > limits.executeTries) {
+    throw new InvalidArgument('tries', `must be 1 to ${limits.executeTries}`)
+  }
+  for (let tries = 1; ; tries++) {
+    const { state, revision } = await load(store, stream, decider)
+    const decided = decider.decide(command, state)
+    if (decided.length === 0) return { state, revision, events: [] }
+    try {
+      const events = await record(store, stream, revision, withMeta(decided, options.meta))
+      return { state: events.reduce<State>(decider.evolve, state), revision: revision + events.length, events }
+    } catch (error) {
+      if (!isStoreError(error, 'revision-conflict') || tries >= most) throw error
+      await sleep(backoffMs(tries, 1, 100))
+    }
+  }
+}
+
+async function record<Event extends AnyEvent>(
+  store: Pick<Store, 'append'>,
+  stream: string,
+  expected: number,
+  events: readonly NewEvent<Event>[],
+): Promise<readonly Recorded<Event>[]> {
+  const { ids, first, revision, position, time } = await store.append(stream, events, { expected })
+  return events.map((event, index) => ({
+    ...event,
+    // What a reader of the log will see, and not the caller's own object.
+    data: event.data === undefined ? null : JSON.parse(canonicalJson(event.data)),
+    meta: event.meta ?? null,
+    tags: event.tags ?? [],
+    id: ids[index] ?? '',
+    stream,
+    revision: first + index,
+    ...(position !== undefined && { position: position - (revision - first) + index }),
+    time,
+  })) as readonly Recorded<Event>[]
+}
+
+function withMeta<Event extends AnyEvent>(
+  events: readonly NewEvent<Event>[],
+  meta: Meta | undefined,
+): readonly NewEvent<Event>[] {
+  return meta === undefined ? events : events.map((event) => ({ ...event, meta: { ...meta, ...event.meta } }))
+}

@@ -1,0 +1,151 @@
+/** The log as one feed over all streams, in order of position: a page, all of it up to now, or without end. */
+import { ForeignLog, InvalidArgument, isStoreError, PositionBeyondHead } from './errors.ts'
+import type { AnyEvent, LogEntry } from './event.ts'
+import { limits } from './limits.ts'
+import { checkFilter, type LogFilter } from './query.ts'
+import { checkOrdinal, logEntryOf, pageSize, type Reading, type ReadOptions, rangeOf, totalLimit } from './read.ts'
+import type { LogPage, LogQuery } from './storage.ts'
+import { backoffMs, sleep } from './turn.ts'
+import { withOldTypesOf } from './upcaster.ts'
+
+export interface LogReadOptions extends ReadOptions, LogFilter {
+  /** The log that `after` was taken from; another one is an error. */
+  readonly logId?: string
+}
+
+export interface LogEntries<Event extends AnyEvent = AnyEvent> {
+  readonly logId: string
+  /** Position of the log's newest event. */
+  readonly head: number
+  readonly entries: readonly LogEntry<Event>[]
+  /** Where the next page goes on: as `after`, or backwards as `until` less 1. Filtered entries are behind it. */
+  readonly scannedTo: number
+  readonly more: boolean
+}
+
+export interface SubscribeOptions extends LogFilter {
+  /** The position that was finished; default 0. */
+  readonly after?: number
+  readonly logId?: string
+  /** Ends the subscription. */
+  readonly signal?: AbortSignal
+  /** Called whenever all there is has been handled, with the position up to which the log was looked at. */
+  readonly onCaughtUp?: (position: number) => void
+  /** Called when a read failed and will be tried again, so that trouble is never silent. */
+  readonly onTrouble?: (error: unknown, retryInMs: number) => void
+}
+
+export async function logPage<Event extends AnyEvent>(
+  reading: Reading,
+  options: LogReadOptions,
+): Promise<LogEntries<Event>> {
+  checkFilter(options, 'filter')
+  const { logId, limit } = options
+  const query = { ...filterOf(reading, options), ...rangeOf(options), limit: pageSize(limit) }
+  return entriesOf<Event>(reading, await checkedPage(reading, query, logId), options)
+}
+
+/** Pages up to the head that the first one saw, so that the end does not run away. */
+export async function* logPages<Event extends AnyEvent>(
+  reading: Reading,
+  options: LogReadOptions,
+): AsyncGenerator<readonly LogEntry<Event>[]> {
+  const { logId, limit, signal } = options
+  const filter = filterOf(reading, options)
+  let range = rangeOf(options)
+  while (true) {
+    signal?.throwIfAborted()
+    const query = { ...filter, ...range, limit: Math.min(limits.pageRecords, limit ?? limits.pageRecords) }
+    const page = await checkedPage(reading, query, logId)
+    yield entriesOf<Event>(reading, page, options).entries
+    if (!page.more) return
+    range =
+      range.direction === 'forwards'
+        ? { ...range, after: page.scannedTo, until: range.until ?? page.head }
+        : { ...range, until: page.scannedTo - 1 }
+  }
+}
+
+/**
+ * One code path for catching up and for what comes live: read after the checkpoint, then wait for a wake-up that carries
+ * no events. A lost wake-up costs delay, never an event. Reads that fail are tried again with back-off; what cannot heal
+ * is thrown.
+ */
+export async function* subscriptionPages<Event extends AnyEvent>(
+  reading: Reading,
+  options: SubscribeOptions,
+  signal: AbortSignal,
+): AsyncGenerator<readonly LogEntry<Event>[]> {
+  const filter = filterOf(reading, options)
+  let after = options.after ?? 0
+  let caughtUpAt = -1
+  let failures = 0
+  while (!signal.aborted) {
+    try {
+      for await (const _ of reading.storage.wake(signal)) {
+        let page: LogPage
+        do {
+          const query: LogQuery = { ...filter, after, direction: 'forwards', limit: limits.pageRecords }
+          page = await checkedPage(reading, query, options.logId)
+          failures = 0
+          const { entries } = entriesOf<Event>(reading, page, options)
+          if (entries.length > 0) yield entries
+          if (signal.aborted) return
+          after = page.scannedTo
+        } while (page.more)
+        if (after === caughtUpAt) continue
+        caughtUpAt = after
+        options.onCaughtUp?.(after)
+      }
+    } catch (error) {
+      failures++
+      if (!mayHeal(error) || failures >= limits.subscribeTries) throw error
+      const retryInMs = backoffMs(failures, limits.subscribeBackoffMs, limits.subscribeBackoffMsMax)
+      options.onTrouble?.(error, retryInMs)
+      await sleep(retryInMs, signal)
+    }
+  }
+}
+
+/** Says at the call, and not at the first event, what is wrong with it. */
+export function checkLogRead(options: LogReadOptions): void {
+  checkFilter(options, 'filter')
+  rangeOf(options)
+  totalLimit(options.limit)
+}
+
+export function checkSubscribe(options: SubscribeOptions): void {
+  checkFilter(options, 'filter')
+  checkOrdinal(options.after ?? 0, 'after')
+  for (const name of ['onCaughtUp', 'onTrouble'] as const) {
+    if (options[name] !== undefined && typeof options[name] !== 'function')
+      throw new InvalidArgument(name, 'must be a function')
+  }
+}
+
+function mayHeal(error: unknown): boolean {
+  return !isStoreError(error) || error.code === 'store-busy' || error.code === 'storage-failed'
+}
+
+function filterOf({ upcasters }: Reading, { streamTypes, types, tags }: LogFilter): LogFilter {
+  const filter = { ...(streamTypes && { streamTypes }), ...(types && { types }), ...(tags && { tags }) }
+  return withOldTypesOf(upcasters, filter)
+}
+
+async function checkedPage({ storage }: Reading, query: LogQuery, logId?: string): Promise<LogPage> {
+  const page = await storage.readLog(query)
+  if (logId !== undefined && logId !== page.logId) throw new ForeignLog({ logId, actual: page.logId })
+  if (query.after > page.head) throw new PositionBeyondHead({ position: query.after, head: page.head })
+  return page
+}
+
+function entriesOf<Event extends AnyEvent>(
+  { upcasters }: Reading,
+  page: LogPage,
+  { types }: LogFilter,
+): LogEntries<Event> {
+  const { logId, head, scannedTo, more } = page
+  const all = page.records.map((record) => logEntryOf<Event>(record, upcasters))
+  const asked = (entry: LogEntry<Event>) => entry.forgotten || entry.tombstone || types?.includes(entry.type)
+  return { logId, head, entries: upcasters.length === 0 || !types?.length ? all : all.filter(asked), scannedTo, more }
+}

@@ -1,0 +1,33 @@
+/**
+ * The leaf: how an event becomes 32 bytes that the ledger can prove. The content is bound by a salted commitment, so
+ * that forgetting it (salt and all) leaves every proof valid and reveals nothing. `docs/concepts.md` has the formulas.
+ */
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex, concatBytes } from '@noble/hashes/utils.js'
+import { canonicalJson, utf8 } from './encoding.ts'
+
+const contentDomain = utf8('daybook/content/1\0')
+const entryDomain = utf8('daybook/entry/1\0')
+
+export const saltBytes = 32
+
+/** Over the plaintext, so that it survives a change of keys. */
+export function commitmentOf(salt: Uint8Array, content: string): Uint8Array {
+  return sha256(concatBytes(contentDomain, salt, utf8(content)))
+}
+
+/** What the log's Merkle tree holds of a record; a pure function of it, so it needs no place until content goes. */
+export function entryOf(record: {
+  readonly stream: string
+  readonly revision: number
+  readonly time: number
+  readonly commitment: Uint8Array
+}): Uint8Array {
+  const { stream, revision, time, commitment } = record
+  return sha256(concatBytes(entryDomain, utf8(canonicalJson([stream, revision, time, bytesToHex(commitment)]))))
+}
+
+/** RFC 9162: the tree's leaf for an entry; its index is the position − 1. */
+export function leafOf(entry: Uint8Array): Uint8Array {
+  return sha256(concatBytes(Uint8Array.of(0), entry))
+}

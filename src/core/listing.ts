@@ -1,0 +1,54 @@
+/** Which streams there are: by type, least recently updated first. */
+
+import { limits } from './limits.ts'
+import { pageSize, type Reading } from './read.ts'
+import { checkStreamType, detailsOf, type StreamDetails } from './stream.ts'
+import { parseInstant } from './time.ts'
+
+export interface StreamsOptions {
+  /** Only those updated at or after this instant. */
+  readonly updatedAfter?: string | Date
+  readonly signal?: AbortSignal
+}
+
+export interface StreamsPageOptions extends StreamsOptions {
+  /** `next` of the page before. */
+  readonly cursor?: string
+  /** 1 to 1,000; default 100. */
+  readonly limit?: number
+}
+
+export interface StreamsPage {
+  readonly streams: readonly StreamDetails[]
+  readonly next?: string
+}
+
+export async function streamsPage(
+  { storage }: Pick<Reading, 'storage'>,
+  type: string,
+  { updatedAfter, cursor, limit }: StreamsPageOptions,
+): Promise<StreamsPage> {
+  checkStreamType(type)
+  const page = await storage.listStreams({
+    type,
+    ...(updatedAfter !== undefined && { updatedFrom: parseInstant(updatedAfter, 'updatedAfter', 'up') }),
+    ...(cursor !== undefined && { cursor }),
+    limit: pageSize(limit),
+  })
+  return { streams: page.streams.map(detailsOf), ...(page.next !== undefined && { next: page.next }) }
+}
+
+/** A stream that is written while this runs may come twice. */
+export async function* streamsPages(
+  reading: Pick<Reading, 'storage'>,
+  type: string,
+  options: StreamsOptions,
+): AsyncGenerator<readonly StreamDetails[]> {
+  let cursor: string | undefined
+  do {
+    options.signal?.throwIfAborted()
+    const page = await streamsPage(reading, type, { ...options, ...(cursor && { cursor }), limit: limits.pageRecords })
+    yield page.streams
+    cursor = page.next
+  } while (cursor !== undefined)
+}

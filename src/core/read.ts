@@ -1,0 +1,151 @@
+/** From stored records to events: bounded pages below, endless iteration above. */
+import { parseContent } from './content.ts'
+import { EventArchived, InvalidArgument } from './errors.ts'
+import type { AnyEvent, ForgottenEntry, LogEntry, Recorded } from './event.ts'
+import { limits } from './limits.ts'
+import type { Direction, LogRecord, Storage } from './storage.ts'
+import { checkStream, detailsOf, type StreamDetails } from './stream.ts'
+import { formatInstant, parseInstant } from './time.ts'
+import { type Upcaster, upcast } from './upcaster.ts'
+
+/** Where a read ends: an ordinal (revision or position), or an instant (RFC 3339 text or `Date`); both inclusive. */
+export type Until = number | string | Date
+
+export interface ReadOptions {
+  /** Exclusive; default 0. */
+  readonly after?: number
+  readonly until?: Until
+  /** Default `'forwards'`; `'backwards'` begins with the newest of the range. */
+  readonly direction?: Direction
+  /** At most so many events; for a page 1 to 1,000, default 100. */
+  readonly limit?: number
+  readonly signal?: AbortSignal
+}
+
+/** A checked range, as the port takes it. */
+export interface Range {
+  readonly after: number
+  readonly until?: number
+  readonly asOf?: number
+  readonly direction: Direction
+}
+
+export function rangeOf({ after = 0, until, direction = 'forwards' }: ReadOptions): Range {
+  checkOrdinal(after, 'after')
+  if (direction !== 'forwards' && direction !== 'backwards') {
+    throw new InvalidArgument('direction', `must be 'forwards' or 'backwards'`)
+  }
+  if (until === undefined) return { after, direction }
+  if (typeof until === 'number') {
+    checkOrdinal(until, 'until')
+    return { after, until, direction }
+  }
+  return { after, asOf: parseInstant(until, 'until'), direction }
+}
+
+export function pageSize(limit: number = limits.pageRecordsDefault): number {
+  if (Number.isSafeInteger(limit) && limit >= 1 && limit <= limits.pageRecords) return limit
+  throw new InvalidArgument('limit', `must be 1 to ${limits.pageRecords}`)
+}
+
+/** A total over all pages: any whole number from 0. */
+export function totalLimit(limit: number = Number.POSITIVE_INFINITY): number {
+  if (limit === Number.POSITIVE_INFINITY || (Number.isSafeInteger(limit) && limit >= 0)) return limit
+  throw new InvalidArgument('limit', 'must be 0, 1, 2 …')
+}
+
+export function checkOrdinal(value: number, path: string): void {
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgument(path, 'must be 0, 1, 2 …')
+}
+
+/** Throws `EventArchived` for a trimmed record: nothing is ever folded past it. */
+export function eventOf<Event extends AnyEvent>(record: LogRecord, upcasters: readonly Upcaster[]): Recorded<Event> {
+  if (record.state === 'trimmed') throw new EventArchived(record)
+  if (record.state === 'forgotten') throw new TypeError('A forgotten record is no event')
+  const { id, type, tags, data, meta } = parseContent(record.content)
+  const { stream, revision, position, time } = record
+  const event: Recorded = {
+    id,
+    stream,
+    revision,
+    ...(position !== undefined && { position }),
+    time: formatInstant(time),
+    type,
+    data,
+    meta,
+    tags,
+    ...(record.state === 'tombstone' && { tombstone: true as const }),
+  }
+  return upcast<Event>(upcasters, event)
+}
+
+export function logEntryOf<Event extends AnyEvent>(record: LogRecord, upcasters: readonly Upcaster[]): LogEntry<Event> {
+  return record.state === 'forgotten' ? forgottenEntry(record) : eventOf<Event>(record, upcasters)
+}
+
+function forgottenEntry({ stream, revision, position, time }: LogRecord): ForgottenEntry {
+  return { stream, revision, ...(position !== undefined && { position }), time: formatInstant(time), forgotten: true }
+}
+
+/** One item after the other out of pages, up to `limit`. Pages are asked for as they are needed. */
+export async function* flatten<Item>(
+  pages: AsyncIterable<readonly Item[]>,
+  limit = Number.POSITIVE_INFINITY,
+): AsyncGenerator<Item> {
+  let left = limit
+  if (left <= 0) return
+  for await (const page of pages) {
+    for (const item of page) {
+      yield item
+      if (--left <= 0) return
+    }
+  }
+}
+
+/** What reads need of the store. */
+export interface Reading {
+  readonly storage: Storage
+  readonly upcasters: readonly Upcaster[]
+}
+
+export interface EventPage<Event extends AnyEvent = AnyEvent> {
+  /** Absent: there is no such stream. */
+  readonly details?: StreamDetails
+  readonly events: readonly Recorded<Event>[]
+  readonly more: boolean
+}
+
+export async function eventPage<Event extends AnyEvent>(
+  { storage, upcasters }: Reading,
+  stream: string,
+  options: ReadOptions,
+): Promise<EventPage<Event>> {
+  checkStream(stream)
+  const page = await storage.readStream(stream, { ...rangeOf(options), limit: pageSize(options.limit) })
+  const events = page.records.map((record) => eventOf<Event>(record, upcasters))
+  return { ...(page.head && { details: detailsOf(page.head) }), events, more: page.more }
+}
+
+export async function* eventPages<Event extends AnyEvent>(
+  reading: Reading,
+  stream: string,
+  options: ReadOptions,
+): AsyncGenerator<readonly Recorded<Event>[]> {
+  const limit = Math.min(limits.pageRecords, options.limit ?? limits.pageRecords)
+  let range: ReadOptions = options
+  while (true) {
+    options.signal?.throwIfAborted()
+    const { events, more } = await eventPage<Event>(reading, stream, { ...range, limit })
+    yield events
+    const last = events.at(-1)?.revision
+    if (!more || last === undefined) return
+    range = options.direction === 'backwards' ? { ...range, until: last - 1 } : { ...range, after: last }
+  }
+}
+
+/** Says at the call, and not at the first event, what is wrong with it. */
+export function checkRead(stream: string, options: ReadOptions): void {
+  checkStream(stream)
+  rangeOf(options)
+  totalLimit(options.limit)
+}

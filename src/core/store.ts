@@ -1,0 +1,213 @@
+/** The store: what users hold. Everything that it does lives in the file of its noun; here is the whole of it at a glance. */
+import { type Appended, type AppendOptions, append, type Making, type StreamEvents } from './append.ts'
+import { type Boundary, readBoundary } from './boundary.ts'
+import { createCommitQueue } from './commit-queue.ts'
+import {
+  type Decider,
+  type Executed,
+  type ExecuteOptions,
+  execute,
+  type Fold,
+  type Loaded,
+  type LoadOptions,
+  load,
+} from './decider.ts'
+import { isStoreError, StorageFailed, StoreClosed, StoreReadOnly } from './errors.ts'
+import type { AnyEvent, LogEntry, NewEvent, Recorded } from './event.ts'
+import {
+  checkLogRead,
+  checkSubscribe,
+  type LogEntries,
+  type LogReadOptions,
+  logPage,
+  logPages,
+  type SubscribeOptions,
+  subscriptionPages,
+} from './feed.ts'
+import { type ForgetOptions, type ForgetReport, forget, jobs, resumeForgetting } from './forget.ts'
+import { newId } from './id.ts'
+import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
+import type { EventQuery } from './query.ts'
+import { checkRead, type EventPage, eventPage, eventPages, flatten, type ReadOptions } from './read.ts'
+import type { EventSchemas } from './schema.ts'
+import type { Storage } from './storage.ts'
+import { checkStream, checkStreamType, detailsOf, type StreamDetails } from './stream.ts'
+import type { Upcaster } from './upcaster.ts'
+
+export interface Store extends AsyncDisposable {
+  /** Appends to one stream: all or nothing, on disk when it resolves. Safe to repeat with the same event ids. */
+  append<Event extends AnyEvent = AnyEvent>(
+    stream: string,
+    events: readonly NewEvent<Event>[],
+    options?: AppendOptions,
+  ): Promise<Appended>
+  /** Appends to several streams: all or nothing, side by side in the log. Answers for those that got events. */
+  appendMany(appends: readonly StreamEvents[], options?: Pick<AppendOptions, 'condition'>): Promise<readonly Appended[]>
+  /** The events of a stream: none where there is no such stream, its tombstone alone where it was forgotten. */
+  read<Event extends AnyEvent = AnyEvent>(stream: string, options?: ReadOptions): AsyncIterable<Recorded<Event>>
+  readPage<Event extends AnyEvent = AnyEvent>(stream: string, options?: ReadOptions): Promise<EventPage<Event>>
+  details(stream: string): Promise<StreamDetails | undefined>
+  /** The streams of a type, least recently updated first. */
+  streams(type: string, options?: StreamsOptions): AsyncIterable<StreamDetails>
+  streamsPage(type: string, options?: StreamsPageOptions): Promise<StreamsPage>
+  streamTypes(): Promise<readonly string[]>
+  /** All events that a decision depends on, and the condition that guards it. */
+  readBoundary<Event extends AnyEvent = AnyEvent>(query: EventQuery): Promise<Boundary<Event>>
+  /** The log in order of position, up to where it ended when the read began. */
+  readLog<Event extends AnyEvent = AnyEvent>(options?: LogReadOptions): AsyncIterable<LogEntry<Event>>
+  readLogPage<Event extends AnyEvent = AnyEvent>(options?: LogReadOptions): Promise<LogEntries<Event>>
+  /** The log without end: what is there, then what comes, until the signal aborts or the store closes. */
+  subscribe<Event extends AnyEvent = AnyEvent>(options?: SubscribeOptions): AsyncIterable<LogEntry<Event>>
+  /** Loads, decides, appends at the loaded revision; decides again after a lost race. */
+  execute<Command, Event extends AnyEvent, State>(
+    decider: Decider<Command, Event, State>,
+    stream: string,
+    command: Command,
+    options?: ExecuteOptions,
+  ): Promise<Executed<Event, State>>
+  /** The state of a stream now, or as it was at a revision or an instant. */
+  load<Event extends AnyEvent, State>(
+    stream: string,
+    fold: Fold<Event, State>,
+    options?: LoadOptions,
+  ): Promise<Loaded<State>>
+  /** Closes the stream with a tombstone and erases its content; resolves when that is done. Safe to repeat. */
+  forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
+  info(): Promise<StoreInfo>
+  /** Takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
+  close(): Promise<void>
+}
+
+export interface StoreOptions {
+  /** What the data of each event type must look like, in any library that speaks Standard Schema. */
+  readonly schemas?: EventSchemas
+  /** How old events are read as new ones, in order. */
+  readonly upcasters?: readonly Upcaster[]
+  /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
+  readonly readOnly?: boolean
+  /** Where event ids come from; default UUIDv7. */
+  readonly newId?: () => string
+  /** Where salts come from; default the platform's secure source. */
+  readonly random?: (bytes: number) => Uint8Array
+}
+
+export interface StoreInfo {
+  readonly logId: string
+  /** Position of the newest event. */
+  readonly head: number
+  readonly storage: string
+  /** Numbers that the storage keeps of itself, by name and unit. */
+  readonly gauges: Readonly<Record<string, number>>
+}
+
+/** Takes the storage over, and closes it with the store. First finishes what an earlier process left of its forgetting. */
+export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<Store> {
+  const { schemas, upcasters = [], readOnly = false } = options
+  const making: Making = { newId: options.newId ?? newId, random: options.random ?? randomBytes, schemas }
+  const closing = new AbortController()
+  const storage = watched(bare, closing.signal)
+  const queue = createCommitQueue(bare)
+  const reading = { storage, upcasters }
+  const forgetting = { storage, queue, making }
+  let closed: Promise<void> | undefined
+
+  const write = async (appends: readonly StreamEvents[], { condition }: Pick<AppendOptions, 'condition'> = {}) => {
+    if (readOnly) throw new StoreReadOnly()
+    return append({ queue, making, upcasters }, appends, condition)
+  }
+  const shutDown = async () => {
+    closing.abort()
+    await queue.close()
+    await bare.close()
+  }
+
+  const store: Store = {
+    async append(stream, events, { expected = 'any', condition } = {}) {
+      const [appended] = await write([{ stream, events, expected }], condition && { condition })
+      return appended as Appended
+    },
+    appendMany: write,
+    read<Event extends AnyEvent>(stream: string, options: ReadOptions = {}) {
+      checkRead(stream, options)
+      return flatten(eventPages<Event>(reading, stream, options), options.limit)
+    },
+    readPage: async (stream, options = {}) => eventPage(reading, stream, options),
+    async details(stream) {
+      checkStream(stream)
+      const { head } = await storage.readStream(stream, { after: 0, direction: 'backwards', limit: 1 })
+      return head && detailsOf(head)
+    },
+    streams(type, options = {}) {
+      checkStreamType(type)
+      return flatten(streamsPages(reading, type, options))
+    },
+    streamsPage: (type, options = {}) => streamsPage(reading, type, options),
+    streamTypes: () => storage.listStreamTypes(),
+    readBoundary: async (query) => readBoundary(reading, query),
+    readLog<Event extends AnyEvent>(options: LogReadOptions = {}) {
+      checkLogRead(options)
+      return flatten(logPages<Event>(reading, options), options.limit)
+    },
+    readLogPage: async (options = {}) => logPage(reading, options),
+    subscribe<Event extends AnyEvent>(options: SubscribeOptions = {}) {
+      checkSubscribe(options)
+      const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
+      return flatten(subscriptionPages<Event>(reading, options, signal))
+    },
+    execute: async (decider, stream, command, options) => execute(store, decider, stream, command, options),
+    load: async (stream, fold, options) => load(store, stream, fold, options),
+    async forget(stream, options) {
+      if (readOnly) throw new StoreReadOnly()
+      return forget(forgetting, stream, options)
+    },
+    async info() {
+      const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
+      return { logId, head, storage: bare.name, gauges: bare.gauges() }
+    },
+    close() {
+      closed ??= shutDown()
+      return closed
+    },
+    [Symbol.asyncDispose]: () => store.close(),
+  }
+
+  if (!readOnly) {
+    try {
+      await storage.declare([jobs])
+      await resumeForgetting(forgetting)
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+  }
+  return store
+}
+
+/** The storage whose reads end with the store, and whose own words for a failure become the cause of a typed error. */
+function watched(storage: Storage, closing: AbortSignal): Storage {
+  async function ask<Answer>(operation: string, run: () => Promise<Answer>): Promise<Answer> {
+    if (closing.aborted) throw new StoreClosed()
+    try {
+      return await run()
+    } catch (error) {
+      throw isStoreError(error) ? error : new StorageFailed(operation, error)
+    }
+  }
+  return {
+    ...storage,
+    readStream: (stream, range) => ask('read a stream', () => storage.readStream(stream, range)),
+    readBoundary: (query, from, limit) => ask('read a boundary', () => storage.readBoundary(query, from, limit)),
+    readLog: (query) => ask('read the log', () => storage.readLog(query)),
+    listStreams: (query) => ask('list streams', () => storage.listStreams(query)),
+    listStreamTypes: () => ask('list stream types', () => storage.listStreamTypes()),
+    getDocuments: (keys) => ask('get documents', () => storage.getDocuments(keys)),
+    queryDocuments: (query) => ask('query documents', () => storage.queryDocuments(query)),
+    declare: (collections) => ask('declare collections', () => storage.declare(collections)),
+    erase: (step) => ask('erase', () => storage.erase(step)),
+    wake: (signal) => storage.wake(signal),
+  }
+}
+
+function randomBytes(bytes: number): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(bytes))
+}

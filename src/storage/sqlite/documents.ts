@@ -1,0 +1,160 @@
+/** Documents, their index entries, the streams whose content they hold, and their words: all in the commit's transaction. */
+
+import { canonicalJson } from '../../core/encoding.ts'
+import { CollectionClash } from '../../core/errors.ts'
+import type {
+  CollectionSpec,
+  Commit,
+  CommitOutcome,
+  Document,
+  DocumentKey,
+  DocumentPage,
+  DocumentPut,
+  DocumentQuery,
+  IndexEntry,
+} from '../../core/storage.ts'
+import type { Session } from './session.ts'
+
+interface DocumentRow {
+  readonly document_no: number
+  readonly version: string
+  readonly body: string
+  readonly attached: string
+}
+
+/** What of a document is stored elsewhere, so that it can be taken away again. */
+interface Attached {
+  readonly index: readonly IndexEntry[]
+  readonly streams: readonly string[]
+  readonly words: boolean
+}
+
+export function getDocument({ sql }: Session, { collection, key }: DocumentKey): Document | undefined {
+  const row = sql.findDocument.get(collection, key) as DocumentRow | undefined
+  return row && { collection, key, version: row.version, body: row.body }
+}
+
+/** The commit was here before, or one of its guards fails, or nothing stands against it. */
+export function checkDocuments(session: Session, { id, appends, documents = [] }: Commit): CommitOutcome | undefined {
+  if (documents.length === 0) return undefined
+  const versions = documents.map(({ key }) => getDocument(session, key)?.version)
+  const puts = documents.flatMap((write, index) => (write.kind === 'put' ? [versions[index]] : []))
+  const again = puts.length > 0 && puts.every((version) => version === id)
+  if (again && appends.every(({ events }) => events.length === 0)) {
+    return { outcome: 'committed', repeated: true, streams: [] }
+  }
+  for (const [index, { key, if: guard }] of documents.entries()) {
+    const version = versions[index]
+    const holds = guard.is === 'anything' || (guard.is === 'absent' ? version === undefined : version === guard.version)
+    if (!holds) return { outcome: 'document-conflict', key, ...(version !== undefined && { version }) }
+  }
+  return undefined
+}
+
+export function writeDocuments(session: Session, { id, documents = [] }: Commit): void {
+  for (const write of documents) {
+    if (write.kind === 'put') putDocument(session, write, id)
+    if (write.kind === 'delete') deleteDocument(session, write.key)
+  }
+}
+
+function putDocument(session: Session, put: DocumentPut, version: string): void {
+  const { sql } = session
+  const { key, body, index, streams = [], words } = put
+  const attached = JSON.stringify({ index, streams, words: words !== undefined } satisfies Attached)
+  const row = sql.findDocument.get(key.collection, key.key) as DocumentRow | undefined
+  const number = row
+    ? row.document_no
+    : Number(sql.insertDocument.run(key.collection, key.key, version, body, attached).lastInsertRowid)
+  if (row) {
+    sql.updateDocument.run(version, body, attached, number)
+    // A document mostly keeps its index values; words are not kept to compare them with.
+    if (row.attached === attached && words === undefined) return
+    detach(session, key, row)
+  }
+  for (const entry of index)
+    sql.insertIndex.run(key.collection, entry.index, entry.equals, entry.order, key.key, number)
+  for (const stream of streams) sql.insertHeld.run(stream, number)
+  if (words) sql.insertWords.run(number, collectionWord(key.collection), words.join(' '))
+}
+
+export function deleteDocument(session: Session, key: DocumentKey): void {
+  const row = session.sql.findDocument.get(key.collection, key.key) as DocumentRow | undefined
+  if (row === undefined) return
+  detach(session, key, row)
+  session.sql.deleteDocument.run(row.document_no)
+}
+
+function detach(
+  { sql }: Session,
+  { collection, key }: DocumentKey,
+  { document_no: number, attached }: DocumentRow,
+): void {
+  const { index, streams, words } = JSON.parse(attached) as Attached
+  for (const entry of index) sql.deleteIndex.run(collection, entry.index, entry.equals, entry.order, key)
+  for (const stream of streams) sql.deleteHeld.run(stream, number)
+  if (words) sql.deleteWords.run(number)
+}
+
+/** Deletes up to `limit` documents that hold content of the stream. */
+export function eraseHeld(session: Session, stream: string, limit: number): number {
+  const held = session.sql.heldBy.all(stream, limit) as unknown as DocumentKey[]
+  for (const key of held) deleteDocument(session, key)
+  return held.length
+}
+
+export function declareCollections({ sql }: Session, collections: readonly CollectionSpec[]): void {
+  for (const spec of collections) {
+    const text = canonicalJson(spec)
+    const row = sql.findCollection.get(spec.collection) as { spec: string } | undefined
+    if (row !== undefined && row.spec !== text) throw new CollectionClash(spec.collection)
+    if (row === undefined) sql.insertCollection.run(spec.collection, text)
+  }
+}
+
+export function isDeclared({ sql }: Session, spec: CollectionSpec): boolean {
+  return (sql.findCollection.get(spec.collection) as { spec: string } | undefined)?.spec === canonicalJson(spec)
+}
+
+export function queryDocuments(session: Session, query: DocumentQuery): DocumentPage {
+  return query.by === 'index' ? queryIndex(session, query) : queryWords(session, query)
+}
+
+function queryIndex({ sql }: Session, query: DocumentQuery & { by: 'index' }): DocumentPage {
+  const { collection, index, equals, from = '', to = null, direction, cursor, limit } = query
+  const [order, key] = cursor === undefined ? [null, null] : (JSON.parse(cursor) as [string, string])
+  const statement = direction === 'forwards' ? sql.queryForwards : sql.queryBackwards
+  const rows = statement.all(collection, index, equals, from, to, order, key, limit + 1) as {
+    key: string
+    ord: string
+    version: string
+    body: string
+  }[]
+  const page = rows.slice(0, limit)
+  const documents = page.map(({ key, version, body }) => ({ collection, key, version, body }))
+  const last = page.at(-1)
+  return rows.length > limit && last ? { documents, next: JSON.stringify([last.ord, last.key]) } : { documents }
+}
+
+function queryWords(
+  { sql }: Session,
+  { collection, words, cursor = '0', limit }: DocumentQuery & { by: 'words' },
+): DocumentPage {
+  // Words are letters and digits only, so that nothing in them is query syntax.
+  const asked = words.map((word, index) => (index === words.length - 1 ? `"${word}"*` : `"${word}"`)).join(' ')
+  const match = `collection : "${collectionWord(collection)}" AND words : (${asked})`
+  const rows = sql.queryWords.all(match, Number(cursor), limit + 1) as {
+    document_no: number
+    key: string
+    version: string
+    body: string
+  }[]
+  const page = rows.slice(0, limit)
+  const documents = page.map(({ key, version, body }) => ({ collection, key, version, body }))
+  return rows.length > limit ? { documents, next: String(page.at(-1)?.document_no) } : { documents }
+}
+
+/** The collection's name as one word of letters and digits, whatever it holds. */
+function collectionWord(collection: string): string {
+  return Buffer.from(collection).toString('hex')
+}

@@ -1,0 +1,216 @@
+/** Reading: every page is taken whole, between two turns of the event loop, so that no slow reader pins the WAL. */
+
+import { entryOf } from '../../core/leaf.ts'
+import { limits } from '../../core/limits.ts'
+import type { EventQuery } from '../../core/query.ts'
+import type {
+  BoundaryPage,
+  Evidence,
+  LogPage,
+  LogQuery,
+  LogRecord,
+  Position,
+  Revision,
+  RevisionRange,
+  StreamHead,
+  StreamListPage,
+  StreamListQuery,
+  StreamPage,
+} from '../../core/storage.ts'
+import { findStream, guardOf } from './commit.ts'
+import { filterPositions, queryPositions } from './search.ts'
+import { forgotten, type Session, tombstone, trimmed } from './session.ts'
+
+interface StreamEventRow {
+  readonly revision: number
+  readonly position: number
+  readonly time: number
+  readonly state: number
+  readonly content: string | null
+  readonly bytes: number | null
+}
+
+interface LogRow extends StreamEventRow {
+  readonly stream: string
+  readonly closed: number
+}
+
+/** What a trimmed row's content is. */
+export interface Stub {
+  readonly id: string
+  readonly type: string
+  readonly tags: readonly string[]
+  readonly segment: string
+}
+
+export function readStream(session: Session, stream: string, range: RevisionRange): StreamPage {
+  const { sql } = session
+  const row = findStream(session, stream)
+  if (row === undefined) return { records: [], more: false }
+  const { revision, time, position } = row
+  const closed = row.closed === 1
+  const head: StreamHead = { stream, revision, time, position, closed }
+  // Of a forgotten stream only the tombstone is left, whether or not the rest was emptied yet.
+  const after = closed ? Math.max(range.after, revision - 1) : range.after
+  let until = Math.min(range.until ?? revision, revision)
+  const { asOf } = range
+  if (asOf !== undefined)
+    until = Math.min(
+      until,
+      lastAsOf(asOf, revision, (at) => timeOf(sql.rowAt.get(row.stream_no, at))),
+    )
+  if (after >= until) return { head, records: [], more: false }
+  const statement = range.direction === 'forwards' ? sql.streamForwards : sql.streamBackwards
+  const rows = statement.iterate(row.stream_no, after, until, range.limit) as Iterable<StreamEventRow>
+  const records = takePage(rows, (row) => recordOf(stream, row))
+  const last = records.at(-1)?.revision ?? until
+  return { head, records, more: range.direction === 'forwards' ? last < until : last > after + 1 }
+}
+
+export function readLog(session: Session, query: LogQuery): LogPage {
+  const { sql, logId } = session
+  const head = headOf(session)
+  const { after, direction, limit } = query
+  const forwards = direction === 'forwards'
+  let until = Math.min(query.until ?? head, head)
+  if (query.asOf !== undefined)
+    until = Math.min(
+      until,
+      lastAsOf(query.asOf, head, (at) => timeOf(sql.timeAt.get(at))),
+    )
+  if (after >= until) return { logId, head, records: [], scannedTo: after, more: false }
+
+  const filtered = [query.streamTypes, query.types, query.tags].some((list) => list && list.length > 0)
+  const window = {
+    after: filtered && !forwards ? Math.max(after, until - limits.scanRecords) : after,
+    until: filtered && forwards ? Math.min(until, after + limits.scanRecords) : until,
+  }
+  const found = filtered ? filterPositions(session, query, window, direction, limit) : undefined
+  const rows = found ? rowsAt(session, found) : rowsOf(session, window, query)
+  const records = takePage(rows, (row) => recordOf(row.stream, row, row.closed === 1))
+  // Short of its limit, a page of filtered records has seen its window to the end.
+  const whole = found === undefined || found.length === limit || records.length < found.length
+  const end = forwards ? window.until : window.after + 1
+  const scannedTo = whole ? (records.at(-1)?.position ?? end) : end
+  return {
+    logId,
+    head,
+    records: query.evidence ? records.map((record) => withEvidence(session, record)) : records,
+    scannedTo,
+    more: forwards ? scannedTo < until : scannedTo > after + 1,
+  }
+}
+
+function rowsOf({ sql }: Session, { after, until }: { after: number; until: number }, { direction, limit }: LogQuery) {
+  const statement = direction === 'forwards' ? sql.logForwards : sql.logBackwards
+  return statement.iterate(after, until, limit) as Iterable<LogRow>
+}
+
+function* rowsAt({ sql }: Session, positions: readonly Position[]): Iterable<LogRow> {
+  for (const position of positions) yield sql.logAt.get(position) as LogRow
+}
+
+export function readBoundary(session: Session, query: EventQuery, from: Position, limit: number): BoundaryPage {
+  const head = headOf(session)
+  const window = { after: Math.min(from, head), until: Math.min(head, from + limits.scanRecords) }
+  const found = queryPositions(session, query, window, limit)
+  const records = takePage(rowsAt(session, found), (row) => recordOf(row.stream, row)).filter(
+    (record) => record.state === 'stored' || record.state === 'trimmed',
+  )
+  const whole = found.length === limit || records.length < found.length
+  const scannedTo = whole ? (records.at(-1)?.position ?? window.until) : window.until
+  return { records, guard: guardOf(scannedTo), scannedTo, more: scannedTo < head }
+}
+
+export function listStreams({ sql }: Session, query: StreamListQuery, head: Position): StreamListPage {
+  const { type, updatedFrom, cursor = '0', limit } = query
+  // Times do not fall along the log, so that the first position of an instant bounds the streams updated since.
+  const before = updatedFrom === undefined ? 0 : lastAsOf(updatedFrom - 1, head, (at) => timeOf(sql.timeAt.get(at)))
+  const rows = sql.listStreams.all(type, Math.max(Number(cursor), before), limit + 1) as {
+    name: string
+    revision: number
+    position: number
+    time: number
+    closed: number
+  }[]
+  const streams = rows.slice(0, limit).map(({ name, revision, position, time, closed }): StreamHead => {
+    return { stream: name, revision, time, position, closed: closed === 1 }
+  })
+  return rows.length > limit ? { streams, next: String(streams.at(-1)?.position) } : { streams }
+}
+
+export function listStreamTypes({ sql }: Session): readonly string[] {
+  const types: string[] = []
+  for (let last = ''; ; ) {
+    const { type } = sql.firstType.get(last) as { type: string | null }
+    if (type === null) return types
+    types.push(type)
+    last = type
+  }
+}
+
+export function positionOf(session: Session, stream: string, revision: Revision): Position | undefined {
+  const row = findStream(session, stream)
+  const found = row && session.sql.rowAt.get(row.stream_no, revision)
+  return (found as { position: number } | undefined)?.position
+}
+
+export function headOf({ sql }: Session): Position {
+  return (sql.head.get() as { position: number } | undefined)?.position ?? 0
+}
+
+/** The last of `1 … last` that was recorded at or before the instant; 0 if none was. Times never fall, so it is halved. */
+function lastAsOf(asOf: number, last: number, timeAt: (ordinal: number) => number): number {
+  let known = 0
+  let beyond = last + 1
+  while (beyond - known > 1) {
+    const middle = Math.floor((known + beyond) / 2)
+    if (timeAt(middle) <= asOf) known = middle
+    else beyond = middle
+  }
+  return known
+}
+
+function timeOf(row: unknown): number {
+  return (row as { time: number }).time
+}
+
+/** Rows until their bytes are a page, and at least one. */
+function takePage<Row extends { readonly bytes: number | null }>(
+  rows: Iterable<Row>,
+  recordOf: (row: Row) => LogRecord,
+): readonly LogRecord[] {
+  const records: LogRecord[] = []
+  let bytes = 0
+  for (const row of rows) {
+    bytes += row.bytes ?? 0
+    if (bytes > limits.pageBytes && records.length > 0) break
+    records.push(recordOf(row))
+  }
+  return records
+}
+
+function recordOf(stream: string, row: StreamEventRow, closed = false): LogRecord {
+  const { revision, position, time, state } = row
+  const content = row.content ?? ''
+  if (state === tombstone) return { state: 'tombstone', stream, revision, position, time, content }
+  if (closed || state === forgotten) return { state: 'forgotten', stream, revision, position, time }
+  if (state === trimmed) {
+    const { id, type, tags, segment } = JSON.parse(content) as Stub
+    return { state: 'trimmed', stream, revision, position, time, id, type, tags, segment }
+  }
+  return { state: 'stored', stream, revision, position, time, content }
+}
+
+function withEvidence({ sql }: Session, record: LogRecord): LogRecord {
+  const { salt, commitment, entry } = sql.evidenceAt.get(record.position ?? 0) as {
+    [Name in keyof Evidence]: Uint8Array | null
+  }
+  if (record.state === 'forgotten') {
+    // Not emptied yet: its entry is still to be made.
+    const known = entry ?? (commitment && entryOf({ ...record, commitment }))
+    return { ...record, evidence: { entry: known ?? undefined } }
+  }
+  const evidence = { salt: salt ?? undefined, commitment: commitment ?? undefined, entry: entry ?? undefined }
+  return { ...record, evidence }
+}

@@ -1,0 +1,76 @@
+/** One connection and what it remembers: prepared statements, the numbers of kinds, and what others did to the file. */
+import type { SqliteDatabase } from './driver.ts'
+import { checkFile } from './schema.ts'
+import { prepareStatements, type Statements } from './statements.ts'
+
+export interface Session {
+  readonly file: string
+  readonly db: SqliteDatabase
+  readonly sql: Statements
+  readonly logId: string
+  /** Kind numbers by stream type, event type and class. Emptied whenever the file may know better. */
+  readonly kinds: Map<string, number>
+  /** Changes when another connection commits; as of the last write here. */
+  dataVersion: number
+  /** A commit of this connection has closed the log to restoring, and nobody wrote since. */
+  live: boolean
+}
+
+/** Kinds of a class: events, tombstones, forgotten events. */
+export const eventKind = 0
+export const tombstoneKind = 1
+export const forgottenKind = 2
+
+/** States of a log row. */
+export const stored = 0
+export const tombstone = 1
+export const trimmed = 2
+export const forgotten = 3
+
+export function createSession(db: SqliteDatabase, file: string): Session {
+  const sql = prepareStatements(db)
+  const logId = (sql.getMeta.get('log-id') as { value: string }).value
+  return { file, db, sql, logId, kinds: new Map(), dataVersion: -1, live: false }
+}
+
+/**
+ * Runs inside one write transaction. Throws what SQLite throws (busy: nothing was begun); after any error the whole
+ * transaction is gone, whatever SQLite itself has rolled back.
+ */
+export function transact<Result>(session: Session, run: () => Result): Result {
+  const { sql, db, file, kinds } = session
+  sql.begin.run()
+  try {
+    // A newer Daybook may have changed the tables since this connection looked.
+    checkFile(db, file)
+    const { data_version: dataVersion } = sql.dataVersion.get() as { data_version: number }
+    if (dataVersion !== session.dataVersion) {
+      kinds.clear()
+      session.live = false
+      session.dataVersion = dataVersion
+    }
+    const result = run()
+    sql.commit.run()
+    return result
+  } catch (error) {
+    kinds.clear()
+    session.live = false
+    try {
+      db.exec('ROLLBACK')
+    } catch {
+      // SQLite has rolled back by itself.
+    }
+    throw error
+  }
+}
+
+/** The number of a kind; a new one where the pair of types has not occurred yet. */
+export function kindNumber({ kinds, sql }: Session, streamType: string, eventType: string, kindClass: number): number {
+  const name = `${kindClass}/${streamType}/${eventType}`
+  const known = kinds.get(name)
+  if (known !== undefined) return known
+  const found = sql.findKind.get(streamType, eventType, kindClass) as { kind_no: number } | undefined
+  const number = found?.kind_no ?? Number(sql.insertKind.run(streamType, eventType, kindClass).lastInsertRowid)
+  kinds.set(name, number)
+  return number
+}

@@ -1,0 +1,178 @@
+/**
+ * The SQLite storage: one file, several processes. The driver is synchronous, so a batch of commits is one transaction
+ * between two turns of the event loop, and one fsync. `sqliteStorage({ file: 'orders.db' })`.
+ */
+import { statSync } from 'node:fs'
+import { limits } from '../../core/limits.ts'
+import type { Commit, CommitOutcome, EraseProgress, EraseStep, Storage, StorageLimits } from '../../core/storage.ts'
+import type { Clock } from '../../core/time.ts'
+import { createBell } from '../../core/wake.ts'
+import { createCheckpoints, walBytes } from './checkpoint.ts'
+import { commitOne, type Head } from './commit.ts'
+import { declareCollections, eraseHeld, getDocument, isDeclared, queryDocuments } from './documents.ts'
+import { failureOf, nodeSqlite, type SqliteDriver, whenFree } from './driver.ts'
+import { forgetEvents, restoreOne, trimEvents } from './erase.ts'
+import { headOf, listStreams, listStreamTypes, positionOf, readBoundary, readLog, readStream } from './read.ts'
+import { openDatabase } from './schema.ts'
+import { createSession, type Session, transact } from './session.ts'
+
+export type { SqliteDatabase, SqliteDriver, SqliteStatement } from './driver.ts'
+
+export interface SqliteOptions {
+  /** Made if it is not there, but its folder is not. */
+  readonly file: string
+  /** Default `node:sqlite`. */
+  readonly driver?: SqliteDriver
+  /** Neither makes nor changes anything. */
+  readonly readOnly?: boolean
+  /** How long to wait for another process that writes, before a commit answers busy; default 5,000. */
+  readonly busyTimeoutMs?: number
+  readonly clock?: Clock
+}
+
+const sqliteLimits: StorageLimits = {
+  commitStreams: limits.appendStreams,
+  commitEvents: limits.appendEvents,
+  commitDocuments: limits.commitDocuments,
+  commitBytes: limits.commitBytes,
+  eventBytes: limits.eventBytes,
+  documentBytes: limits.documentBytes,
+  pageRecords: limits.pageRecords,
+  pageBytes: limits.pageBytes,
+}
+
+/** How often the file is asked, while somebody is subscribed, whether another process has written. */
+const watchMs = 25
+
+/** Throws `NotAStore`, `SchemaTooNew`, `StoreMissing`, `StoreBusy` or `StorageFailed`, each with the file's name. */
+export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
+  const { file, readOnly = false, busyTimeoutMs = 5_000, clock = Date.now } = options
+  const driver = options.driver ?? (await nodeSqlite())
+  const open = async () => createSession(await openDatabase({ file, driver, readOnly, busyTimeoutMs }), file)
+  const bell = createBell()
+  let session = await open()
+  const checkpoints = createCheckpoints(() => session)
+  let watching: NodeJS.Timeout | undefined
+  let seenVersion = -1
+
+  /** After an I/O error the connection may hold what the disk does not; only a new one can be trusted. */
+  async function healing<Result>(run: () => Result): Promise<Result> {
+    try {
+      return await whenFree(busyTimeoutMs, run)
+    } catch (error) {
+      if (failureOf(error) === 'io') {
+        const broken = session
+        session = await open()
+        broken.db.close()
+      }
+      throw error
+    }
+  }
+
+  const read = async <Result>(run: (session: Session) => Result) => healing(() => run(session))
+  const write = async <Result>(run: (session: Session) => Result) => {
+    const result = await healing(() => transact(session, () => run(session)))
+    checkpoints.committed()
+    bell.ring()
+    return result
+  }
+
+  async function commit(commits: readonly Commit[]): Promise<readonly CommitOutcome[]> {
+    try {
+      return await write((session) => {
+        const head = endOf(session)
+        const now = clock()
+        return commits.map((commit) => commitOne(session, commit, head, now, sqliteLimits))
+      })
+    } catch (error) {
+      const failure = failureOf(error)
+      if (failure === 'busy') return commits.map(() => ({ outcome: 'busy', retryAfterMs: 100 }))
+      if (failure === 'io') throw error
+      if (commits.length === 1) return [{ outcome: 'failed', cause: error }]
+      // Nothing of the batch was written. One by one, so that only what is to blame fails.
+      const outcomes: CommitOutcome[] = []
+      for (const one of commits) outcomes.push(...(await commit([one])))
+      return outcomes
+    }
+  }
+
+  function watch(): void {
+    try {
+      const { data_version: version } = session.sql.dataVersion.get() as { data_version: number }
+      if (version !== seenVersion) bell.ring()
+      seenVersion = version
+    } catch {
+      bell.ring() // Whoever is woken reads, and meets the failure where it can be told.
+    }
+  }
+
+  return {
+    name: `sqlite:${file}`,
+    limits: sqliteLimits,
+    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true },
+    commit,
+    readStream: (stream, range) => read((session) => readStream(session, stream, range)),
+    readBoundary: (query, from, limit) => read((session) => readBoundary(session, query, from, limit)),
+    readLog: (query) => read((session) => readLog(session, query)),
+    listStreams: (query) => read((session) => listStreams(session, query, headOf(session))),
+    listStreamTypes: () => read(listStreamTypes),
+    getDocuments: (keys) => read((session) => keys.map((key) => getDocument(session, key))),
+    queryDocuments: (query) => read((session) => queryDocuments(session, query)),
+    async declare(collections) {
+      const known = await read((session) => collections.every((spec) => isDeclared(session, spec)))
+      if (!known) await write((session) => declareCollections(session, collections))
+    },
+    positionOf: (stream, revision) => read((session) => positionOf(session, stream, revision)),
+    async erase(step) {
+      if (step.erase === 'scrub') return { erased: 0, done: await read(scrub) }
+      return write((session) => erase(session, step))
+    },
+    restore: (records) =>
+      write((session) => {
+        const head = endOf(session)
+        for (const record of records) restoreOne(session, record, head)
+      }),
+    async *wake(signal) {
+      watching ??= setInterval(watch, watchMs)
+      try {
+        yield* bell.listen(signal)
+      } finally {
+        if (bell.listeners === 0) {
+          clearInterval(watching)
+          watching = undefined
+        }
+      }
+    },
+    gauges: () => ({
+      walBytes: walBytes(file),
+      fileBytes: statSync(file, { throwIfNoEntry: false })?.size ?? 0,
+    }),
+    async close() {
+      clearInterval(watching)
+      checkpoints.stop()
+      session.db.close()
+    },
+  }
+}
+
+function endOf({ sql }: Session): Head {
+  return (sql.head.get() as Head | undefined) ?? { position: 0, time: 0 }
+}
+
+function erase(session: Session, step: Exclude<EraseStep, { erase: 'scrub' }>): EraseProgress {
+  switch (step.erase) {
+    case 'trim':
+      return trimEvents(session, step.stream, step.from, step.to, step.segment)
+    case 'events':
+      return forgetEvents(session, step.stream, step.from)
+    case 'documents': {
+      const erased = eraseHeld(session, step.stream, limits.eraseRecords)
+      return { erased, done: erased < limits.eraseRecords }
+    }
+  }
+}
+
+/** Moves all of the write-ahead log into the file and cuts it off; not while some connection still reads in it. */
+function scrub({ sql }: Session): boolean {
+  return (sql.checkpointTruncate.get() as { busy: number }).busy === 0
+}
