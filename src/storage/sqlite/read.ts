@@ -203,14 +203,14 @@ function recordOf(stream: string, row: StreamEventRow, closed = false): LogRecor
 }
 
 function withEvidence({ sql }: Session, record: LogRecord): LogRecord {
-  const { salt, commitment, entry } = sql.evidenceAt.get(record.position ?? 0) as {
-    [Name in keyof Evidence]: Uint8Array | null
-  }
-  if (record.state === 'forgotten') {
-    // Not emptied yet: its entry is still to be made.
-    const known = entry ?? (commitment && entryOf({ ...record, commitment }))
-    return { ...record, evidence: { entry: known ?? undefined } }
-  }
-  const evidence = { salt: salt ?? undefined, commitment: commitment ?? undefined, entry: entry ?? undefined }
-  return { ...record, evidence }
+  const row = sql.evidenceAt.get(record.position ?? 0) as { [Name in keyof Evidence]: Uint8Array | null }
+  const [salt, commitment, entry] = [bytesOf(row.salt), bytesOf(row.commitment), bytesOf(row.entry)]
+  if (record.state !== 'forgotten') return { ...record, evidence: { salt, commitment, entry } }
+  // Where it was not emptied yet, its entry is still to be made.
+  return { ...record, evidence: { entry: entry ?? (commitment && entryOf({ ...record, commitment })) } }
+}
+
+/** Some drivers give Node's own kind of bytes. */
+function bytesOf(value: Uint8Array | null | undefined): Uint8Array | undefined {
+  return value ? new Uint8Array(value) : undefined
 }

@@ -155,7 +155,7 @@ function configure(db: SqliteDatabase, file: string): void {
     )
   }
   for (const [name, value] of Object.entries(settings)) {
-    db.prepare(`PRAGMA ${name} = ${value}`).get()
+    db.exec(`PRAGMA ${name} = ${value}`)
     const actual = pragma(db, name)
     if (actual !== value)
       throw new StorageFailed('open', new Error(`SQLite has ${name} = ${actual}, and ${value} is needed`))

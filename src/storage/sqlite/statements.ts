@@ -28,6 +28,13 @@ const byScan = `
   WHERE +l.kind_no IN (SELECT value FROM json_each(?)) AND l.position > ? AND l.position <= ?
     AND ${tagged} AND ${readable}`
 
+const byIndex = `
+  WITH asked (collection, name, equals, low, high, last_ord, last_key) AS (VALUES (?, ?, ?, ?, ?, ?, ?))
+  SELECT i.key, i.ord, d.version, d.body
+  FROM asked q CROSS JOIN document_index i CROSS JOIN document d ON d.document_no = i.document_no
+  WHERE i.collection = q.collection AND i.name = q.name AND i.equals = q.equals
+    AND i.ord >= low AND (high IS NULL OR i.ord <= high)`
+
 const statements = {
   // Transactions
   begin: 'BEGIN IMMEDIATE',
@@ -74,9 +81,10 @@ const statements = {
 
   // Searching the log
   findKinds: `
-    SELECT kind_no, class FROM kind
-    WHERE (json_array_length(?1) = 0 OR stream_type IN (SELECT value FROM json_each(?1)))
-      AND (json_array_length(?2) = 0 OR class = 1 OR (class = 0 AND event_type IN (SELECT value FROM json_each(?2))))`,
+    WITH asked (streams, types) AS (VALUES (?, ?))
+    SELECT kind_no, class FROM asked CROSS JOIN kind
+    WHERE (json_array_length(streams) = 0 OR stream_type IN (SELECT value FROM json_each(streams)))
+      AND (json_array_length(types) = 0 OR class = 1 OR (class = 0 AND event_type IN (SELECT value FROM json_each(types))))`,
   countTag:
     'SELECT count(*) AS count FROM (SELECT 1 FROM tag WHERE tag = ? AND position > ? AND position <= ? LIMIT ?)',
   countKinds: `
@@ -92,9 +100,10 @@ const statements = {
   backwardsByKind: `${byKind} ORDER BY l.position DESC LIMIT ?`,
   backwardsByScan: `${byScan} ORDER BY l.position DESC LIMIT ?`,
   forgottenAfter: `
+    WITH asked (after) AS (VALUES (?))
     SELECT s.name AS stream, l.revision, l.position
-    FROM stream s CROSS JOIN log l ON l.stream_no = s.stream_no AND l.revision = s.revision - 1
-    WHERE s.closed = 1 AND s.position > ?1 AND l.position > ?1 LIMIT 1`,
+    FROM asked CROSS JOIN stream s CROSS JOIN log l ON l.stream_no = s.stream_no AND l.revision = s.revision - 1
+    WHERE s.closed = 1 AND s.position > after AND l.position > after LIMIT 1`,
 
   // Erasing
   eraseRange: `
@@ -105,7 +114,8 @@ const statements = {
     UPDATE log SET state = 3, kind_no = ?, id = NULL, content = NULL, salt = NULL, commitment = NULL, entry = ?
     WHERE position = ?`,
   deleteTag: 'DELETE FROM tag WHERE tag = ? AND position = ?',
-  deleteUnusedKind: 'DELETE FROM kind WHERE kind_no = ?1 AND NOT EXISTS (SELECT 1 FROM log WHERE kind_no = ?1)',
+  deleteUnusedKind:
+    'DELETE FROM kind WHERE kind_no = ? AND NOT EXISTS (SELECT 1 FROM log WHERE log.kind_no = kind.kind_no)',
 
   // Documents
   findCollection: 'SELECT spec FROM collection WHERE name = ?',
@@ -124,18 +134,9 @@ const statements = {
   heldBy: `
     SELECT d.collection, d.key FROM document_stream h JOIN document d ON d.document_no = h.document_no
     WHERE h.stream = ? LIMIT ?`,
-  queryForwards: `
-    SELECT i.key, i.ord, d.version, d.body
-    FROM document_index i CROSS JOIN document d ON d.document_no = i.document_no
-    WHERE i.collection = ?1 AND i.name = ?2 AND i.equals = ?3 AND i.ord >= ?4 AND (?5 IS NULL OR i.ord <= ?5)
-      AND (?6 IS NULL OR (i.ord, i.key) > (?6, ?7))
-    ORDER BY i.ord, i.key LIMIT ?8`,
+  queryForwards: `${byIndex} AND (last_key IS NULL OR (i.ord, i.key) > (last_ord, last_key)) ORDER BY i.ord, i.key LIMIT ?`,
   queryBackwards: `
-    SELECT i.key, i.ord, d.version, d.body
-    FROM document_index i CROSS JOIN document d ON d.document_no = i.document_no
-    WHERE i.collection = ?1 AND i.name = ?2 AND i.equals = ?3 AND i.ord >= ?4 AND (?5 IS NULL OR i.ord <= ?5)
-      AND (?6 IS NULL OR (i.ord, i.key) < (?6, ?7))
-    ORDER BY i.ord DESC, i.key DESC LIMIT ?8`,
+    ${byIndex} AND (last_key IS NULL OR (i.ord, i.key) < (last_ord, last_key)) ORDER BY i.ord DESC, i.key DESC LIMIT ?`,
   queryWords: `
     SELECT w.rowid AS document_no, d.key, d.version, d.body
     FROM document_words w CROSS JOIN document d ON d.document_no = w.rowid

@@ -54,6 +54,7 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
   const checkpoints = createCheckpoints(() => session)
   let watching: NodeJS.Timeout | undefined
   let seenVersion = -1
+  let closed = false
 
   /** After an I/O error the connection may hold what the disk does not; only a new one can be trusted. */
   async function healing<Result>(run: () => Result): Promise<Result> {
@@ -148,6 +149,8 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
       fileBytes: statSync(file, { throwIfNoEntry: false })?.size ?? 0,
     }),
     async close() {
+      if (closed) return
+      closed = true
       clearInterval(watching)
       checkpoints.stop()
       session.db.close()

@@ -1,0 +1,18 @@
+/**
+ * The contract in sentences. It needs no test runner: `for (const { promise, run } of storageConformance(open)) test(promise, run)`.
+ * A storage that passes the first suite can carry a store; whatever offers the store's interface must pass the second.
+ */
+import type { ConformanceCase, OpenStorage } from './kit.ts'
+import { boundaries } from './storage/boundaries.ts'
+import { commits } from './storage/commits.ts'
+import { documents } from './storage/documents.ts'
+import { erasing } from './storage/erasing.ts'
+import { races } from './storage/races.ts'
+import { reading } from './storage/reading.ts'
+import { retries } from './storage/retries.ts'
+
+export type { ConformanceCase, OpenStorage, Setting } from './kit.ts'
+
+export function storageConformance(open: OpenStorage): readonly ConformanceCase[] {
+  return [commits, retries, reading, boundaries, documents, erasing, races].flatMap((subject) => subject(open))
+}
