@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, describe, test } from 'vitest'
-import { type OpenStorage, storageConformance } from '../src/conformance/index.ts'
+import { type OpenStorage, type OpenStore, storageConformance, storeConformance } from '../src/conformance/index.ts'
+import { openStore } from '../src/core/store.ts'
 import { type MemoryLog, memoryLog, memoryStorage } from '../src/storage/memory/storage.ts'
 import { type SqliteOptions, sqliteStorage } from '../src/storage/sqlite/storage.ts'
 
@@ -32,6 +33,12 @@ const storages: Readonly<Record<string, OpenStorage>> = {
 
 for (const [name, open] of Object.entries(storages)) {
   describe(name, () => {
-    for (const { promise, run } of storageConformance(open)) test(promise, run)
+    describe('the storage', () => {
+      for (const { promise, run } of storageConformance(open)) test(promise, run)
+    })
+    describe('the store on it', () => {
+      const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
+      for (const { promise, run } of storeConformance(onStorage)) test(promise, run)
+    })
   })
 }

@@ -10,9 +10,19 @@ import { erasing } from './storage/erasing.ts'
 import { races } from './storage/races.ts'
 import { reading } from './storage/reading.ts'
 import { retries } from './storage/retries.ts'
+import { appending } from './store/appending.ts'
+import { deciding } from './store/deciding.ts'
+import type { OpenStore } from './store/kit.ts'
+import { reading as storeReading } from './store/reading.ts'
 
 export type { ConformanceCase, OpenStorage, Setting } from './kit.ts'
+export type { OpenStore, StoreSetting } from './store/kit.ts'
 
 export function storageConformance(open: OpenStorage): readonly ConformanceCase[] {
   return [commits, retries, reading, boundaries, documents, erasing, races].flatMap((subject) => subject(open))
+}
+
+/** What users hold: the embedded store, and every client that offers the same interface. */
+export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
+  return [appending, storeReading, deciding].flatMap((subject) => subject(open))
 }

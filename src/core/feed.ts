@@ -98,6 +98,7 @@ export async function* subscriptionPages<Event extends AnyEvent>(
         options.onCaughtUp?.(after)
       }
     } catch (error) {
+      if (signal.aborted) return
       failures++
       if (!mayHeal(error) || failures >= limits.subscribeTries) throw error
       const retryInMs = backoffMs(failures, limits.subscribeBackoffMs, limits.subscribeBackoffMsMax)

@@ -120,11 +120,17 @@ export function queryDocuments(session: Session, query: DocumentQuery): Document
   return query.by === 'index' ? queryIndex(session, query) : queryWords(session, query)
 }
 
+/** Above every text that sorts: they begin with a letter up to "s". */
+const beyond = 't'
+
 function queryIndex({ sql }: Session, query: DocumentQuery & { by: 'index' }): DocumentPage {
-  const { collection, index, equals, from = '', to = null, direction, cursor, limit } = query
-  const [order, key] = cursor === undefined ? [null, null] : (JSON.parse(cursor) as [string, string])
-  const statement = direction === 'forwards' ? sql.queryForwards : sql.queryBackwards
-  const rows = statement.all(collection, index, equals, from, to, order, key, limit + 1) as {
+  const { collection, index, equals, from = '', to = beyond, direction, cursor, limit } = query
+  const forwards = direction === 'forwards'
+  const [statement, end] = forwards ? ([sql.queryForwards, to] as const) : ([sql.queryBackwards, from] as const)
+  // The key is never empty, so that the first page begins right before all with the first order, or right after the last.
+  const start = forwards ? [from, ''] : [`${to}\u0001`, '']
+  const [order = '', key = ''] = cursor === undefined ? start : (JSON.parse(cursor) as readonly string[])
+  const rows = statement.all(collection, index, equals, order, key, end, limit + 1) as {
     key: string
     ord: string
     version: string

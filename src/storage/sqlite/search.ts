@@ -95,7 +95,8 @@ function searchOf(session: Session, { types = [], tags = [] }: QueryItem, window
 }
 
 function findKinds({ sql }: Session, streamTypes: readonly string[], types: readonly string[]) {
-  return sql.findKinds.all(JSON.stringify(streamTypes), JSON.stringify(types)) as { kind_no: number; class: number }[]
+  const [streams, events] = [JSON.stringify(streamTypes), JSON.stringify(types)]
+  return sql.findKinds.all(streams, streams, events, events) as { kind_no: number; class: number }[]
 }
 
 function anyPosition(session: Session, search: Search): Position | undefined {

@@ -29,11 +29,8 @@ const byScan = `
     AND ${tagged} AND ${readable}`
 
 const byIndex = `
-  WITH asked (collection, name, equals, low, high, last_ord, last_key) AS (VALUES (?, ?, ?, ?, ?, ?, ?))
-  SELECT i.key, i.ord, d.version, d.body
-  FROM asked q CROSS JOIN document_index i CROSS JOIN document d ON d.document_no = i.document_no
-  WHERE i.collection = q.collection AND i.name = q.name AND i.equals = q.equals
-    AND i.ord >= low AND (high IS NULL OR i.ord <= high)`
+  SELECT i.key, i.ord, d.version, d.body FROM document_index i CROSS JOIN document d ON d.document_no = i.document_no
+  WHERE i.collection = ? AND i.name = ? AND i.equals = ?`
 
 const statements = {
   // Transactions
@@ -81,10 +78,9 @@ const statements = {
 
   // Searching the log
   findKinds: `
-    WITH asked (streams, types) AS (VALUES (?, ?))
-    SELECT kind_no, class FROM asked CROSS JOIN kind
-    WHERE (json_array_length(streams) = 0 OR stream_type IN (SELECT value FROM json_each(streams)))
-      AND (json_array_length(types) = 0 OR class = 1 OR (class = 0 AND event_type IN (SELECT value FROM json_each(types))))`,
+    SELECT kind_no, class FROM kind
+    WHERE (json_array_length(?) = 0 OR stream_type IN (SELECT value FROM json_each(?)))
+      AND (json_array_length(?) = 0 OR class = 1 OR (class = 0 AND event_type IN (SELECT value FROM json_each(?))))`,
   countTag:
     'SELECT count(*) AS count FROM (SELECT 1 FROM tag WHERE tag = ? AND position > ? AND position <= ? LIMIT ?)',
   countKinds: `
@@ -134,9 +130,8 @@ const statements = {
   heldBy: `
     SELECT d.collection, d.key FROM document_stream h JOIN document d ON d.document_no = h.document_no
     WHERE h.stream = ? LIMIT ?`,
-  queryForwards: `${byIndex} AND (last_key IS NULL OR (i.ord, i.key) > (last_ord, last_key)) ORDER BY i.ord, i.key LIMIT ?`,
-  queryBackwards: `
-    ${byIndex} AND (last_key IS NULL OR (i.ord, i.key) < (last_ord, last_key)) ORDER BY i.ord DESC, i.key DESC LIMIT ?`,
+  queryForwards: `${byIndex} AND (i.ord, i.key) > (?, ?) AND i.ord <= ? ORDER BY i.ord, i.key LIMIT ?`,
+  queryBackwards: `${byIndex} AND (i.ord, i.key) < (?, ?) AND i.ord >= ? ORDER BY i.ord DESC, i.key DESC LIMIT ?`,
   queryWords: `
     SELECT w.rowid AS document_no, d.key, d.version, d.body
     FROM document_words w CROSS JOIN document d ON d.document_no = w.rowid
