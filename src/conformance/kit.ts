@@ -4,7 +4,7 @@ import { makeEvent } from '../core/append.ts'
 import { parseContent } from '../core/content.ts'
 import type { Expected } from '../core/errors.ts'
 import type { NewEvent } from '../core/event.ts'
-import { newId } from '../core/id.ts'
+import { newId, secureRandom } from '../core/id.ts'
 import type {
   Commit,
   CommitOutcome,
@@ -41,7 +41,7 @@ export function cases(
     promise,
     async run() {
       const opened: Storage[] = []
-      const name = `case-${newId()}`
+      const name = `case-${crypto.randomUUID()}`
       try {
         await run(async (setting = {}) => {
           const storage = await open({ name, ...setting })
@@ -58,9 +58,10 @@ export function cases(
 /** Opens the case's own data; again for another handle on it. */
 export type Opener = (setting?: Partial<Setting>) => Promise<Storage>
 
+const random = secureRandom()
+
 export function event(type: string, more: Omit<NewEvent, 'type'> = {}): PreparedEvent {
-  const random = (bytes: number) => crypto.getRandomValues(new Uint8Array(bytes))
-  return makeEvent({ newId, random }, { type, ...more }, 'event')
+  return makeEvent({ newId: () => newId(random), random }, { type, ...more }, 'event')
 }
 
 export function events(count: number, type = 'Happened'): readonly PreparedEvent[] {
@@ -72,7 +73,7 @@ export function append(stream: string, expected: Expected, ...events: readonly P
 }
 
 export function commitOf(appends: readonly StreamAppend[], more: Partial<Commit> = {}): Commit {
-  return { id: newId(), appends, ...more }
+  return { id: crypto.randomUUID(), appends, ...more }
 }
 
 /** Commits one commit, and gives its outcome. */

@@ -16,6 +16,7 @@ import {
   StreamForgotten,
 } from './errors.ts'
 import { type AnyEvent, checkEventId, checkEventType, checkMeta, checkTag, type NewEvent } from './event.ts'
+import type { Random } from './id.ts'
 import { commitmentOf, saltBytes } from './leaf.ts'
 import { limits } from './limits.ts'
 import { type AppendCondition, checkQuery, sortedTags } from './query.ts'
@@ -54,7 +55,7 @@ export interface Appended {
 /** Where ids and salts come from, and what data must look like. */
 export interface Making {
   readonly newId: () => string
-  readonly random: (bytes: number) => Uint8Array
+  readonly random: Random
   readonly schemas?: EventSchemas | undefined
 }
 

@@ -2,7 +2,7 @@
 import type { AnyEvent, Recorded } from './event.ts'
 import { limits } from './limits.ts'
 import { type AppendCondition, checkQuery, type EventQuery } from './query.ts'
-import { eventOf, type Reading } from './read.ts'
+import { eventReader, type Reading } from './read.ts'
 import { withOldTypes } from './upcaster.ts'
 
 export interface Boundary<Event extends AnyEvent = AnyEvent> {
@@ -20,7 +20,7 @@ export async function readBoundary<Event extends AnyEvent>(
   const events: Recorded<Event>[] = []
   for (let from = 0; ; ) {
     const page = await storage.readBoundary(asked, from, limits.pageRecords)
-    for (const record of page.records) events.push(eventOf<Event>(record, upcasters))
+    events.push(...page.records.map(eventReader<Event>(upcasters)))
     // The last page's guard covers all that was read before it.
     if (!page.more) return { events, condition: { query, guard: page.guard } }
     from = page.scannedTo

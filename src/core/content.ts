@@ -19,6 +19,6 @@ export function contentOf({ id, type, tags, data, meta }: Content, path: string)
 }
 
 export function parseContent(content: string): Content {
-  const [id, type, tags, data, meta] = JSON.parse(content) as [string, string, string[], unknown, Meta | null]
-  return { id, type, tags, data, meta }
+  const parts = JSON.parse(content) as [string, string, string[], unknown, Meta | null]
+  return { id: parts[0], type: parts[1], tags: parts[2], data: parts[3], meta: parts[4] }
 }

@@ -3,7 +3,7 @@ import { ForeignLog, InvalidArgument, isStoreError, PositionBeyondHead } from '.
 import type { AnyEvent, LogEntry } from './event.ts'
 import { limits } from './limits.ts'
 import { checkFilter, type LogFilter } from './query.ts'
-import { checkOrdinal, logEntryOf, pageSize, type Reading, type ReadOptions, rangeOf, totalLimit } from './read.ts'
+import { checkOrdinal, logEntryReader, pageSize, type Reading, type ReadOptions, rangeOf, totalLimit } from './read.ts'
 import type { LogPage, LogQuery } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
 import { withOldTypesOf } from './upcaster.ts'
@@ -146,7 +146,7 @@ function entriesOf<Event extends AnyEvent>(
   { types }: LogFilter,
 ): LogEntries<Event> {
   const { logId, head, scannedTo, more } = page
-  const all = page.records.map((record) => logEntryOf<Event>(record, upcasters))
+  const all = page.records.map(logEntryReader<Event>(upcasters))
   const asked = (entry: LogEntry<Event>) => entry.forgotten || entry.tombstone || types?.includes(entry.type)
   return { logId, head, entries: upcasters.length === 0 || !types?.length ? all : all.filter(asked), scannedTo, more }
 }

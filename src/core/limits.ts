@@ -27,7 +27,7 @@ export const limits = {
   queryTypes: 100,
   queryTags: 20,
 
-  // Pages: a page ends at whichever comes first, and holds at least one record
+  // Pages: a page ends at whichever comes first, and holds at least one record; its bytes count one for each UTF-16 unit
   pageRecords: 1_000,
   pageRecordsDefault: 100,
   pageBytes: 4_194_304,

@@ -25,7 +25,7 @@ import {
   subscriptionPages,
 } from './feed.ts'
 import { type ForgetOptions, type ForgetReport, forget, jobs, resumeForgetting } from './forget.ts'
-import { newId } from './id.ts'
+import { newId, type Random, secureRandom } from './id.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import type { EventQuery } from './query.ts'
 import { checkRead, type EventPage, eventPage, eventPages, flatten, type ReadOptions } from './read.ts'
@@ -88,7 +88,7 @@ export interface StoreOptions {
   /** Where event ids come from; default UUIDv7. */
   readonly newId?: () => string
   /** Where salts come from; default the platform's secure source. */
-  readonly random?: (bytes: number) => Uint8Array
+  readonly random?: Random
 }
 
 export interface StoreInfo {
@@ -103,7 +103,8 @@ export interface StoreInfo {
 /** Takes the storage over, and closes it with the store. First finishes what an earlier process left of its forgetting. */
 export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<Store> {
   const { schemas, upcasters = [], readOnly = false } = options
-  const making: Making = { newId: options.newId ?? newId, random: options.random ?? randomBytes, schemas }
+  const random = options.random ?? secureRandom()
+  const making: Making = { newId: options.newId ?? (() => newId(random)), random, schemas }
   const closing = new AbortController()
   const storage = watched(bare, closing.signal)
   const queue = createCommitQueue(bare)
@@ -131,7 +132,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       checkRead(stream, options)
       return flatten(eventPages<Event>(reading, stream, options), options.limit)
     },
-    readPage: async (stream, options = {}) => eventPage(reading, stream, options),
+    readPage: (stream, options = {}) => eventPage(reading, stream, options),
     async details(stream) {
       checkStream(stream)
       const { head } = await storage.readStream(stream, { after: 0, direction: 'backwards', limit: 1 })
@@ -143,19 +144,19 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
     streamsPage: (type, options = {}) => streamsPage(reading, type, options),
     streamTypes: () => storage.listStreamTypes(),
-    readBoundary: async (query) => readBoundary(reading, query),
+    readBoundary: (query) => readBoundary(reading, query),
     readLog<Event extends AnyEvent>(options: LogReadOptions = {}) {
       checkLogRead(options)
       return flatten(logPages<Event>(reading, options), options.limit)
     },
-    readLogPage: async (options = {}) => logPage(reading, options),
+    readLogPage: (options = {}) => logPage(reading, options),
     subscribe<Event extends AnyEvent>(options: SubscribeOptions = {}) {
       checkSubscribe(options)
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
       return flatten(subscriptionPages<Event>(reading, options, signal))
     },
-    execute: async (decider, stream, command, options) => execute(store, decider, stream, command, options),
-    load: async (stream, fold, options) => load(store, stream, fold, options),
+    execute: (decider, stream, command, options) => execute(store, decider, stream, command, options),
+    load: (stream, fold, options) => load(store, stream, fold, options),
     async forget(stream, options) {
       if (readOnly) throw new StoreReadOnly()
       return forget(forgetting, stream, options)
@@ -206,8 +207,4 @@ function watched(storage: Storage, closing: AbortSignal): Storage {
     erase: (step) => ask('erase', () => storage.erase(step)),
     wake: (signal) => storage.wake(signal),
   }
-}
-
-function randomBytes(bytes: number): Uint8Array {
-  return crypto.getRandomValues(new Uint8Array(bytes))
 }

@@ -33,6 +33,17 @@ export function formatInstant(ms: number): string {
   return new Date(ms).toISOString()
 }
 
+/** Formats like `formatInstant`; neighbours are often of the same instant, and then it is not done twice. */
+export function instantFormatter(): (ms: number) => string {
+  let last = Number.NaN
+  let text = ''
+  return (ms) => {
+    if (ms !== last) text = formatInstant(ms)
+    last = ms
+    return text
+  }
+}
+
 function offsetMs(offset: string, path: string): number {
   if (offset === 'Z' || offset === 'z') return 0
   const hours = Number(offset.slice(1, 3))

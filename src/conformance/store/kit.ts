@@ -1,6 +1,5 @@
 /** What the store's cases share. */
 
-import { newId } from '../../core/id.ts'
 import type { Store, StoreOptions } from '../../core/store.ts'
 import type { ConformanceCase, Setting } from '../kit.ts'
 
@@ -18,7 +17,7 @@ export function storeCases(
     promise,
     async run() {
       const opened: Store[] = []
-      const name = `case-${newId()}`
+      const name = `case-${crypto.randomUUID()}`
       try {
         await run(async (setting = {}) => {
           const store = await open({ name, ...setting })

@@ -11,7 +11,6 @@ export interface SqliteStatement {
   run(...values: SqliteValue[]): { lastInsertRowid: number | bigint; changes: number | bigint }
   get(...values: SqliteValue[]): unknown
   all(...values: SqliteValue[]): unknown[]
-  iterate(...values: SqliteValue[]): Iterable<unknown>
 }
 
 export interface SqliteDatabase {

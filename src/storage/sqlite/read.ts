@@ -19,7 +19,7 @@ import type {
 } from '../../core/storage.ts'
 import { findStream, guardOf } from './commit.ts'
 import { filterPositions, queryPositions } from './search.ts'
-import { forgotten, type Session, tombstone, trimmed } from './session.ts'
+import { forgotten, type Session, stored, tombstone } from './session.ts'
 
 interface StreamEventRow {
   readonly revision: number
@@ -27,12 +27,10 @@ interface StreamEventRow {
   readonly time: number
   readonly state: number
   readonly content: string | null
-  readonly bytes: number | null
 }
 
 interface LogRow extends StreamEventRow {
   readonly stream: string
-  readonly closed: number
 }
 
 /** What a trimmed row's content is. */
@@ -60,11 +58,13 @@ export function readStream(session: Session, stream: string, range: RevisionRang
       lastAsOf(asOf, revision, (at) => timeOf(sql.rowAt.get(row.stream_no, at))),
     )
   if (after >= until) return { head, records: [], more: false }
-  const statement = range.direction === 'forwards' ? sql.streamForwards : sql.streamBackwards
-  const rows = statement.iterate(row.stream_no, after, until, range.limit) as Iterable<StreamEventRow>
-  const records = takePage(rows, (row) => recordOf(stream, row))
+  const forwards = range.direction === 'forwards'
+  const statement = forwards ? sql.streamForwards : sql.streamBackwards
+  const records = takePage({ after, until, forwards, limit: range.limit }, (from, to) => {
+    return (statement.all(row.stream_no, from, to) as StreamEventRow[]).map((row) => recordOf(stream, row))
+  })
   const last = records.at(-1)?.revision ?? until
-  return { head, records, more: range.direction === 'forwards' ? last < until : last > after + 1 }
+  return { head, records, more: forwards ? last < until : last > after + 1 }
 }
 
 export function readLog(session: Session, query: LogQuery): LogPage {
@@ -86,8 +86,10 @@ export function readLog(session: Session, query: LogQuery): LogPage {
     until: filtered && forwards ? Math.min(until, after + limits.scanRecords) : until,
   }
   const found = filtered ? filterPositions(session, query, window, direction, limit) : undefined
-  const rows = found ? rowsAt(session, found) : rowsOf(session, window, query)
-  const records = takePage(rows, (row) => recordOf(row.stream, row, row.closed === 1))
+  const statement = forwards ? sql.logForwards : sql.logBackwards
+  const records = found
+    ? takeAt(session, found)
+    : takePage({ after, until, forwards, limit }, (from, to) => (statement.all(from, to) as LogRow[]).map(logRecordOf))
   // Short of its limit, a page of filtered records has seen its window to the end.
   const whole = found === undefined || found.length === limit || records.length < found.length
   const end = forwards ? window.until : window.after + 1
@@ -101,22 +103,11 @@ export function readLog(session: Session, query: LogQuery): LogPage {
   }
 }
 
-function rowsOf({ sql }: Session, { after, until }: { after: number; until: number }, { direction, limit }: LogQuery) {
-  const statement = direction === 'forwards' ? sql.logForwards : sql.logBackwards
-  return statement.iterate(after, until, limit) as Iterable<LogRow>
-}
-
-function* rowsAt({ sql }: Session, positions: readonly Position[]): Iterable<LogRow> {
-  for (const position of positions) yield sql.logAt.get(position) as LogRow
-}
-
 export function readBoundary(session: Session, query: EventQuery, from: Position, limit: number): BoundaryPage {
   const head = headOf(session)
   const window = { after: Math.min(from, head), until: Math.min(head, from + limits.scanRecords) }
   const found = queryPositions(session, query, window, limit)
-  const records = takePage(rowsAt(session, found), (row) => recordOf(row.stream, row)).filter(
-    (record) => record.state === 'stored' || record.state === 'trimmed',
-  )
+  const records = takeAt(session, found).filter((record) => record.state === 'stored' || record.state === 'trimmed')
   const whole = found.length === limit || records.length < found.length
   const scannedTo = whole ? (records.at(-1)?.position ?? window.until) : window.until
   return { records, guard: guardOf(scannedTo), scannedTo, more: scannedTo < head }
@@ -175,31 +166,61 @@ function timeOf(row: unknown): number {
   return (row as { time: number }).time
 }
 
-/** Rows until their bytes are a page, and at least one. */
-function takePage<Row extends { readonly bytes: number | null }>(
-  rows: Iterable<Row>,
-  recordOf: (row: Row) => LogRecord,
-): readonly LogRecord[] {
-  const records: LogRecord[] = []
-  let bytes = 0
-  for (const row of rows) {
-    bytes += row.bytes ?? 0
-    if (bytes > limits.pageBytes && records.length > 0) break
-    records.push(recordOf(row))
-  }
-  return records
+interface Ordinals {
+  readonly after: number
+  readonly until: number
+  readonly forwards: boolean
+  readonly limit: number
 }
 
-function recordOf(stream: string, row: StreamEventRow, closed = false): LogRecord {
+/**
+ * A page of the ordinals after one up to and with another, taken in small chunks so that large events cannot fill the
+ * memory before they are counted. Ordinals have no gaps, so a chunk's bounds say how many records it has.
+ */
+function takePage(
+  { after, until, forwards, limit }: Ordinals,
+  take: (after: number, until: number) => readonly LogRecord[],
+): readonly LogRecord[] {
+  const count = Math.min(limit, until - after)
+  const page: LogRecord[] = []
+  let bytes = 0
+  while (page.length < count) {
+    const done = page.length
+    const next = Math.min(done + chunkRecords, count)
+    const records = forwards ? take(after + done, after + next) : take(until - next, until - done)
+    if (records.length !== next - done)
+      throw new Error(`${next - done - records.length} records are missing in the file`)
+    for (const record of records) {
+      bytes += 'content' in record ? record.content.length : 0
+      if (bytes > limits.pageBytes && page.length > 0) return page
+      page.push(record)
+    }
+  }
+  return page
+}
+
+const chunkRecords = 128
+
+/** Those of the positions that are a page. */
+function takeAt({ sql }: Session, positions: readonly Position[]): readonly LogRecord[] {
+  const ordinals = { after: 0, until: positions.length, forwards: true, limit: positions.length }
+  return takePage(ordinals, (from, to) => {
+    return positions.slice(from, to).map((position) => logRecordOf(sql.logAt.get(position) as LogRow))
+  })
+}
+
+function logRecordOf(row: LogRow): LogRecord {
+  return recordOf(row.stream, row)
+}
+
+function recordOf(stream: string, row: StreamEventRow): LogRecord {
   const { revision, position, time, state } = row
   const content = row.content ?? ''
+  if (state === stored) return { state: 'stored', stream, revision, position, time, content }
   if (state === tombstone) return { state: 'tombstone', stream, revision, position, time, content }
-  if (closed || state === forgotten) return { state: 'forgotten', stream, revision, position, time }
-  if (state === trimmed) {
-    const { id, type, tags, segment } = JSON.parse(content) as Stub
-    return { state: 'trimmed', stream, revision, position, time, id, type, tags, segment }
-  }
-  return { state: 'stored', stream, revision, position, time, content }
+  if (state === forgotten) return { state: 'forgotten', stream, revision, position, time }
+  const { id, type, tags, segment } = JSON.parse(content) as Stub
+  return { state: 'trimmed', stream, revision, position, time, id, type, tags, segment }
 }
 
 function withEvidence({ sql }: Session, record: LogRecord): LogRecord {

@@ -146,7 +146,7 @@ export function checkFile(db: SqliteDatabase, file: string): number {
  * (`checkpoint.ts`). Deleted bytes are overwritten. The settings are read back, for SQLite drops silently what it cannot do.
  */
 function configure(db: SqliteDatabase, file: string): void {
-  const settings = { synchronous: 2, secure_delete: 1, fullfsync: 1, checkpoint_fullfsync: 1, wal_autocheckpoint: 0 }
+  const settings = { synchronous: 2, secure_delete: 1, fullfsync: 1, checkpoint_fullfsync: 1, wal_autocheckpoint: 1000 }
   const mode = db.prepare('PRAGMA journal_mode = WAL').get() as { journal_mode: string }
   if (mode.journal_mode !== 'wal') {
     throw new NotAStore(

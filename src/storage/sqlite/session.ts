@@ -1,6 +1,7 @@
 /** One connection and what it remembers: prepared statements, the numbers of kinds, and what others did to the file. */
+import { SchemaTooNew } from '../../core/errors.ts'
 import type { SqliteDatabase } from './driver.ts'
-import { checkFile } from './schema.ts'
+import { schemaVersion } from './schema.ts'
 import { prepareStatements, type Statements } from './statements.ts'
 
 export interface Session {
@@ -42,7 +43,8 @@ export function transact<Result>(session: Session, run: () => Result): Result {
   sql.begin.run()
   try {
     // A newer Daybook may have changed the tables since this connection looked.
-    checkFile(db, file)
+    const { user_version: found } = sql.userVersion.get() as { user_version: number }
+    if (found !== schemaVersion) throw new SchemaTooNew({ place: file, found, known: schemaVersion })
     const { data_version: dataVersion } = sql.dataVersion.get() as { data_version: number }
     if (dataVersion !== session.dataVersion) {
       kinds.clear()

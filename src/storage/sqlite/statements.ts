@@ -1,8 +1,9 @@
 /** Every SQL statement of the storage, one constant each; prepared once for a connection. */
 import type { SqliteDatabase, SqliteStatement } from './driver.ts'
 
+/** A row of the log; of a closed stream all but the tombstone is forgotten (3), whether or not it was emptied yet. */
 const record = `
-  s.name AS stream, s.closed, l.revision, l.position, l.time, l.state, l.content, octet_length(l.content) AS bytes
+  s.name AS stream, l.revision, l.position, l.time, iif(s.closed = 1 AND l.state <> 1, 3, l.state) AS state, l.content
   FROM log l CROSS JOIN stream s ON s.stream_no = l.stream_no`
 
 /** The event has all the tags of a JSON list. */
@@ -58,17 +59,17 @@ const statements = {
   findKind: 'SELECT kind_no FROM kind WHERE stream_type = ? AND event_type = ? AND class = ?',
   insertKind: 'INSERT INTO kind (stream_type, event_type, class) VALUES (?, ?, ?)',
 
-  // Reading the log
+  // Reading the log. Ordinals have no gaps, so a range says how many rows come: SQLite would compile `LIMIT ?` anew each time
   timeAt: 'SELECT time FROM log WHERE position = ?',
   rowAt: 'SELECT position, time FROM log WHERE stream_no = ? AND revision = ?',
   streamForwards: `
-    SELECT revision, position, time, state, content, octet_length(content) AS bytes FROM log
-    WHERE stream_no = ? AND revision > ? AND revision <= ? ORDER BY revision LIMIT ?`,
+    SELECT revision, position, time, state, content FROM log
+    WHERE stream_no = ? AND revision > ? AND revision <= ? ORDER BY revision`,
   streamBackwards: `
-    SELECT revision, position, time, state, content, octet_length(content) AS bytes FROM log
-    WHERE stream_no = ? AND revision > ? AND revision <= ? ORDER BY revision DESC LIMIT ?`,
-  logForwards: `SELECT ${record} WHERE l.position > ? AND l.position <= ? ORDER BY l.position LIMIT ?`,
-  logBackwards: `SELECT ${record} WHERE l.position > ? AND l.position <= ? ORDER BY l.position DESC LIMIT ?`,
+    SELECT revision, position, time, state, content FROM log
+    WHERE stream_no = ? AND revision > ? AND revision <= ? ORDER BY revision DESC`,
+  logForwards: `SELECT ${record} WHERE l.position > ? AND l.position <= ? ORDER BY l.position`,
+  logBackwards: `SELECT ${record} WHERE l.position > ? AND l.position <= ? ORDER BY l.position DESC`,
   logAt: `SELECT ${record} WHERE l.position = ?`,
   evidenceAt: 'SELECT salt, commitment, entry FROM log WHERE position = ?',
   listStreams: `

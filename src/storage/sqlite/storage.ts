@@ -57,22 +57,29 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
   let closed = false
 
   /** After an I/O error the connection may hold what the disk does not; only a new one can be trusted. */
-  async function healing<Result>(run: () => Result): Promise<Result> {
+  async function reopen(): Promise<void> {
+    const broken = session
+    session = await open()
+    broken.db.close()
+  }
+
+  async function again<Result>(error: unknown, run: () => Result): Promise<Result> {
+    const failure = failureOf(error)
+    if (failure === 'io') await reopen()
+    if (failure !== 'busy') throw error
+    return whenFree(busyTimeoutMs, run)
+  }
+
+  async function read<Result>(run: (session: Session) => Result): Promise<Result> {
     try {
-      return await whenFree(busyTimeoutMs, run)
+      return run(session)
     } catch (error) {
-      if (failureOf(error) === 'io') {
-        const broken = session
-        session = await open()
-        broken.db.close()
-      }
-      throw error
+      return again(error, () => run(session))
     }
   }
 
-  const read = async <Result>(run: (session: Session) => Result) => healing(() => run(session))
-  const write = async <Result>(run: (session: Session) => Result) => {
-    const result = await healing(() => transact(session, () => run(session)))
+  async function write<Result>(run: (session: Session) => Result): Promise<Result> {
+    const result = await read((session) => transact(session, () => run(session)))
     checkpoints.committed()
     bell.ring()
     return result

@@ -1,0 +1,33 @@
+/** All figures of the embedded store, each side by side in one run. `npm run bench [-- name …]` runs those named. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { figures } from './figures.ts'
+import { type Measured, median, ratio, sideBySide } from './measure.ts'
+
+const asked = process.argv.slice(2)
+const rounds = Number(process.env['ROUNDS'] ?? 7)
+const folder = mkdtempSync(join(tmpdir(), 'daybook-bench-'))
+
+try {
+  console.log(
+    `Node ${process.version}, SQLite ${process.versions['sqlite']}; medians of ${rounds} rounds, ratios round by round\n`,
+  )
+  console.log('| figure | daybook | against | ratio | to reach |\n|---|---|---|---|---|')
+  for (const figure of figures) {
+    if (asked.length > 0 && !asked.some((name) => figure.name.includes(name))) continue
+    const { contenders, close } = await figure.open(join(folder, figure.name.replace(/\W+/g, '-')))
+    const [mine, ...others] = await sideBySide(contenders, rounds)
+    for (const other of others) print(figure.name, mine as Measured, other, figure.reach[other.name])
+    await close()
+  }
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+
+function print(name: string, mine: Measured, other: Measured, reach: string | undefined): void {
+  const rate = (measured: Measured) => `${Math.round(median(measured.rates)).toLocaleString('en')}/s`
+  console.log(
+    `| ${name} | ${rate(mine)} | ${other.name} ${rate(other)} | ${ratio(mine, other).toFixed(2)} | ${reach ?? ''} |`,
+  )
+}
