@@ -28,6 +28,7 @@ function sqlite(options: Partial<SqliteOptions> = {}): OpenStorage {
 const storages: Readonly<Record<string, OpenStorage>> = {
   memory: memory(),
   'sqlite on node:sqlite': sqlite(),
+  'sqlite on a thread': sqlite({ thread: true }),
   'sqlite on better-sqlite3': sqlite({ driver: (file, { readOnly }) => new Database(file, { readonly: readOnly }) }),
 }
 

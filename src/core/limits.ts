@@ -52,6 +52,13 @@ export const limits = {
   commitTries: 3,
   commitBackoffMs: 50,
 
+  // HTTP
+  requestBytes: 8_388_608,
+  requestMs: 30_000,
+  headersMs: 10_000,
+  headerBytes: 16_384,
+  shutdownMs: 10_000,
+
   // Deciders, subscriptions, erasure
   executeTries: 10,
   subscribeTries: 20,

@@ -4,48 +4,27 @@
  */
 import { statSync } from 'node:fs'
 import { limits } from '../../core/limits.ts'
-import type { Commit, CommitOutcome, EraseProgress, EraseStep, Storage, StorageLimits } from '../../core/storage.ts'
-import type { Clock } from '../../core/time.ts'
+import type { Commit, CommitOutcome, EraseProgress, EraseStep, Storage } from '../../core/storage.ts'
 import { createBell } from '../../core/wake.ts'
 import { createCheckpoints, walBytes } from './checkpoint.ts'
 import { commitOne, type Head } from './commit.ts'
 import { declareCollections, eraseHeld, getDocument, isDeclared, queryDocuments } from './documents.ts'
-import { failureOf, nodeSqlite, type SqliteDriver, whenFree } from './driver.ts'
+import { failureOf, nodeSqlite, whenFree } from './driver.ts'
 import { forgetEvents, restoreOne, trimEvents } from './erase.ts'
+import { type SqliteOptions, sqliteLimits } from './options.ts'
 import { headOf, listStreams, listStreamTypes, positionOf, readBoundary, readLog, readStream } from './read.ts'
 import { openDatabase } from './schema.ts'
 import { createSession, type Session, transact } from './session.ts'
 
 export type { SqliteDatabase, SqliteDriver, SqliteStatement } from './driver.ts'
-
-export interface SqliteOptions {
-  /** Made if it is not there, but its folder is not. */
-  readonly file: string
-  /** Default `node:sqlite`. */
-  readonly driver?: SqliteDriver
-  /** Neither makes nor changes anything. */
-  readonly readOnly?: boolean
-  /** How long to wait for another process that writes, before a commit answers busy; default 5,000. */
-  readonly busyTimeoutMs?: number
-  readonly clock?: Clock
-}
-
-const sqliteLimits: StorageLimits = {
-  commitStreams: limits.appendStreams,
-  commitEvents: limits.appendEvents,
-  commitDocuments: limits.commitDocuments,
-  commitBytes: limits.commitBytes,
-  eventBytes: limits.eventBytes,
-  documentBytes: limits.documentBytes,
-  pageRecords: limits.pageRecords,
-  pageBytes: limits.pageBytes,
-}
+export type { SqliteOptions } from './options.ts'
 
 /** How often the file is asked, while somebody is subscribed, whether another process has written. */
 const watchMs = 25
 
 /** Throws `NotAStore`, `SchemaTooNew`, `StoreMissing`, `StoreBusy` or `StorageFailed`, each with the file's name. */
 export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
+  if (options.thread) return (await import('./thread.ts')).sqliteThread(options)
   const { file, readOnly = false, busyTimeoutMs = 5_000, clock = Date.now } = options
   const driver = options.driver ?? (await nodeSqlite())
   const open = async () => createSession(await openDatabase({ file, driver, readOnly, busyTimeoutMs }), file)

@@ -1,0 +1,122 @@
+/**
+ * Import: each line of NDJSON is an append of its own, so that a second import, or one that goes on after a crash,
+ * changes nothing that is there. A line without an id gets one that follows from what it says and where.
+ */
+import { createReadStream } from 'node:fs'
+import { stat } from 'node:fs/promises'
+import { type Command, Option } from 'commander'
+import { InvalidArgument, isStoreError } from '../../core/errors.ts'
+import type { NewEvent } from '../../core/event.ts'
+import { derivedId } from '../../core/id.ts'
+import { limits } from '../../core/limits.ts'
+import { sortedTags } from '../../core/query.ts'
+import { checkStream } from '../../core/stream.ts'
+import { type Line, readLines } from '../lines.ts'
+import { type StoreChoice, storeCommand, withStore } from '../options.ts'
+import { createProgress, exitCodes, note, plural, print, printJson } from '../output.ts'
+
+interface Choice extends StoreChoice {
+  readonly onError: 'stop' | 'skip'
+}
+
+interface ImportedLine {
+  readonly line: number
+  readonly stream: string
+  readonly event: NewEvent
+}
+
+export function importCommand(): Command {
+  return storeCommand('import', 'Append the events of an NDJSON file, one a line. Safe to repeat.')
+    .argument('<file>', 'where from; "-" is the standard input')
+    .addOption(
+      new Option('--on-error <how>', 'what to do at a line that cannot be recorded')
+        .choices(['stop', 'skip'])
+        .default('stop'),
+    )
+    .addHelpText(
+      'after',
+      `\nA line: { "stream", "type", "data", "meta", "tags", "id" }; revision, position and time of an export are ignored.`,
+    )
+    .action(run)
+}
+
+async function run(file: string, choice: Choice): Promise<void> {
+  const counts = { read: 0, recorded: 0, repeated: 0, skipped: 0 }
+  await withStore(choice, 'writing', async (store) => {
+    const input = file === '-' ? process.stdin : createReadStream(file)
+    const progress = createProgress('import', file === '-' ? 0 : (await stat(file)).size)
+    const ordinals = new Map<string, number>()
+    let group: ImportedLine[] = []
+    let groupBytes = 0
+
+    const refuse = (line: number, error: unknown) => {
+      if (!isStoreError(error) || error.code === 'storage-failed' || error.code === 'outcome-unknown') throw error
+      note(`line ${line}: ${error.message}`)
+      counts.skipped++
+      if (choice.onError === 'stop') throw new Stopped()
+    }
+    const flush = async () => {
+      const lines = group
+      group = []
+      groupBytes = 0
+      const outcomes = await Promise.allSettled(lines.map(({ stream, event }) => store.append(stream, [event])))
+      for (const [index, outcome] of outcomes.entries()) {
+        if (outcome.status === 'rejected') refuse(lines[index]?.line ?? 0, outcome.reason)
+        else counts[outcome.value.repeated ? 'repeated' : 'recorded']++
+      }
+    }
+
+    try {
+      for await (const line of readLines(input)) {
+        counts.read++
+        try {
+          group.push(parseLine(line, ordinals))
+        } catch (error) {
+          await flush()
+          refuse(line.number, error)
+        }
+        groupBytes += line.bytes
+        if (group.length >= groupLines || groupBytes >= limits.batchBytes) await flush()
+        progress.update(line.end)
+      }
+      await flush()
+    } catch (error) {
+      if (!(error instanceof Stopped)) throw error
+      process.exitCode = exitCodes['bad input']
+    } finally {
+      progress.stop()
+    }
+  })
+  if (choice.json) return printJson(counts)
+  const { read, recorded, repeated, skipped } = counts
+  const there = `${recorded.toLocaleString('en')} recorded, ${repeated.toLocaleString('en')} there already`
+  await print(`${plural(read, 'line')} read: ${there}, ${skipped.toLocaleString('en')} refused`)
+}
+
+/** Lines that are handed over together. */
+const groupLines = 1_000
+
+/** A line was refused, and the import was told to stop there. */
+class Stopped extends Error {}
+
+const known = new Set(['stream', 'type', 'data', 'meta', 'tags', 'id', 'revision', 'position', 'time'])
+
+/** Throws where the line is no event; `ordinals` counts the lines of each stream. */
+function parseLine(line: Line, ordinals: Map<string, number>): ImportedLine {
+  const value = line.parse()
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new InvalidArgument('line', 'must be an object: { "stream": …, "type": …, "data": … }')
+  }
+  const { stream, type, data = null, meta = null, tags = [], id } = value as Partial<NewEvent> & { stream?: string }
+  if (typeof stream !== 'string') throw new InvalidArgument('stream', 'is missing')
+  checkStream(stream)
+  const ordinal = (ordinals.get(stream) ?? 0) + 1
+  ordinals.set(stream, ordinal)
+  const unknown = Object.keys(value).find((name) => !known.has(name))
+  if (unknown !== undefined) throw new InvalidArgument(unknown, 'is no field of an event')
+  if (!Array.isArray(tags)) throw new InvalidArgument('tags', 'must be a list of texts')
+  if (typeof type !== 'string') throw new InvalidArgument('type', 'is missing')
+  // The ordinal tells equal lines of one stream apart.
+  const derived = () => derivedId([stream, ordinal, type, sortedTags(tags), data, meta])
+  return { line: line.number, stream, event: { type, data, meta, tags, id: id ?? derived() } }
+}

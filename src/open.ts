@@ -1,0 +1,39 @@
+/** A storage from a URL. The one place that knows all storages; each is loaded only when it is asked for. */
+import { InvalidArgument } from './core/errors.ts'
+import type { Storage } from './core/storage.ts'
+import { openStore, type Store, type StoreOptions } from './core/store.ts'
+import type { Clock } from './core/time.ts'
+
+export interface OpenStorageOptions {
+  /** Neither makes nor changes anything. */
+  readonly readOnly?: boolean
+  readonly clock?: Clock
+}
+
+/** `memory:`, or `sqlite:` and a path. Throws `InvalidArgument` for another URL, else as the storage does. */
+export async function openStorage(
+  url: string,
+  { readOnly = false, clock = Date.now }: OpenStorageOptions = {},
+): Promise<Storage> {
+  const colon = url.indexOf(':')
+  const scheme = url.slice(0, Math.max(colon, 0))
+  const place = url.slice(colon + 1)
+  switch (scheme) {
+    case 'memory': {
+      const { memoryStorage } = await import('./storage/memory/storage.ts')
+      return memoryStorage({ clock })
+    }
+    case 'sqlite': {
+      if (place === '') throw new InvalidArgument('store', 'names no file; write sqlite:./daybook.db')
+      const { sqliteStorage } = await import('./storage/sqlite/storage.ts')
+      return sqliteStorage({ file: place, readOnly, clock })
+    }
+    default:
+      throw new InvalidArgument('store', `"${url}" is no store; write memory: or sqlite:./daybook.db`)
+  }
+}
+
+/** A store from a URL: `await using store = await open('sqlite:./orders.db')`. */
+export async function open(url: string, options: StoreOptions & OpenStorageOptions = {}): Promise<Store> {
+  return openStore(await openStorage(url, options), options)
+}
