@@ -31,7 +31,10 @@ export interface SubscribeOptions extends LogFilter {
   readonly signal?: AbortSignal
   /** Called whenever all there is has been handled, with the position up to which the log was looked at. */
   readonly onCaughtUp?: (position: number) => void
-  /** Called when a read failed and will be tried again, so that trouble is never silent. */
+  /**
+   * Called when a read failed and will be tried again. With it the subscription goes on until the signal ends it; without
+   * it, it throws once 20 tries in a row have failed, so that trouble is never silent.
+   */
   readonly onTrouble?: (error: unknown, retryInMs: number) => void
 }
 
@@ -100,7 +103,7 @@ export async function* subscriptionPages<Event extends AnyEvent>(
     } catch (error) {
       if (signal.aborted) return
       failures++
-      if (!mayHeal(error) || failures >= limits.subscribeTries) throw error
+      if (!mayHeal(error) || (!options.onTrouble && failures >= limits.subscribeTries)) throw error
       const retryInMs = backoffMs(failures, limits.subscribeBackoffMs, limits.subscribeBackoffMsMax)
       options.onTrouble?.(error, retryInMs)
       await sleep(retryInMs, signal)

@@ -2,7 +2,7 @@
  * The file: its tables, and how a file of any age comes to have them. Migrations are numbered, only ever added to, and
  * run under SQLite's own write lock; `fixtures/` keeps a file of each number for good.
  */
-import { NotAStore, SchemaTooNew, StorageFailed, StoreBusy, StoreMissing } from '../../core/errors.ts'
+import { isStoreError, NotAStore, SchemaTooNew, StorageFailed, StoreBusy, StoreMissing } from '../../core/errors.ts'
 import { failureOf, type SqliteDatabase, type SqliteDriver, whenFree } from './driver.ts'
 
 /** "DayB": marks the file as ours, so that no other application's database is ever written to. */
@@ -207,6 +207,6 @@ function openingError(error: unknown, { file, readOnly }: OpenOptions): unknown 
     case 'other':
       return new StorageFailed(`open ${file}`, error)
     case undefined:
-      return error
+      return isStoreError(error) ? error : new StorageFailed(`open ${file}`, error)
   }
 }

@@ -41,7 +41,7 @@ export function matchOf(session: Session, query: EventQuery, after: Position, un
 
 /** An event beyond `after` that was forgotten, emptied or not: its stream's last but the tombstone lies there. */
 export function forgottenAfter({ sql }: Session, after: Position): Match | undefined {
-  const row = sql.forgottenAfter.get(after) as Match | undefined
+  const row = sql.forgottenAfter.get(after, after) as Match | undefined
   return row && { stream: row.stream, revision: row.revision, position: row.position }
 }
 

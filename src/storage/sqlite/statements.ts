@@ -33,7 +33,7 @@ const byIndex = `
   SELECT i.key, i.ord, d.version, d.body FROM document_index i CROSS JOIN document d ON d.document_no = i.document_no
   WHERE i.collection = ? AND i.name = ? AND i.equals = ?`
 
-const statements = {
+export const statements = {
   // Transactions
   begin: 'BEGIN IMMEDIATE',
   commit: 'COMMIT',
@@ -97,10 +97,9 @@ const statements = {
   backwardsByKind: `${byKind} ORDER BY l.position DESC LIMIT ?`,
   backwardsByScan: `${byScan} ORDER BY l.position DESC LIMIT ?`,
   forgottenAfter: `
-    WITH asked (after) AS (VALUES (?))
     SELECT s.name AS stream, l.revision, l.position
-    FROM asked CROSS JOIN stream s CROSS JOIN log l ON l.stream_no = s.stream_no AND l.revision = s.revision - 1
-    WHERE s.closed = 1 AND s.position > after AND l.position > after LIMIT 1`,
+    FROM stream s CROSS JOIN log l ON l.stream_no = s.stream_no AND l.revision = s.revision - 1
+    WHERE s.closed = 1 AND s.position > ? AND l.position > ? LIMIT 1`,
 
   // Erasing
   eraseRange: `

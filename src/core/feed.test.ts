@@ -1,0 +1,68 @@
+import { expect, test, vi } from 'vitest'
+import { memoryStorage } from '../storage/memory/storage.ts'
+import { limits } from './limits.ts'
+import type { Storage } from './storage.ts'
+import { openStore } from './store.ts'
+
+/** A storage whose next reads of the log fail, one for each error. */
+function failing(errors: unknown[]): Storage {
+  const inner = memoryStorage()
+  return {
+    ...inner,
+    async readLog(query) {
+      if (errors.length > 0) throw errors.shift()
+      return inner.readLog(query)
+    },
+  }
+}
+
+test('a subscription whose reads fail heals by itself, misses nothing, and says so', async () => {
+  const errors: unknown[] = []
+  const store = await openStore(failing(errors))
+  await store.append('seat/1', [{ type: 'A' }, { type: 'B' }])
+  errors.push(new Error('one'), new Error('two'))
+  const troubles: string[] = []
+  const seen: unknown[] = []
+  const onTrouble = (error: unknown, retryInMs: number) => {
+    expect(retryInMs).toBeGreaterThan(0)
+    troubles.push(String((error as Error).cause))
+  }
+  for await (const entry of store.subscribe({ onTrouble })) {
+    seen.push(entry.position)
+    if (seen.length === 1) errors.push(new Error('three'))
+    if (seen.length === 2) await store.append('seat/1', [{ type: 'C' }])
+    if (seen.length === 3) break
+  }
+  expect(seen).toEqual([1, 2, 3])
+  expect(troubles).toEqual(['Error: one', 'Error: two', 'Error: three'])
+})
+
+test('a subscription whose reads never heal ends with the error, unless somebody is told', async () => {
+  vi.useFakeTimers()
+  try {
+    const broken = () => failing(Array.from({ length: 1_000 }, () => new Error('broken for good')))
+    const store = await openStore(broken())
+    const reading = (async () => {
+      for await (const _ of store.subscribe()) throw new Error('nothing was written')
+    })()
+    const ended = expect(reading).rejects.toMatchObject({
+      code: 'storage-failed',
+      cause: { message: 'broken for good' },
+    })
+    const told = new AbortController()
+    let troubles = 0
+    const onTrouble = () => {
+      if (++troubles > limits.subscribeTries) told.abort()
+    }
+    const going = (async () => {
+      for await (const _ of (await openStore(broken())).subscribe({ onTrouble, signal: told.signal })) return 'an event'
+      return 'ended'
+    })()
+    await vi.advanceTimersByTimeAsync(limits.subscribeTries * limits.subscribeBackoffMsMax * 2)
+    await ended
+    expect(await going).toBe('ended')
+    expect(troubles).toBe(limits.subscribeTries + 1)
+  } finally {
+    vi.useRealTimers()
+  }
+})

@@ -1,0 +1,126 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { event, logAll } from '../conformance/kit.ts'
+import { memoryLog, memoryStorage } from '../storage/memory/storage.ts'
+import { sqliteStorage } from '../storage/sqlite/storage.ts'
+import { putDocument } from './document.ts'
+import { limits } from './limits.ts'
+import type { Storage } from './storage.ts'
+import { openStore } from './store.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'daybook-forget-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const storages: Readonly<Record<string, () => () => Promise<Storage>>> = {
+  memory() {
+    const log = memoryLog()
+    return async () => memoryStorage({ log })
+  },
+  sqlite() {
+    const file = join(folder, `${crypto.randomUUID()}.db`)
+    return () => sqliteStorage({ file })
+  },
+}
+
+const views = { collection: 'views', indexes: [] }
+const events = limits.eraseRecords + 10
+
+/** person/1 with many events and a document, person/2 with one. */
+async function fill(storage: Storage): Promise<void> {
+  const store = await openStore({ ...storage, close: async () => {} })
+  for (let left = events; left > 0; left -= 1_000) {
+    const secrets = Array.from({ length: Math.min(left, 1_000) }, () => ({ type: 'Told', data: 'secret' }))
+    await store.append('person/1', secrets)
+  }
+  await store.append('person/2', [{ type: 'Told', data: 'kept' }])
+  await storage.declare([views])
+  const documents = putDocument(views, {
+    key: '1',
+    body: { text: 'secret' },
+    streams: ['person/1'],
+    if: { is: 'absent' },
+  })
+  await storage.commit([{ id: 'd', appends: [], documents }])
+}
+
+/** The storage until its `calls`th step, where the process is as good as dead. */
+function dyingAt(storage: Storage, calls: number): Storage {
+  let left = calls
+  const step = () => {
+    if (left-- <= 0) throw new Error('died')
+  }
+  return {
+    ...storage,
+    async commit(commits) {
+      step()
+      return storage.commit(commits)
+    },
+    async erase(erasing) {
+      step()
+      return storage.erase(erasing)
+    },
+  }
+}
+
+describe.each(Object.entries(storages))('forgetting on %s', (_, create) => {
+  test('a crash before any step is made good by the next opening, and nothing else is touched', async () => {
+    // The steps: the first commit, two of events, one to save the job between, documents, scrub, the job's end.
+    for (let calls = 1; calls <= 7; calls++) {
+      const open = create()
+      const storage = await open()
+      await fill(storage)
+      const store = await openStore(dyingAt(storage, calls))
+      const forgetting = store.forget('person/1', { reasonCode: 'asked' })
+      if (calls < 7) await expect(forgetting).rejects.toThrow()
+      else await forgetting
+      await storage.close()
+
+      const again = await openStore(await open())
+      await again.close()
+      const after = await open()
+      const states = (await logAll(after)).map(({ state }) => state)
+      expect(states).toEqual([...Array(events).fill('forgotten'), 'stored', 'tombstone'])
+      expect(await after.getDocuments([{ collection: 'views', key: '1' }])).toEqual([undefined])
+      const [job] = await after.getDocuments([{ collection: '$jobs', key: 'forget/person/1' }])
+      expect(JSON.parse(job?.body ?? '')).toMatchObject({ state: 'done', stream: 'person/1' })
+      await after.close()
+    }
+  })
+
+  test('asking again after a crash finishes it as well, and tells the whole', async () => {
+    const open = create()
+    const storage = await open()
+    await fill(storage)
+    const store = await openStore(dyingAt(storage, 3))
+    await expect(store.forget('person/1', { reasonCode: 'asked' })).rejects.toThrow()
+    const again = await openStore(storage)
+    const report = await again.forget('person/1', { reasonCode: 'asked' })
+    expect(report).toMatchObject({ revision: events + 1, events, documents: 1, scrub: 'done' })
+    expect(await again.forget('person/1', { reasonCode: 'asked' })).toEqual(report)
+    await again.close()
+  })
+
+  test('opening for reading only leaves it as it is', async () => {
+    const open = create()
+    const storage = await open()
+    await fill(storage)
+    const store = await openStore(dyingAt(storage, 1))
+    await expect(store.forget('person/1', { reasonCode: 'asked' })).rejects.toThrow()
+    await openStore(storage, { readOnly: true })
+    const [job] = await storage.getDocuments([{ collection: '$jobs', key: 'forget/person/1' }])
+    expect(JSON.parse(job?.body ?? '')).toMatchObject({ state: 'open', from: 1 })
+    await storage.close()
+  })
+})
+
+test('events of another stream may come between those that are forgotten', async () => {
+  const store = await openStore(memoryStorage())
+  for (let turn = 0; turn < 10; turn++)
+    await store.append(`person/${turn % 2}`, [{ type: event('x').type, data: turn }])
+  await store.forget('person/0', { reasonCode: 'asked' })
+  const left: unknown[] = []
+  for await (const { data } of store.read('person/1')) left.push(data)
+  expect(left).toEqual([1, 3, 5, 7, 9])
+})
