@@ -57,7 +57,12 @@ function parseLine(bytes: Uint8Array, length: number): unknown {
   } catch {
     throw new InvalidArgument('line', 'is no UTF-8 text')
   }
-  return parseJson(text, '')
+  try {
+    return parseJson(text, '')
+  } catch (error) {
+    // No path: the line is no JSON at all.
+    throw error instanceof InvalidArgument && error.path === '' ? new InvalidArgument('line', error.reason) : error
+  }
 }
 
 function isBlank(bytes: Uint8Array): boolean {

@@ -15,14 +15,14 @@ import {
   StoreBusy,
   StreamForgotten,
 } from './errors.ts'
-import { type AnyEvent, checkEventId, checkEventType, checkMeta, checkTag, type NewEvent } from './event.ts'
+import { type AnyEvent, checkMeta, type NewEvent } from './event.ts'
 import type { Random } from './id.ts'
 import { commitmentOf, saltBytes } from './leaf.ts'
 import { limits } from './limits.ts'
+import { checkEventId, checkEventType, checkStream, checkTag } from './name.ts'
 import { type AppendCondition, checkQuery, sortedTags } from './query.ts'
 import { checkSchema, type EventSchemas } from './schema.ts'
 import type { CommitOutcome, PreparedEvent, StreamAppend, StreamAppended } from './storage.ts'
-import { checkStream } from './stream.ts'
 import { formatInstant } from './time.ts'
 import { type Upcaster, withOldTypes } from './upcaster.ts'
 
@@ -115,6 +115,11 @@ function prepareAppends(making: Making, appends: readonly StreamEvents[]): reado
   if (events === 0) throw new InvalidArgument('events', 'must hold at least one event')
   checkIds(prepared)
   return prepared
+}
+
+/** Throws as an append of these would before anything is written, whatever the store then holds against it. */
+export function checkAppends(appends: readonly StreamEvents[]): void {
+  prepareAppends({ newId: () => 'checked', random: (bytes) => new Uint8Array(bytes) }, appends)
 }
 
 function prepareEvent(making: Making, event: NewEvent, path: string): PreparedEvent {

@@ -1,10 +1,11 @@
 /** Deciders: the domain as three pure functions, and the loop that runs them against a stream. */
+
+import type { Appended, AppendOptions } from './append.ts'
 import { canonicalJson } from './encoding.ts'
 import { InvalidArgument, isStoreError } from './errors.ts'
 import type { AnyEvent, Meta, NewEvent, Recorded } from './event.ts'
 import { limits } from './limits.ts'
-import type { Until } from './read.ts'
-import type { Store } from './store.ts'
+import type { EventPage, ReadOptions, Until } from './read.ts'
 import { backoffMs, sleep } from './turn.ts'
 
 export interface Decider<Command, Event extends AnyEvent, State> {
@@ -41,8 +42,21 @@ export interface Executed<Event extends AnyEvent, State> extends Loaded<State> {
   readonly events: readonly Recorded<Event>[]
 }
 
+/** What of a store loading needs; any client of the same interface will do. */
+export interface Loads {
+  readPage<Event extends AnyEvent>(stream: string, options?: ReadOptions): Promise<EventPage<Event>>
+}
+
+export interface LoadsAndAppends extends Loads {
+  append<Event extends AnyEvent>(
+    stream: string,
+    events: readonly NewEvent<Event>[],
+    options?: AppendOptions,
+  ): Promise<Appended>
+}
+
 export async function load<Event extends AnyEvent, State>(
-  store: Pick<Store, 'readPage'>,
+  store: Loads,
   stream: string,
   fold: Fold<Event, State>,
   { at }: LoadOptions = {},
@@ -60,7 +74,7 @@ export async function load<Event extends AnyEvent, State>(
 
 /** Load, decide, append at the loaded revision; after a lost race again, a bounded number of times. */
 export async function execute<Command, Event extends AnyEvent, State>(
-  store: Pick<Store, 'append' | 'readPage'>,
+  store: LoadsAndAppends,
   decider: Decider<Command, Event, State>,
   stream: string,
   command: Command,
@@ -85,7 +99,7 @@ export async function execute<Command, Event extends AnyEvent, State>(
 }
 
 async function record<Event extends AnyEvent>(
-  store: Pick<Store, 'append'>,
+  store: LoadsAndAppends,
   stream: string,
   expected: number,
   events: readonly NewEvent<Event>[],

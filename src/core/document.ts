@@ -6,6 +6,7 @@
 import { canonicalJson, utf8Length } from './encoding.ts'
 import { InvalidArgument, LimitExceeded } from './errors.ts'
 import { limits } from './limits.ts'
+import { checkName } from './name.ts'
 import type {
   CollectionSpec,
   Direction,
@@ -16,7 +17,6 @@ import type {
   IndexEntry,
   IndexSpec,
 } from './storage.ts'
-import { checkName } from './stream.ts'
 
 /** What an index can hold. A document without a value in one of the `equals` fields is not in that index. */
 export type IndexValue = string | number | boolean

@@ -1,7 +1,5 @@
 /** Events: what users write and what they read back. The stored form is in `storage.ts`. */
 import { InvalidArgument } from './errors.ts'
-import { limits } from './limits.ts'
-import { checkName } from './stream.ts'
 
 /** The least that an event is: a type, and data that JSON can say. */
 export interface AnyEvent {
@@ -77,20 +75,6 @@ export function causedBy(event: Recorded): Meta {
     causationId: event.id,
     ...(traceparent === undefined ? {} : { traceparent }),
   }
-}
-
-export function checkEventType(type: string, path: string): void {
-  checkName(type, path, 'event type', limits.eventTypeCharacters)
-  if (type.startsWith('$'))
-    throw new InvalidArgument(path, `event type "${type}" begins with "$", which is Daybook's own`)
-}
-
-export function checkEventId(id: string, path: string): void {
-  checkName(id, path, 'event id', limits.eventIdCharacters)
-}
-
-export function checkTag(tag: string, path: string): void {
-  checkName(tag, path, 'tag', limits.tagCharacters)
 }
 
 export function checkMeta(meta: unknown, path: string): asserts meta is Meta | null | undefined {

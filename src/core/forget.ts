@@ -8,11 +8,10 @@ import { errorOf, type Making, makeEvent } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { indexQuery, putDocument } from './document.ts'
 import { StreamNotFound } from './errors.ts'
-import { checkEventType } from './event.ts'
 import { derivedId } from './id.ts'
 import { limits } from './limits.ts'
+import { checkEventType, checkName, checkStream } from './name.ts'
 import type { CollectionSpec, DocumentWrite, Storage } from './storage.ts'
-import { checkName, checkStream } from './stream.ts'
 import { formatInstant } from './time.ts'
 
 export interface ForgetOptions {

@@ -1,8 +1,9 @@
 /** Which streams there are: by type, least recently updated first. */
 
 import { limits } from './limits.ts'
+import { checkStreamType } from './name.ts'
 import { pageSize, type Reading } from './read.ts'
-import { checkStreamType, detailsOf, type StreamDetails } from './stream.ts'
+import { detailsOf, type StreamDetails } from './stream.ts'
 import { parseInstant } from './time.ts'
 
 export interface StreamsOptions {

@@ -4,9 +4,8 @@
  */
 import { compareUtf8 } from './encoding.ts'
 import { InvalidArgument, LimitExceeded } from './errors.ts'
-import { checkTag } from './event.ts'
 import { limits } from './limits.ts'
-import { checkName, checkStreamType, streamTypeOf } from './stream.ts'
+import { checkName, checkStreamType, checkTag, streamTypeOf } from './name.ts'
 
 /** Any of the types (left out: every type) and all of the tags. At least one type or tag. */
 export interface QueryItem {

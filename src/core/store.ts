@@ -27,11 +27,12 @@ import {
 import { type ForgetOptions, type ForgetReport, forget, jobs, resumeForgetting } from './forget.ts'
 import { newId, type Random, secureRandom } from './id.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
+import { checkStream, checkStreamType } from './name.ts'
 import type { EventQuery } from './query.ts'
 import { checkRead, type EventPage, eventPage, eventPages, flatten, type ReadOptions } from './read.ts'
 import type { EventSchemas } from './schema.ts'
 import type { Storage } from './storage.ts'
-import { checkStream, checkStreamType, detailsOf, type StreamDetails } from './stream.ts'
+import { detailsOf, type StreamDetails } from './stream.ts'
 import type { Upcaster } from './upcaster.ts'
 
 export interface Store extends AsyncDisposable {

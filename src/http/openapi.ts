@@ -86,8 +86,17 @@ function parameter(place: 'path' | 'query' | 'header', name: string, { schema, d
 function problemAnswer(status: number): Json {
   return {
     description: statusTitle(status),
-    content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+    content: {
+      'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' }, example: exampleProblem(status) },
+    },
   }
+}
+
+function exampleProblem(status: number): Json {
+  const details = status === 400 ? { messages: { 'event.eventType': ['required'] } } : null
+  const title = statusTitle(status)
+  const requestId = '9f40ad5d-f2b4-40b5-8e0a-9e761f63a9d8'
+  return { type: 'urn:daybook:problem:…', title, status, message: title, requestId, details }
 }
 
 /** `GET /streams/{streamType}` → `getStreamsByStreamType`. */

@@ -4,9 +4,10 @@
  */
 import * as z from 'zod/mini'
 import { InvalidArgument, isStoreError } from '../core/errors.ts'
-import { checkEventType, type Recorded } from '../core/event.ts'
+import type { Recorded } from '../core/event.ts'
 import { limits } from '../core/limits.ts'
-import { checkStreamId, checkStreamType, type StreamDetails } from '../core/stream.ts'
+import { checkEventType, checkStreamId, checkStreamType } from '../core/name.ts'
+import type { StreamDetails } from '../core/stream.ts'
 import { parseInstant } from '../core/time.ts'
 
 /** One part of the path or one query parameter: text that a schema validates; a number is read from its digits first. */
@@ -37,10 +38,13 @@ function keeps(check: (value: string) => void) {
 const text = (...checks: Parameters<z.ZodMiniString['check']>) =>
   z.string({ error: required('must be a text') }).check(z.minLength(1, { error: 'required', abort: true }), ...checks)
 
+/** Up to what a double holds exactly. */
 const wholeNumber = (least: number) =>
   z
-    .int({ error: required('must be a whole number') })
-    .check(z.minimum(least, `must be at least ${least}`), z.maximum(Number.MAX_SAFE_INTEGER, 'is too large'))
+    .int({
+      error: ({ input }) => (Number.isInteger(input) ? 'is too large' : required('must be a whole number')({ input })),
+    })
+    .check(z.minimum(least, `must be at least ${least}`))
 
 const instant = z.string().check(z.meta({ format: 'date-time' }))
 const revision = z.int().check(z.minimum(0))

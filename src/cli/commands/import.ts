@@ -5,12 +5,13 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { type Command, Option } from 'commander'
+import { checkAppends } from '../../core/append.ts'
 import { InvalidArgument, isStoreError } from '../../core/errors.ts'
 import type { NewEvent } from '../../core/event.ts'
 import { derivedId } from '../../core/id.ts'
 import { limits } from '../../core/limits.ts'
+import { checkStream } from '../../core/name.ts'
 import { sortedTags } from '../../core/query.ts'
-import { checkStream } from '../../core/stream.ts'
 import { type Line, readLines } from '../lines.ts'
 import { type StoreChoice, storeCommand, withStore } from '../options.ts'
 import { createProgress, exitCodes, note, plural, print, printJson } from '../output.ts'
@@ -51,7 +52,8 @@ async function run(file: string, choice: Choice): Promise<void> {
 
     const refuse = (line: number, error: unknown) => {
       if (!isStoreError(error) || error.code === 'storage-failed' || error.code === 'outcome-unknown') throw error
-      note(`line ${line}: ${error.message}`)
+      // A line is an append of one event.
+      note(`line ${line}: ${error.message.replace('events[0].', '')}`)
       counts.skipped++
       if (choice.onError === 'stop') throw new Stopped()
     }
@@ -118,5 +120,7 @@ function parseLine(line: Line, ordinals: Map<string, number>): ImportedLine {
   if (typeof type !== 'string') throw new InvalidArgument('type', 'is missing')
   // The ordinal tells equal lines of one stream apart.
   const derived = () => derivedId([stream, ordinal, type, sortedTags(tags), data, meta])
-  return { line: line.number, stream, event: { type, data, meta, tags, id: id ?? derived() } }
+  const event = { type, data, meta, tags, id: id ?? derived() }
+  checkAppends([{ stream, events: [event] }])
+  return { line: line.number, stream, event }
 }

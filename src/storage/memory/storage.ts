@@ -7,6 +7,7 @@ import { parseContent } from '../../core/content.ts'
 import { InvalidArgument } from '../../core/errors.ts'
 import { commitmentOf, entryOf } from '../../core/leaf.ts'
 import { limits } from '../../core/limits.ts'
+import { streamTypeOf } from '../../core/name.ts'
 import { type EventQuery, matchesFilter, matchesQuery, passesForgotten, passesTombstone } from '../../core/query.ts'
 import type {
   BoundaryPage,
@@ -27,7 +28,6 @@ import type {
   StreamListQuery,
   StreamPage,
 } from '../../core/storage.ts'
-import { streamTypeOf } from '../../core/stream.ts'
 import type { Clock } from '../../core/time.ts'
 import { type Bell, createBell } from '../../core/wake.ts'
 import { type MemoryDocuments, memoryDocuments } from './documents.ts'

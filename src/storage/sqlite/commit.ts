@@ -2,6 +2,7 @@
 import { asExpected, compareIds, limitBroken, sizeOf } from '../../core/commit.ts'
 import { InvalidArgument } from '../../core/errors.ts'
 import { commitmentOf } from '../../core/leaf.ts'
+import { streamTypeOf } from '../../core/name.ts'
 import type {
   Commit,
   CommitOutcome,
@@ -10,7 +11,6 @@ import type {
   StreamAppend,
   StreamAppended,
 } from '../../core/storage.ts'
-import { streamTypeOf } from '../../core/stream.ts'
 import { checkDocuments, writeDocuments } from './documents.ts'
 import { forgottenAfter, matchOf } from './search.ts'
 import { eventKind, kindNumber, type Session, stored, tombstone, tombstoneKind, trimmed } from './session.ts'

@@ -1,0 +1,69 @@
+/** Real processes on one file: they share it, and what they acknowledge is on the disk. */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { positionsOf, range } from '../src/conformance/kit.ts'
+import { openStore } from '../src/core/store.ts'
+import { sqliteStorage } from '../src/storage/sqlite/storage.ts'
+import { checkFile, startWriter } from './processes/writers.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'daybook-processes-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const place = () => join(folder, `${crypto.randomUUID()}.db`)
+
+test('several processes write to one file at once, and a subscriber in another sees each event once, in order', async () => {
+  const file = place()
+  const [processes, callers, count] = [3, 8, 25]
+  const total = processes * callers * count
+  const storage = await sqliteStorage({ file })
+  const store = await openStore({ ...storage, close: async () => {} })
+  const seen: { position?: number }[] = []
+  const following = (async () => {
+    for await (const entry of store.subscribe()) {
+      seen.push(entry)
+      if (seen.length === total) return
+    }
+  })()
+  const writers = range(1, processes).map((writer) => startWriter({ file, writer: String(writer), callers, count }))
+  const acknowledged = (await Promise.all(writers.map(({ done }) => done))).flat()
+  expect(acknowledged).toHaveLength(total)
+  await following
+  expect(positionsOf(seen)).toEqual(range(1, total))
+  await checkFile(storage, acknowledged)
+  await storage.close()
+})
+
+const strace = spawnSync('strace', ['--version']).status === 0
+const traced = strace || process.env['CI'] ? test : test.skip
+
+traced(
+  `each group of appends is synced to the disk before it is acknowledged${strace ? '' : ' (no strace on this machine)'}`,
+  async () => {
+    const file = place()
+    const trace = join(folder, 'trace')
+    const count = 40
+    const wrapper = ['strace', '-f', '-y', '-e', 'trace=fsync,fdatasync,write', '-o', trace]
+    const { done } = startWriter({ file, writer: '1', callers: 4, count }, wrapper)
+    expect(await done).toHaveLength(4 * count)
+    let syncs = 0
+    let groups = 0
+    let acknowledgedSince = 0
+    for (const line of readFileSync(trace, 'utf8').split('\n')) {
+      if (/f(data)?sync\(\d+<[^>]*\.db-wal>\)/.test(line)) {
+        if (acknowledgedSince > 0) groups++
+        acknowledgedSince = 0
+        syncs++
+      } else if (line.includes('write(1<') && line.includes('\\"revision\\"')) {
+        // Whatever was acknowledged, a sync came between it and the group before.
+        expect(syncs).toBeGreaterThan(0)
+        acknowledgedSince++
+        expect(acknowledgedSince).toBeLessThanOrEqual(4)
+      }
+    }
+    groups++
+    expect(groups).toBeGreaterThanOrEqual(count)
+    expect(syncs).toBeGreaterThanOrEqual(groups)
+  },
+)

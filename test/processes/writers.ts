@@ -1,0 +1,56 @@
+/** Starting writers and checking what they left. */
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { logAll, range } from '../../src/conformance/kit.ts'
+import { parseContent } from '../../src/core/content.ts'
+import type { Storage } from '../../src/core/storage.ts'
+import { type Acknowledged, counters, type WriterOptions } from './writer.ts'
+
+export interface Writer {
+  readonly process: ChildProcess
+  /** What it has acknowledged, once it ended; throws where it failed and was not killed. */
+  readonly done: Promise<readonly Acknowledged[]>
+}
+
+export function startWriter(options: WriterOptions, wrapper: readonly string[] = []): Writer {
+  const script = fileURLToPath(new URL('./writer.ts', import.meta.url))
+  const [command = '', ...args] = [...wrapper, process.execPath, '--disable-warning=ExperimentalWarning', script]
+  const child = spawn(command, [...args, JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const [output, errors] = [text(child.stdout), text(child.stderr)]
+  const done = (async () => {
+    const [code, signal] = (await once(child, 'exit')) as [number | null, string | null]
+    if (code !== 0 && signal !== 'SIGKILL') throw new Error(`the writer ended with ${code ?? signal}: ${await errors}`)
+    // The last line may be cut off where it was killed.
+    const lines = (await output).split('\n').slice(0, -1)
+    return lines.map((line) => JSON.parse(line) as Acknowledged)
+  })()
+  return { process: child, done }
+}
+
+/** Every acknowledged append is there once, positions and revisions have no gaps, documents agree with their events. */
+export async function checkFile(storage: Storage, acknowledged: readonly Acknowledged[]): Promise<void> {
+  const log = await logAll(storage)
+  assert.deepEqual(
+    log.map(({ position }) => position),
+    range(1, log.length),
+  )
+  const revisions = new Map<string, number>()
+  const ids = new Map<string, { stream: string; revision: number; position: number }>()
+  for (const record of log) {
+    assert.equal(record.revision, (revisions.get(record.stream) ?? 0) + 1, record.stream)
+    revisions.set(record.stream, record.revision)
+    assert.ok(record.state === 'stored')
+    const { id } = parseContent(record.content)
+    assert.equal(ids.has(id), false, `${id} is there twice`)
+    ids.set(id, { stream: record.stream, revision: record.revision, position: record.position ?? 0 })
+  }
+  for (const { id, ...where } of acknowledged) assert.deepEqual(ids.get(id), where, `${id} was acknowledged`)
+  const keys = [...revisions.keys()].map((key) => ({ collection: counters.collection, key }))
+  const documents = await storage.getDocuments(keys)
+  for (const [index, { key }] of keys.entries()) {
+    assert.deepEqual(JSON.parse(documents[index]?.body ?? 'null'), { count: revisions.get(key) }, key)
+  }
+}
