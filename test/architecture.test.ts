@@ -36,7 +36,7 @@ const lazyArrows: Readonly<Record<string, readonly string[]>> = { open: ['storag
 
 /** Packages by room; a room that is not named uses none. */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  core: ['uuid', '@noble/hashes', '@standard-schema/spec'],
+  core: ['@noble/hashes', '@standard-schema/spec'],
   http: ['hono', 'zod'],
   hosts: ['@hono/node-server', 'pino', 'prom-client'],
   cli: ['commander', 'cli-progress', 'pino'],
