@@ -93,6 +93,10 @@ test('documents and collections beyond their limits are refused by name', () => 
   const put = (key: string, body: object) => putDocument(spec, { key, body, if: { is: 'anything' } })
   expect(() => put('x'.repeat(901), {})).toThrow('documentKeyBytes = 900')
   expect(() => put('x', { fill: 'x'.repeat(262_144) })).toThrow('documentBytes = 262144')
+  const streams = Array.from({ length: 21 }, (_, id) => `seat/${id}`)
+  expect(() => putDocument(spec, { key: 'x', body: {}, streams, if: { is: 'anything' } })).toThrow(
+    'documentStreams = 20',
+  )
   expect(() => put('x', { email: 'x'.repeat(900) })).toThrow('indexValueBytes = 900')
   expect(() => put('', {})).toThrow('must have a key')
   expect(() => put('x', { at: new Date() })).toThrow('is a Date')

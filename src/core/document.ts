@@ -56,6 +56,7 @@ export function putDocument(spec: CollectionSpec, document: DocumentToWrite): re
   if (bytes > limits.documentBytes) {
     throw new LimitExceeded({ limit: 'documentBytes', allowed: limits.documentBytes, actual: bytes }, place)
   }
+  atMost('documentStreams', streams?.length ?? 0, place)
   const put: DocumentWrite = {
     kind: 'put',
     key: { collection: spec.collection, key },
@@ -258,6 +259,10 @@ function checkKey(key: string, place: string): void {
   }
 }
 
-function atMost(limit: 'collectionIndexes' | 'indexFields' | 'searchWords', actual: number, path: string): void {
+function atMost(
+  limit: 'collectionIndexes' | 'documentStreams' | 'indexFields' | 'searchWords',
+  actual: number,
+  path: string,
+): void {
   if (actual > limits[limit]) throw new LimitExceeded({ limit, allowed: limits[limit], actual }, path)
 }
