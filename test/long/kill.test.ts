@@ -1,0 +1,68 @@
+/** Writers are killed at random moments: whatever they had acknowledged is there once, and the file is whole. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { logAll } from '../../src/conformance/kit.ts'
+import { openStore } from '../../src/core/store.ts'
+import { sqliteStorage } from '../../src/storage/sqlite/storage.ts'
+import { startForgetting } from '../processes/forgetter.ts'
+import type { Acknowledged } from '../processes/writer.ts'
+import { checkFile, startWriter } from '../processes/writers.ts'
+import { chance, seed, times } from './share.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'daybook-kill-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+test(`killed ${times(200)} times, writers lose nothing that they acknowledged (LONG_SEED=${seed})`, async () => {
+  const random = chance(seed)
+  const roundsOfOneFile = 10
+  let acknowledged: Acknowledged[] = []
+  let file = ''
+  let total = 0
+  for (let round = 0; round < times(200); round++) {
+    if (round % roundsOfOneFile === 0) {
+      file = join(folder, `${round}.db`)
+      acknowledged = []
+    }
+    const writers = [1, 2].map((writer) =>
+      startWriter({ file, writer: `${round}-${writer}`, callers: 8, count: 1_000_000 }),
+    )
+    // Sometimes while they open the file, mostly in the middle of commits, sometimes around a checkpoint.
+    await new Promise((resolve) => setTimeout(resolve, 100 + random() * 700))
+    for (const { process } of writers) process.kill('SIGKILL')
+    for (const { done } of writers) acknowledged.push(...(await done))
+    const storage = await sqliteStorage({ file })
+    await checkFile(storage, acknowledged)
+    await storage.close()
+    total += acknowledged.length
+  }
+  expect(total).toBeGreaterThan(0)
+})
+
+test(`killed ${times(30)} times while it forgets, a process leaves what the next opening finishes`, async () => {
+  const random = chance(seed)
+  for (let round = 0; round < times(30); round++) {
+    const file = join(folder, `forget-${round}.db`)
+    const store = await openStore(await sqliteStorage({ file }))
+    const events = Array.from({ length: 1_000 }, () => ({ type: 'Told', data: 'secret', tags: ['secret'] }))
+    for (let turn = 0; turn < 8; turn++) await store.append('person/1', events)
+    await store.append('person/2', [{ type: 'Told', data: 'kept' }])
+    await store.close()
+    const { process, done } = startForgetting(file)
+    await new Promise((resolve) => setTimeout(resolve, 100 + random() * 400))
+    process.kill('SIGKILL')
+    await done
+    const again = await openStore(await sqliteStorage({ file }))
+    const forgotten = (await again.details('person/1'))?.forgotten
+    // Where it was killed before the tombstone, nothing has happened at all.
+    if (!forgotten)
+      expect((await again.load('person/1', { initialState: () => 0, evolve: (n: number) => n + 1 })).state).toBe(8_000)
+    await again.close()
+    const storage = await sqliteStorage({ file })
+    const states = (await logAll(storage)).map(({ state }) => state)
+    const expected = forgotten ? 'forgotten' : 'stored'
+    expect(states).toEqual([...Array(8_000).fill(expected), 'stored', ...(forgotten ? ['tombstone'] : [])])
+    await storage.close()
+  }
+})
