@@ -128,6 +128,27 @@ export const figures: readonly Figure[] = [
       },
     }),
   ),
+  {
+    name: 'append at 1,000,000 events',
+    // The cost may be 1.3 times that of a small store.
+    reach: { 'at 1,000': '≥ 0.77' },
+    async open(place) {
+      const large = await filled(`${place}-large`, 1_000_000)
+      const small = await filled(`${place}-small`, 1_000)
+      let turn = 0
+      const next = () => ++turn * 7_919
+      return {
+        contenders: {
+          daybook: times(1_000, () => append(large, next() % 10_000, 1)),
+          'at 1,000': times(1_000, () => append(small, next() % 10, 1)),
+        },
+        async close() {
+          await large.close()
+          await small.close()
+        },
+      }
+    },
+  },
   ...(['node:sqlite', 'better-sqlite3'] as const).map(
     (driver): Figure => ({
       name: `log scan with parsed events, ${driver}`,
@@ -161,6 +182,19 @@ export const figures: readonly Figure[] = [
     }),
   ),
 ]
+
+/** Events of 10,000 streams in a store of its own, appended in batches. */
+async function filled(place: string, events: number): Promise<Store> {
+  const store = await daybook(place)
+  for (let written = 0; written < events; written += 10_000) {
+    const streams = Array.from(
+      { length: Math.min(100, (events - written) / 100) },
+      (_, index) => (written / 100 + index) % 10_000,
+    )
+    await Promise.all(streams.map((stream) => append(store, stream, 100)))
+  }
+  return store
+}
 
 async function daybook(place: string, driver = 'node:sqlite'): Promise<Store> {
   const file = `${place}-daybook.db`

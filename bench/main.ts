@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { figures } from './figures.ts'
 import { type Measured, median, ratio, sideBySide } from './measure.ts'
+import { memory } from './memory.ts'
+import { thread } from './thread.ts'
 
 const asked = process.argv.slice(2)
 const rounds = Number(process.env['ROUNDS'] ?? 7)
@@ -15,14 +17,20 @@ try {
   )
   console.log('| figure | daybook | against | ratio | to reach |\n|---|---|---|---|---|')
   for (const figure of figures) {
-    if (asked.length > 0 && !asked.some((name) => figure.name.includes(name))) continue
+    if (!isAsked(figure.name)) continue
     const { contenders, close } = await figure.open(join(folder, figure.name.replace(/\W+/g, '-')))
     const [mine, ...others] = await sideBySide(contenders, rounds)
     for (const other of others) print(figure.name, mine as Measured, other, figure.reach[other.name])
     await close()
   }
+  if (isAsked('memory')) await memory(folder)
+  if (isAsked('thread')) thread(folder)
 } finally {
   rmSync(folder, { recursive: true, force: true })
+}
+
+function isAsked(name: string): boolean {
+  return asked.length === 0 || asked.some((part) => name.includes(part))
 }
 
 function print(name: string, mine: Measured, other: Measured, reach: string | undefined): void {

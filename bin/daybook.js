@@ -1,5 +1,6 @@
-#!/usr/bin/env -S node --disable-warning=ExperimentalWarning
-// The command line. In the repository it runs from source, in the package from the build.
+#!/usr/bin/env -S node --disable-warning=ExperimentalWarning --max-semi-space-size=4
+// The command line. In the repository it runs from source, in the package from the build. A small young generation keeps
+// an export of a million events under 150 MB, and makes it faster too.
 import { existsSync } from 'node:fs'
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)

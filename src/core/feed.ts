@@ -58,7 +58,7 @@ export async function* logPages<Event extends AnyEvent>(
   let range = rangeOf(options)
   while (true) {
     signal?.throwIfAborted()
-    const query = { ...filter, ...range, limit: Math.min(limits.pageRecords, limit ?? limits.pageRecords) }
+    const query = { ...filter, ...range, limit: Math.min(limits.iterateRecords, limit ?? limits.iterateRecords) }
     const page = await checkedPage(reading, query, logId)
     yield entriesOf<Event>(reading, page, options).entries
     if (!page.more) return
@@ -88,7 +88,7 @@ export async function* subscriptionPages<Event extends AnyEvent>(
       for await (const _ of reading.storage.wake(signal)) {
         let page: LogPage
         do {
-          const query: LogQuery = { ...filter, after, direction: 'forwards', limit: limits.pageRecords }
+          const query: LogQuery = { ...filter, after, direction: 'forwards', limit: limits.iterateRecords }
           page = await checkedPage(reading, query, options.logId)
           failures = 0
           const { entries } = entriesOf<Event>(reading, page, options)

@@ -31,6 +31,7 @@ export const limits = {
   pageRecords: 1_000,
   pageRecordsDefault: 100,
   pageBytes: 4_194_304,
+  iterateRecords: 250,
   scanRecords: 10_000,
 
   // Documents

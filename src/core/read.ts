@@ -136,7 +136,7 @@ export async function* eventPages<Event extends AnyEvent>(
   stream: string,
   options: ReadOptions,
 ): AsyncGenerator<readonly Recorded<Event>[]> {
-  const limit = Math.min(limits.pageRecords, options.limit ?? limits.pageRecords)
+  const limit = Math.min(limits.iterateRecords, options.limit ?? limits.iterateRecords)
   let range: ReadOptions = options
   while (true) {
     options.signal?.throwIfAborted()

@@ -52,16 +52,27 @@ async function writeEvents(store: Store, { after = 0, until, ...choice }: Choice
   const progress = createProgress('export', Math.max(0, head - after))
   const forgotten = new Set<string>()
   let events = 0
+  let lines = ''
+  const flush = async () => {
+    if (!output.write(lines)) await once(output, 'drain')
+    lines = ''
+  }
   const range = { after, ...(until !== undefined && { until }) }
   for await (const entry of store.readLog({ ...filterOf(choice), ...range })) {
     if (entry.forgotten || entry.tombstone) {
       forgotten.add(entry.stream)
       continue
     }
-    if (!output.write(`${JSON.stringify(entry)}\n`)) await once(output, 'drain')
+    lines += `${JSON.stringify(entry)}\n`
     events++
-    if (events % 1_000 === 0) progress.update((entry.position ?? 0) - after)
+    if (lines.length < chunkCharacters) continue
+    await flush()
+    progress.update((entry.position ?? 0) - after)
   }
+  await flush()
   progress.stop()
   return { events, forgotten: forgotten.size }
 }
+
+/** What is written at once: a write for each line would cost more than the reading. */
+const chunkCharacters = 65_536

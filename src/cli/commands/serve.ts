@@ -1,6 +1,4 @@
 import { type Command, Option } from 'commander'
-import pino from 'pino'
-import { serve } from '../../hosts/node.ts'
 import { open } from '../../open.ts'
 import { ordinal, type StoreChoice, storeCommand } from '../options.ts'
 
@@ -18,9 +16,10 @@ export function serveCommand(): Command {
 
 /** Stops at SIGINT or SIGTERM: answers what was accepted, then closes the store. */
 async function run({ store: url, port, host }: Choice): Promise<void> {
-  const logger = pino()
+  // Half of the start-up time is the server's; no other command should wait for it.
+  const { serve } = await import('../../hosts/node.ts')
   await using store = await open(url)
-  const server = await serve({ store, port, host, logger })
+  const server = await serve({ store, port, host })
   await new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
   })
