@@ -9,7 +9,11 @@ import { eventType, sampleData } from './sample.ts'
 
 /** The build, with the flags that the command's first line gives it. */
 const main = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url))
-const flags = readFileSync(new URL('../bin/daybook.js', import.meta.url), 'utf8').split('\n')[0]?.split(' ').slice(3) ?? []
+const flags =
+  readFileSync(new URL('../bin/daybook.js', import.meta.url), 'utf8')
+    .split('\n')[0]
+    ?.split(' ')
+    .slice(3) ?? []
 const told = `data:text/javascript,process.on('exit',()=>process.stderr.write('maxRSS '+process.resourceUsage().maxRSS))`
 
 export async function memory(folder: string): Promise<void> {
