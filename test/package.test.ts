@@ -109,7 +109,8 @@ describe('the packed package', () => {
       writeFileSync(
         join(consumer, 'consumer.ts'),
         `${entries.map((entry, index) => `import * as entry${index} from '${nameOf(entry)}'`).join('\n')}
-       import { openStore, type EventOf, type Decider } from 'daybook'
+       import { openStore, type EventFrom, type EventOf, type Decider } from 'daybook'
+       import * as z from 'zod/mini'
        import { memoryStorage } from 'daybook/memory'
        type SeatEvent = EventOf<{ Reserved: { by: string }; Freed: null }>
        const store = await openStore(memoryStorage())
@@ -119,10 +120,16 @@ describe('the packed package', () => {
        await store.append<SeatEvent>('seat/1', [{ type: 'Taken', data: { by: 'Ann' } }])
        // @ts-expect-error: data of another shape
        await store.append<SeatEvent>('seat/1', [{ type: 'Reserved', data: { by: 7 } }])
+       const schemas = { Sold: z.object({ price: z.number() }) }
+       type Sale = EventFrom<typeof schemas>
+       const sale: Sale = { type: 'Sold', data: { price: 19.99 } }
+       // @ts-expect-error: what the schema refuses
+       const wrong: Sale = { type: 'Sold', data: { price: 'high' } }
+       await openStore(memoryStorage(), { schemas })
        const seat: Decider<'reserve', SeatEvent, number> = { initialState: () => 0, evolve: (n) => n + 1, decide: () => [] }
        const { state } = await store.execute(seat, 'seat/1', 'reserve')
        state satisfies number
-       export { ${entries.map((_, index) => `entry${index}`).join(', ')} }`,
+       export { sale, wrong, ${entries.map((_, index) => `entry${index}`).join(', ')} }`,
       )
       const options = {
         module: resolution === 'bundler' ? 'esnext' : 'nodenext',

@@ -1,4 +1,5 @@
 /** From what a caller hands in to what a storage commits: limits, id, canonical content, salt, commitment. */
+import { checkList, checkObject, checkOrdinal } from './argument.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { contentOf } from './content.ts'
 import { utf8Length } from './encoding.ts'
@@ -86,19 +87,21 @@ export async function append(
 
 /** Throws for the first thing that cannot be recorded, naming its place; nothing is written then. */
 function prepareAppends(making: Making, appends: readonly StreamEvents[]): readonly StreamAppend[] {
+  checkList(appends, 'appends')
   atMost('appendStreams', appends.length, 'append')
   const streams = new Set<string>()
   let events = 0
   let bytes = 0
   const prepared = appends.map((append, index): StreamAppend => {
     const path = appends.length === 1 ? '' : `appends[${index}].`
+    checkObject(append, `appends[${index}]`)
     const { stream, expected = 'any' } = append
     checkStream(stream, `${path}stream`)
     if (streams.has(stream))
       throw new InvalidArgument(`${path}stream`, `"${stream}" stands twice; give its events together`)
     streams.add(stream)
+    checkList(append.events, `${path}events`)
     checkExpected(expected, append, `${path}expected`)
-    if (!Array.isArray(append.events)) throw new InvalidArgument(`${path}events`, 'must be a list of events')
     events += append.events.length
     atMost('appendEvents', events, `${path}events`)
     return {
@@ -123,7 +126,7 @@ export function checkAppends(appends: readonly StreamEvents[]): void {
 }
 
 function prepareEvent(making: Making, event: NewEvent, path: string): PreparedEvent {
-  if (typeof event !== 'object' || event === null) throw new InvalidArgument(path, 'must be { type, data }')
+  checkObject(event, path)
   checkEventType(event.type, `${path}.type`)
   return makeEvent(making, event, path)
 }
@@ -142,7 +145,7 @@ export function makeEvent(making: Pick<Making, 'newId' | 'random'>, event: NewEv
 }
 
 function prepareTags(tags: readonly string[] = [], path: string): readonly string[] {
-  if (!Array.isArray(tags)) throw new InvalidArgument(path, 'must be a list of texts')
+  checkList(tags, path)
   for (const [index, tag] of tags.entries()) checkTag(tag, `${path}[${index}]`)
   const sorted = sortedTags(tags)
   atMost('eventTags', sorted.length, path)
@@ -154,7 +157,7 @@ function checkExpected(expected: Expected, { events }: StreamEvents, path: strin
   if (!word && !(Number.isSafeInteger(expected) && (expected as number) >= 0)) {
     throw new InvalidArgument(path, `must be a revision (0: the stream must be new), 'exists' or 'any'`)
   }
-  if (events?.length === 0 && expected === 'any')
+  if (events.length === 0 && expected === 'any')
     throw new InvalidArgument(path, `checks nothing: give a revision or 'exists'`)
 }
 
@@ -169,10 +172,10 @@ function checkIds(appends: readonly StreamAppend[]): void {
 }
 
 function checkCondition(condition: AppendCondition): void {
+  checkObject(condition, 'condition')
   checkQuery(condition.query, 'condition.query')
   const { after = 0, guard = '' } = condition
-  if (!Number.isSafeInteger(after) || after < 0)
-    throw new InvalidArgument('condition.after', 'must be a position: 0, 1, 2 …')
+  checkOrdinal(after, 'condition.after')
   if (typeof guard !== 'string')
     throw new InvalidArgument('condition.guard', 'must be a text that a decision read gave')
 }

@@ -1,6 +1,7 @@
 /** Deciders: the domain as three pure functions, and the loop that runs them against a stream. */
 
 import type { Appended, AppendOptions } from './append.ts'
+import { checkFunctions, checkList, checkObject } from './argument.ts'
 import { canonicalJson } from './encoding.ts'
 import { InvalidArgument, isStoreError } from './errors.ts'
 import type { AnyEvent, Meta, NewEvent, Recorded } from './event.ts'
@@ -59,8 +60,11 @@ export async function load<Event extends AnyEvent, State>(
   store: Loads,
   stream: string,
   fold: Fold<Event, State>,
-  { at }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<Loaded<State>> {
+  checkObject(options, 'options')
+  checkFunctions(fold, 'fold', ['initialState', 'evolve'])
+  const { at } = options
   let state = fold.initialState()
   let revision = 0
   while (true) {
@@ -80,6 +84,8 @@ export async function execute<Command, Event extends AnyEvent, State>(
   command: Command,
   options: ExecuteOptions = {},
 ): Promise<Executed<Event, State>> {
+  checkObject(options, 'options')
+  checkFunctions(decider, 'decider', ['initialState', 'evolve', 'decide'])
   const most = options.tries ?? limits.executeTries
   if (!Number.isInteger(most) || most < 1 || most > limits.executeTries) {
     throw new InvalidArgument('tries', `must be 1 to ${limits.executeTries}`)
@@ -87,6 +93,7 @@ export async function execute<Command, Event extends AnyEvent, State>(
   for (let tries = 1; ; tries++) {
     const { state, revision } = await load(store, stream, decider)
     const decided = decider.decide(command, state)
+    checkList(decided, 'decider.decide(…)')
     if (decided.length === 0) return { state, revision, events: [] }
     try {
       const events = await record(store, stream, revision, withMeta(decided, options.meta))

@@ -1,9 +1,10 @@
 /** The log as one feed over all streams, in order of position: a page, all of it up to now, or without end. */
+import { checkOrdinal } from './argument.ts'
 import { ForeignLog, InvalidArgument, isStoreError, PositionBeyondHead } from './errors.ts'
 import type { AnyEvent, LogEntry } from './event.ts'
 import { limits } from './limits.ts'
 import { checkFilter, type LogFilter } from './query.ts'
-import { checkOrdinal, logEntryReader, pageSize, type Reading, type ReadOptions, rangeOf, totalLimit } from './read.ts'
+import { logEntryReader, pageSize, type Reading, type ReadOptions, rangeOf, totalLimit } from './read.ts'
 import type { LogPage, LogQuery } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
 import { withOldTypesOf } from './upcaster.ts'

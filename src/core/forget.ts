@@ -4,7 +4,9 @@
  * overwrite what is left of the bytes. Every step is bounded and can be repeated, so a crash anywhere loses nothing: the
  * next opening for writing goes on.
  */
+
 import { errorOf, type Making, makeEvent } from './append.ts'
+import { checkObject } from './argument.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { indexQuery, putDocument } from './document.ts'
 import { StreamNotFound } from './errors.ts'
@@ -55,8 +57,10 @@ export interface Forgetting {
 
 export async function forget(forgetting: Forgetting, stream: string, options: ForgetOptions): Promise<ForgetReport> {
   checkStream(stream)
+  checkObject(options, 'options')
   const { reasonCode, tombstone = { type: '$forgotten' } } = options
   checkName(reasonCode, 'reasonCode', 'reason code', limits.reasonCodeCharacters)
+  checkObject(tombstone, 'tombstone')
   if (options.tombstone !== undefined) checkEventType(tombstone.type, 'tombstone.type')
   // The same id whenever it is asked, so that asking again is a retry, and finishes what a crash left.
   const id = derivedId(['tombstone', stream])

@@ -1,5 +1,6 @@
 /** Which streams there are: by type, least recently updated first. */
 
+import { checkObject } from './argument.ts'
 import { limits } from './limits.ts'
 import { checkStreamType } from './name.ts'
 import { pageSize, type Reading } from './read.ts'
@@ -27,9 +28,11 @@ export interface StreamsPage {
 export async function streamsPage(
   { storage }: Pick<Reading, 'storage'>,
   type: string,
-  { updatedAfter, cursor, limit }: StreamsPageOptions,
+  options: StreamsPageOptions,
 ): Promise<StreamsPage> {
   checkStreamType(type)
+  checkObject(options, 'options')
+  const { updatedAfter, cursor, limit } = options
   const page = await storage.listStreams({
     type,
     ...(updatedAfter !== undefined && { updatedFrom: parseInstant(updatedAfter, 'updatedAfter', 'up') }),

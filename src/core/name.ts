@@ -19,7 +19,10 @@ export function checkStream(name: string, path = 'stream'): void {
 export function checkStreamType(type: string, path = 'stream type'): void {
   if (typeof type !== 'string' || !typePattern.test(type)) {
     const rule = `1 to ${limits.streamTypeCharacters} of A-Z a-z 0-9 . _ - and begin with a letter or digit`
-    throw new InvalidArgument(path, `stream type ${JSON.stringify(shorten(String(type)))} must be ${rule}`)
+    throw new InvalidArgument(
+      path,
+      `stream type ${typeof type === 'string' ? JSON.stringify(shorten(type)) : typeof type} must be ${rule}`,
+    )
   }
 }
 

@@ -2,6 +2,7 @@
  * What events are asked for. An `EventQuery` (for conditions and decision reads) is any of its items; an item is any of
  * its types and all of its tags, as dcb.events has it. A `LogFilter` (for the feed) is one such item and stream types.
  */
+import { checkList, checkObject } from './argument.ts'
 import { compareUtf8 } from './encoding.ts'
 import { InvalidArgument, LimitExceeded } from './errors.ts'
 import { limits } from './limits.ts'
@@ -67,38 +68,39 @@ function matchesStreamType(filter: LogFilter, stream: string): boolean {
 }
 
 export function checkQuery(query: EventQuery, path: string): void {
-  if (!Array.isArray(query) || query.length === 0)
-    throw new InvalidArgument(path, 'must be a list of at least one item')
+  checkList(query, path)
+  if (query.length === 0) throw new InvalidArgument(path, 'must hold at least one item')
   atMost('queryItems', query.length, path)
   for (const [index, item] of query.entries()) {
     const where = `${path}[${index}]`
-    if (typeof item !== 'object' || item === null) throw new InvalidArgument(where, 'must be { types, tags }')
+    checkObject(item, where)
     checkTypesAndTags(item, where)
     if (!item.types?.length && !item.tags?.length) throw new InvalidArgument(where, 'must name a type or a tag')
   }
 }
 
 export function checkFilter(filter: LogFilter, path: string): void {
-  checkList(filter.streamTypes, `${path}.streamTypes`, 'queryTypes', checkStreamType)
+  checkObject(filter, path)
+  checkNames(filter.streamTypes, `${path}.streamTypes`, 'queryTypes', checkStreamType)
   checkTypesAndTags(filter, path)
 }
 
 function checkTypesAndTags(item: QueryItem, path: string): void {
   // Daybook's own types may be asked for, so this is only about names that could be anybody's.
-  checkList(item.types, `${path}.types`, 'queryTypes', (type, where) =>
+  checkNames(item.types, `${path}.types`, 'queryTypes', (type, where) =>
     checkName(type, where, 'event type', limits.eventTypeCharacters),
   )
-  checkList(item.tags, `${path}.tags`, 'queryTags', checkTag)
+  checkNames(item.tags, `${path}.tags`, 'queryTags', checkTag)
 }
 
-function checkList(
+function checkNames(
   list: readonly string[] | undefined,
   path: string,
   limit: 'queryTypes' | 'queryTags',
   check: (name: string, path: string) => void,
 ): void {
   if (list === undefined) return
-  if (!Array.isArray(list)) throw new InvalidArgument(path, 'must be a list of texts')
+  checkList(list, path)
   atMost(limit, list.length, path)
   for (const [index, name] of list.entries()) check(name, `${path}[${index}]`)
 }

@@ -1,4 +1,5 @@
 /** From stored records to events: bounded pages below, endless iteration above. */
+import { checkObject, checkOrdinal } from './argument.ts'
 import { parseContent } from './content.ts'
 import { EventArchived, InvalidArgument } from './errors.ts'
 import type { AnyEvent, ForgottenEntry, LogEntry, Recorded } from './event.ts'
@@ -31,7 +32,9 @@ export interface Range {
   readonly direction: Direction
 }
 
-export function rangeOf({ after = 0, until, direction = 'forwards' }: ReadOptions): Range {
+export function rangeOf(options: ReadOptions): Range {
+  checkObject(options, 'options')
+  const { after = 0, until, direction = 'forwards' } = options
   checkOrdinal(after, 'after')
   if (direction !== 'forwards' && direction !== 'backwards') {
     throw new InvalidArgument('direction', `must be 'forwards' or 'backwards'`)
@@ -53,10 +56,6 @@ export function pageSize(limit: number = limits.pageRecordsDefault): number {
 export function totalLimit(limit: number = Number.POSITIVE_INFINITY): number {
   if (limit === Number.POSITIVE_INFINITY || (Number.isSafeInteger(limit) && limit >= 0)) return limit
   throw new InvalidArgument('limit', 'must be 0, 1, 2 …')
-}
-
-export function checkOrdinal(value: number, path: string): void {
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgument(path, 'must be 0, 1, 2 …')
 }
 
 /** Turns the records of a page into events. Throws `EventArchived` for a trimmed record: nothing is folded past it. */
@@ -126,7 +125,8 @@ export async function eventPage<Event extends AnyEvent>(
   options: ReadOptions,
 ): Promise<EventPage<Event>> {
   checkStream(stream)
-  const page = await storage.readStream(stream, { ...rangeOf(options), limit: pageSize(options.limit) })
+  const range = rangeOf(options)
+  const page = await storage.readStream(stream, { ...range, limit: pageSize(options.limit) })
   const events = page.records.map(eventReader<Event>(upcasters))
   return { ...(page.head && { details: detailsOf(page.head) }), events, more: page.more }
 }

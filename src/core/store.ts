@@ -1,5 +1,6 @@
 /** The store: what users hold. Everything that it does lives in the file of its noun; here is the whole of it at a glance. */
 import { type Appended, type AppendOptions, append, type Making, type StreamEvents } from './append.ts'
+import { checkObject } from './argument.ts'
 import { type Boundary, readBoundary } from './boundary.ts'
 import { createCommitQueue } from './commit-queue.ts'
 import {
@@ -113,9 +114,10 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const forgetting = { storage, queue, making }
   let closed: Promise<void> | undefined
 
-  const write = async (appends: readonly StreamEvents[], { condition }: Pick<AppendOptions, 'condition'> = {}) => {
+  const write = async (appends: readonly StreamEvents[], options: Pick<AppendOptions, 'condition'> = {}) => {
+    checkObject(options, 'options')
     if (readOnly) throw new StoreReadOnly()
-    return append({ queue, making, upcasters }, appends, condition)
+    return append({ queue, making, upcasters }, appends, options.condition)
   }
   const shutDown = async () => {
     closing.abort()
@@ -124,8 +126,10 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   }
 
   const store: Store = {
-    async append(stream, events, { expected = 'any', condition } = {}) {
-      const [appended] = await write([{ stream, events, expected }], condition && { condition })
+    async append(stream, events, options = {}) {
+      checkObject(options, 'options')
+      const { expected = 'any' } = options
+      const [appended] = await write([{ stream, events, expected }], options)
       return appended as Appended
     },
     appendMany: write,
@@ -141,6 +145,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
     streams(type, options = {}) {
       checkStreamType(type)
+      checkObject(options, 'options')
       return flatten(streamsPages(reading, type, options))
     },
     streamsPage: (type, options = {}) => streamsPage(reading, type, options),

@@ -85,9 +85,11 @@ function start(app: App, host: string, port: number): Promise<HttpServer> {
 async function stop(server: HttpServer, logger: Logger): Promise<void> {
   logger.info({}, 'stopping')
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  server.closeIdleConnections()
+  // A connection that was kept alive closes once its last answer is out.
+  const idle = setInterval(() => server.closeIdleConnections(), 20)
   const late = setTimeout(() => server.closeAllConnections(), limits.shutdownMs)
   await closed
+  clearInterval(idle)
   clearTimeout(late)
   logger.info({}, 'stopped')
 }

@@ -140,6 +140,27 @@ describe('creating a stream', () => {
     expect((await store.info()).head).toBe(0)
   })
 
+  test('every payload that JSON can say comes back by value, through the wire and the store', async () => {
+    const { call } = await open()
+    const id = await created(call)
+    let revision = 1
+    const payload = fc
+      .jsonValue({ stringUnit: 'binary', depthSize: 'large' })
+      .filter((value) => value !== null && value !== '')
+    await fc.assert(
+      fc.asyncProperty(payload, async (payload) => {
+        const sent = JSON.parse(JSON.stringify(payload))
+        const { status } = await call('PUT', `/streams/seat/${id}/events/${++revision}`, {
+          event: { eventType: 'Any', payload: sent },
+        })
+        expect(status).toBe(201)
+        const { body } = await call('GET', `/streams/seat/${id}/events?after-revision=${revision - 1}`)
+        expect(body.eventPage.events[0].payload).toEqual(sent)
+      }),
+      { numRuns: 300 },
+    )
+  })
+
   test('a type that breaks the rule is refused, and so is a path that is no UTF-8', async () => {
     const { call } = await open()
     for (const type of ['a b', '%20', '-x', 'x'.repeat(65), 'a%2Fb', '%F0%9F%8E%AB']) {
