@@ -55,8 +55,9 @@ if (process.argv[1] === script) {
   const store = await openStore(await sqliteStorage({ file, thread: threaded === 'true' }))
   const each = 150
   const call = async (stream: number) => {
-    for (let turn = 0; turn < each; turn++)
+    for (let turn = 0; turn < each; turn++) {
       await store.append(`permit/${stream}`, [{ type: eventType, data: sampleData(turn) }])
+    }
   }
   const callers = Array.from({ length: 32 }, (_, index) => index)
   await Promise.all(callers.map(call))

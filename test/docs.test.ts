@@ -34,8 +34,9 @@ const blocksOf = (page: string): readonly Block[] =>
 function userFolder(page: string): string {
   const place = join(folder, page.replaceAll(/\W/g, '-'))
   mkdirSync(join(place, 'node_modules/.bin'), { recursive: true })
-  for (const name of ['better-sqlite3', 'zod'])
+  for (const name of ['better-sqlite3', 'zod']) {
     symlinkSync(join(root, 'node_modules', name), join(place, 'node_modules', name))
+  }
   symlinkSync(root, join(place, 'node_modules/daybook'))
   symlinkSync(join(root, 'bin/daybook.js'), join(place, 'node_modules/.bin/daybook'))
   symlinkSync(process.execPath, join(place, 'node_modules/.bin/node'))
@@ -133,8 +134,9 @@ test('the commands that set up are scripts of the package', () => {
   expect(new Set(lines)).toEqual(new Set(['npm ci && npm start', 'npm ci && npm test']))
   for (const line of lines) expect(Object.keys(scripts)).toContain(line.split(' ').at(-1))
   const contributing = textOf('CONTRIBUTING.md')
-  for (const [, script = ''] of contributing.matchAll(/`npm run ([\w:]+)/g))
+  for (const [, script = ''] of contributing.matchAll(/`npm run ([\w:]+)/g)) {
     expect(Object.keys(scripts)).toContain(script)
+  }
 })
 
 test('the table of limits is the limits', () => {

@@ -313,8 +313,9 @@ describe('follow, streams and info', () => {
   test('help tells every command and the exit codes', async () => {
     const { code, output } = await run(undefined, ['--help'])
     expect(code).toBe(0)
-    for (const name of ['serve', 'append', 'read', 'follow', 'streams', 'forget', 'import', 'export', 'info'])
+    for (const name of ['serve', 'append', 'read', 'follow', 'streams', 'forget', 'import', 'export', 'info']) {
       expect(output).toContain(`\n  ${name}`)
+    }
     expect(output).toContain('Exit codes: 0 done')
     expect((await run(undefined, ['--version'])).output).toMatch(/^\d+\.\d+\.\d+\n$/)
   })

@@ -32,31 +32,31 @@ export interface Setting {
 
 export type OpenStorage = (setting: Setting) => Promise<Storage>
 
+/** Opens the case's own data; again for another handle on it. */
+export type Opener<Opening extends Setting, Handle> = (setting?: Partial<Opening>) => Promise<Handle>
+
 /** Cases of one subject; each gets an opener for data of its own, and all that it opened is closed after it. */
-export function cases(
-  open: OpenStorage,
-  promises: Readonly<Record<string, (open: Opener) => Promise<void>>>,
+export function cases<Opening extends Setting, Handle extends { close(): Promise<void> }>(
+  open: (setting: Opening) => Promise<Handle>,
+  promises: Readonly<Record<string, (open: Opener<Opening, Handle>) => Promise<void>>>,
 ): readonly ConformanceCase[] {
   return Object.entries(promises).map(([promise, run]) => ({
     promise,
     async run() {
-      const opened: Storage[] = []
+      const opened: Handle[] = []
       const name = `case-${crypto.randomUUID()}`
       try {
-        await run(async (setting = {}) => {
-          const storage = await open({ name, ...setting })
-          opened.push(storage)
-          return storage
+        await run(async (setting) => {
+          const handle = await open({ name, ...setting } as Opening)
+          opened.push(handle)
+          return handle
         })
       } finally {
-        for (const storage of opened) await storage.close()
+        for (const handle of opened) await handle.close()
       }
     },
   }))
 }
-
-/** Opens the case's own data; again for another handle on it. */
-export type Opener = (setting?: Partial<Setting>) => Promise<Storage>
 
 const random = secureRandom()
 

@@ -97,8 +97,9 @@ function prepareAppends(making: Making, appends: readonly StreamEvents[]): reado
     checkObject(append, `appends[${index}]`)
     const { stream, expected = 'any' } = append
     checkStream(stream, `${path}stream`)
-    if (streams.has(stream))
+    if (streams.has(stream)) {
       throw new InvalidArgument(`${path}stream`, `"${stream}" stands twice; give its events together`)
+    }
     streams.add(stream)
     checkList(append.events, `${path}events`)
     checkExpected(expected, append, `${path}expected`)
@@ -157,8 +158,9 @@ function checkExpected(expected: Expected, { events }: StreamEvents, path: strin
   if (!word && !(Number.isSafeInteger(expected) && (expected as number) >= 0)) {
     throw new InvalidArgument(path, `must be a revision (0: the stream must be new), 'exists' or 'any'`)
   }
-  if (events.length === 0 && expected === 'any')
+  if (events.length === 0 && expected === 'any') {
     throw new InvalidArgument(path, `checks nothing: give a revision or 'exists'`)
+  }
 }
 
 function checkIds(appends: readonly StreamAppend[]): void {
@@ -176,15 +178,17 @@ function checkCondition(condition: AppendCondition): void {
   checkQuery(condition.query, 'condition.query')
   const { after = 0, guard = '' } = condition
   checkOrdinal(after, 'condition.after')
-  if (typeof guard !== 'string')
+  if (typeof guard !== 'string') {
     throw new InvalidArgument('condition.guard', 'must be a text that a decision read gave')
+  }
 }
 
 async function checkSchemas(schemas: EventSchemas, appends: readonly StreamEvents[]): Promise<void> {
   for (const [index, { events }] of appends.entries()) {
     const path = appends.length === 1 ? '' : `appends[${index}].`
-    for (const [at, { type, data }] of events.entries())
+    for (const [at, { type, data }] of events.entries()) {
       await checkSchema(schemas, type, data, `${path}events[${at}].data`)
+    }
   }
 }
 
@@ -214,10 +218,7 @@ export function errorOf(outcome: Exclude<CommitOutcome, { outcome: 'committed' }
     case 'condition-failed':
       return new ConditionFailed(outcome)
     case 'document-conflict':
-      return new DocumentConflict({
-        ...outcome.key,
-        ...(outcome.version !== undefined && { version: outcome.version }),
-      })
+      return new DocumentConflict({ ...outcome.key, version: outcome.version })
     case 'id-reused':
       return new EventIdReused(outcome)
     case 'limit':

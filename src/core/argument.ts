@@ -16,8 +16,9 @@ export function checkList(value: unknown, path: string): void {
 export function checkFunctions(value: unknown, path: string, names: readonly string[]): void {
   checkObject(value, path)
   for (const name of names) {
-    if (typeof (value as Record<string, unknown>)[name] !== 'function')
+    if (typeof (value as Record<string, unknown>)[name] !== 'function') {
       throw new InvalidArgument(`${path}.${name}`, 'must be a function')
+    }
   }
 }
 

@@ -1,6 +1,8 @@
 /** What is the same of a commit on every storage: its size against the limits, and how a repeat is told from a clash. */
 import { utf8Length } from './encoding.ts'
-import { InvalidArgument } from './errors.ts'
+import { InvalidArgument, PositionBeyondHead } from './errors.ts'
+import { limits } from './limits.ts'
+import type { AppendCondition } from './query.ts'
 import type {
   Commit,
   CommitOutcome,
@@ -19,13 +21,18 @@ export interface Found {
   readonly same: boolean
 }
 
-export interface CommitSize {
-  readonly commitStreams: number
-  readonly commitEvents: number
-  readonly commitDocuments: number
-  readonly commitBytes: number
-  readonly eventBytes: number
-  readonly documentBytes: number
+export type CommitSize = Omit<StorageLimits, 'pageRecords' | 'pageBytes'>
+
+/** Of a storage that has none narrower than Daybook's own. */
+export const widestLimits: StorageLimits = {
+  commitStreams: limits.appendStreams,
+  commitEvents: limits.appendEvents,
+  commitDocuments: limits.commitDocuments,
+  commitBytes: limits.commitBytes,
+  eventBytes: limits.eventBytes,
+  documentBytes: limits.documentBytes,
+  pageRecords: limits.pageRecords,
+  pageBytes: limits.pageBytes,
 }
 
 /** `eventBytes` and `documentBytes` are those of the largest. */
@@ -105,6 +112,22 @@ export function asExpected({ expected }: StreamAppend, actual: Revision): boolea
   return expected === 'exists' ? actual > 0 : expected === actual
 }
 
+/** The guard of a decision read, where commits are known by their positions. */
+export function positionGuard(position: Position): string {
+  return String(position)
+}
+
+/** The position after which nothing may match; an outcome where the log has no such position. */
+export function conditionAfter({ after = 0, guard = '0' }: AppendCondition, head: Position): Position | CommitOutcome {
+  if (!/^(0|[1-9]\d{0,14})$/.test(guard)) {
+    const cause = new InvalidArgument('condition.guard', 'was not given by a decision read of this store')
+    return { outcome: 'failed', cause }
+  }
+  const position = Math.max(after, Number(guard))
+  // Nothing can match there, so that a log which has lost its tail would take everything.
+  return position <= head ? position : { outcome: 'failed', cause: new PositionBeyondHead({ position, head }) }
+}
+
 /** Restoring takes each record where it was: the next position, the next revision, with what binds it into the ledger. */
 export function checkRestorable(
   record: LogRecord,
@@ -112,14 +135,17 @@ export function checkRestorable(
 ): void {
   const place = `record ${record.position} (${record.stream}, revision ${record.revision})`
   if (log.live) throw new InvalidArgument(place, 'cannot be restored: the log is not empty')
-  if (record.position !== log.position)
+  if (record.position !== log.position) {
     throw new InvalidArgument(place, `must be at position ${log.position}, the log's next`)
-  if (record.revision !== log.revision)
+  }
+  if (record.revision !== log.revision) {
     throw new InvalidArgument(place, `must be at revision ${log.revision}, the stream's next`)
+  }
   const { salt, commitment, entry } = record.evidence ?? {}
   const given = record.state === 'forgotten' ? entry : salt && commitment
-  if (given === undefined)
+  if (given === undefined) {
     throw new InvalidArgument(place, 'lacks its evidence; read the log with evidence to restore it')
+  }
 }
 
 export function eventIdsOf({ appends }: Commit): readonly string[] {

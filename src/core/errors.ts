@@ -64,9 +64,10 @@ export class SchemaViolation extends StoreError {
   declare readonly path: string
   declare readonly type: string
   declare readonly issues: readonly { readonly path: string; readonly message: string }[]
-  constructor(facts: { path: string; type: string; issues: readonly { path: string; message: string }[] }) {
-    const issues = facts.issues.map((issue) => `${issue.path}: ${issue.message}`).join('; ')
-    super(`${facts.path}: the schema of "${facts.type}" refuses it: ${issues}`, facts)
+  constructor(facts: Pick<SchemaViolation, 'path' | 'type' | 'issues'>) {
+    const { path, type, issues } = facts
+    const told = issues.map((issue) => `${issue.path}: ${issue.message}`).join('; ')
+    super(`${path}: the schema of "${type}" refuses it: ${told}`, { path, type, issues })
   }
 }
 
@@ -76,8 +77,8 @@ export class LimitExceeded extends StoreError {
   declare readonly limit: string
   declare readonly allowed: number
   declare readonly actual: number
-  constructor(facts: { limit: string; allowed: number; actual: number }, where = 'this') {
-    super(`${where}: ${facts.actual} is over the limit ${facts.limit} = ${facts.allowed}`, facts)
+  constructor({ limit, allowed, actual }: { limit: string; allowed: number; actual: number }, where = 'this') {
+    super(`${where}: ${actual} is over the limit ${limit} = ${allowed}`, { limit, allowed, actual })
   }
 }
 
@@ -87,10 +88,9 @@ export class RevisionConflict extends StoreError {
   declare readonly stream: string
   declare readonly expected: Expected
   declare readonly actual: number
-  constructor(facts: { stream: string; expected: Expected; actual: number }) {
-    const { stream, expected, actual } = facts
+  constructor({ stream, expected, actual }: { stream: string; expected: Expected; actual: number }) {
     const wanted = expected === 'exists' ? 'to exist' : expected === 0 ? 'to be new' : `at revision ${expected}`
-    super(`Stream "${stream}" was expected ${wanted}, and is at revision ${actual}`, facts)
+    super(`Stream "${stream}" was expected ${wanted}, and is at revision ${actual}`, { stream, expected, actual })
   }
 }
 
@@ -117,11 +117,9 @@ export class ConditionFailed extends StoreError {
   declare readonly stream: string
   declare readonly revision: number
   declare readonly position?: number
-  constructor(facts: { stream: string; revision: number; position?: number }) {
-    super(
-      `The condition fails: revision ${facts.revision} of "${facts.stream}" matches its query, or was forgotten`,
-      facts,
-    )
+  constructor({ stream, revision, position }: { stream: string; revision: number; position?: number }) {
+    const facts = { stream, revision, ...(position !== undefined && { position }) }
+    super(`The condition fails: revision ${revision} of "${stream}" matches its query, or was forgotten`, facts)
   }
 }
 
@@ -131,11 +129,9 @@ export class EventIdReused extends StoreError {
   declare readonly id: string
   declare readonly stream: string
   declare readonly revision: number
-  constructor(facts: { id: string; stream: string; revision: number }) {
-    super(
-      `Event id "${facts.id}" is taken by revision ${facts.revision} of "${facts.stream}", and this append is no exact repeat of it`,
-      facts,
-    )
+  constructor({ id, stream, revision }: { id: string; stream: string; revision: number }) {
+    const taken = `Event id "${id}" is taken by revision ${revision} of "${stream}"`
+    super(`${taken}, and this append is no exact repeat of it`, { id, stream, revision })
   }
 }
 
@@ -145,8 +141,9 @@ export class EventArchived extends StoreError {
   declare readonly stream: string
   declare readonly revision: number
   declare readonly segment: string
-  constructor(facts: { stream: string; revision: number; segment: string }) {
-    super(`Revision ${facts.revision} of "${facts.stream}" is in the archive segment "${facts.segment}"`, facts)
+  constructor({ stream, revision, segment }: { stream: string; revision: number; segment: string }) {
+    const facts = { stream, revision, segment }
+    super(`Revision ${revision} of "${stream}" is in the archive segment "${segment}", which is not at hand`, facts)
   }
 }
 
@@ -156,8 +153,9 @@ export class DocumentConflict extends StoreError {
   declare readonly collection: string
   declare readonly key: string
   declare readonly version?: string
-  constructor(facts: { collection: string; key: string; version?: string }) {
-    super(`Document "${facts.key}" of "${facts.collection}" has changed since it was read`, facts)
+  constructor({ collection, key, version }: { collection: string; key: string; version?: string | undefined }) {
+    const facts = { collection, key, ...(version !== undefined && { version }) }
+    super(`Document "${key}" of "${collection}" has changed since it was read`, facts)
   }
 }
 
@@ -166,11 +164,9 @@ export class PositionBeyondHead extends StoreError {
   override readonly code = 'position-beyond-head'
   declare readonly position: number
   declare readonly head: number
-  constructor(facts: { position: number; head: number }) {
-    super(
-      `Position ${facts.position} is beyond the head of the log, ${facts.head}: the log has lost events, or is another one`,
-      facts,
-    )
+  constructor({ position, head }: { position: number; head: number }) {
+    const told = `Position ${position} is beyond the head of the log, ${head}`
+    super(`${told}: the log has lost events, or is another one`, { position, head })
   }
 }
 
@@ -179,8 +175,8 @@ export class ForeignLog extends StoreError {
   override readonly code = 'foreign-log'
   declare readonly logId: string
   declare readonly actual: string
-  constructor(facts: { logId: string; actual: string }) {
-    super(`The checkpoint belongs to log ${facts.logId}; this is log ${facts.actual}`, facts)
+  constructor({ logId, actual }: { logId: string; actual: string }) {
+    super(`The checkpoint belongs to log ${logId}; this is log ${actual}`, { logId, actual })
   }
 }
 
@@ -318,8 +314,9 @@ export function reviveError(plain: unknown): Error {
   const { cause, ...facts } = plain as Readonly<Record<string, unknown>>
   const known = classes[facts['code'] as ErrorCode]
   const error = known ? Object.create(known.prototype) : new Error(String(facts['message']))
-  for (const [name, value] of Object.entries(facts))
+  for (const [name, value] of Object.entries(facts)) {
     Object.defineProperty(error, name, { value, configurable: true, writable: true, enumerable: !hidden.has(name) })
+  }
   if (cause !== undefined) Object.defineProperty(error, 'cause', { value: reviveError(cause), configurable: true })
   return error
 }

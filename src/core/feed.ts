@@ -123,8 +123,9 @@ export function checkSubscribe(options: SubscribeOptions): void {
   checkFilter(options, 'filter')
   checkOrdinal(options.after ?? 0, 'after')
   for (const name of ['onCaughtUp', 'onTrouble'] as const) {
-    if (options[name] !== undefined && typeof options[name] !== 'function')
+    if (options[name] !== undefined && typeof options[name] !== 'function') {
       throw new InvalidArgument(name, 'must be a function')
+    }
   }
 }
 

@@ -117,8 +117,9 @@ describe.each(Object.entries(storages))('forgetting on %s', (_, create) => {
 
 test('events of another stream may come between those that are forgotten', async () => {
   const store = await openStore(memoryStorage())
-  for (let turn = 0; turn < 10; turn++)
+  for (let turn = 0; turn < 10; turn++) {
     await store.append(`person/${turn % 2}`, [{ type: event('x').type, data: turn }])
+  }
   await store.forget('person/0', { reasonCode: 'asked' })
   const left: unknown[] = []
   for await (const { data } of store.read('person/1')) left.push(data)

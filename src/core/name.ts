@@ -10,8 +10,9 @@ const controlCharacter = /\p{Cc}/u
 export function checkStream(name: string, path = 'stream'): void {
   if (typeof name !== 'string') throw new InvalidArgument(path, 'must be a text such as "customer/42"')
   const slash = name.indexOf('/')
-  if (slash < 0)
+  if (slash < 0) {
     throw new InvalidArgument(path, `"${shorten(name)}" must be a type and an id with "/" between: customer/42`)
+  }
   checkStreamType(name.slice(0, slash), path)
   checkStreamId(name.slice(slash + 1), path)
 }
@@ -35,8 +36,9 @@ export function checkStreamId(id: string, path = 'stream id'): void {
 
 /** 1 to `most` characters, none of them a control character. */
 export function checkName(name: string, path: string, what: string, most: number): void {
-  if (typeof name !== 'string' || name === '')
+  if (typeof name !== 'string' || name === '') {
     throw new InvalidArgument(path, `${what} must be a text that is not empty`)
+  }
   if (!name.isWellFormed()) throw new InvalidArgument(path, `${what} holds half of a surrogate pair`)
   if (name.length > most && characters(name) > most) {
     throw new InvalidArgument(path, `${what} has ${characters(name)} characters; at most ${most} are allowed`)
@@ -50,8 +52,9 @@ export function streamTypeOf(stream: string): string {
 
 export function checkEventType(type: string, path: string): void {
   checkName(type, path, 'event type', limits.eventTypeCharacters)
-  if (type.startsWith('$'))
+  if (type.startsWith('$')) {
     throw new InvalidArgument(path, `event type "${type}" begins with "$", which is Daybook's own`)
+  }
 }
 
 export function checkEventId(id: string, path: string): void {

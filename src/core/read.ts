@@ -65,8 +65,9 @@ export function eventReader<Event extends AnyEvent>(
   const format = instantFormatter()
   return (record) => {
     if (record.state === 'trimmed') throw new EventArchived(record)
-    if (record.state === 'forgotten')
+    if (record.state === 'forgotten') {
       throw new TypeError(`Revision ${record.revision} of "${record.stream}" is forgotten`)
+    }
     const { id, type, tags, data, meta } = parseContent(record.content)
     const { stream, revision, position } = record
     const time = format(record.time)

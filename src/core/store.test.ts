@@ -123,8 +123,9 @@ describe('any argument at all', () => {
     const call = store[name] as (...args: readonly unknown[]) => unknown
     const run = async (args: readonly unknown[]) => {
       const answer = call(...args)
-      if (name === 'subscribe' || typeof answer !== 'object' || answer === null || !(Symbol.asyncIterator in answer))
+      if (name === 'subscribe' || typeof answer !== 'object' || answer === null || !(Symbol.asyncIterator in answer)) {
         return answer
+      }
       for await (const _ of answer as AsyncIterable<unknown>) break
       return undefined
     }

@@ -200,6 +200,8 @@ describe('appending the event of a revision', () => {
       const { status, body } = await append(call, id, revision)
       expect(status).toBe(409)
       expect(body).toMatchObject({ stream: `seat/${id}`, expected: revision - 1, actual: 2, details: null })
+      const standard = ['type', 'title', 'status', 'message', 'requestId', 'details']
+      expect(Object.keys(body)).toEqual([...standard, 'stream', 'expected', 'actual'])
     }
   })
 
@@ -498,8 +500,9 @@ describe('the OpenAPI document', () => {
       const [method = '', route = ''] = key.split(' ')
       const operation = body.paths[route]?.[(method === 'HEAD' ? 'GET' : method).toLowerCase()]
       if (operation === undefined) continue
-      for (const status of statuses)
+      for (const status of statuses) {
         expect(Object.keys(operation.responses), `${key} answered ${status}`).toContain(String(status))
+      }
     }
   })
 })

@@ -203,8 +203,9 @@ async function appendNext(store: Store, stream: string, event: NewEvent, expecte
   try {
     return await store.append(stream, [event], { expected })
   } catch (error) {
-    if (isStoreError(error, 'revision-conflict') && (error as RevisionConflict).actual === 0)
+    if (isStoreError(error, 'revision-conflict') && (error as RevisionConflict).actual === 0) {
       throw new StreamNotFound(stream)
+    }
     throw error
   }
 }

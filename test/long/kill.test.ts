@@ -56,8 +56,9 @@ test(`killed ${times(30)} times while it forgets, a process leaves what the next
     const again = await openStore(await sqliteStorage({ file }))
     const forgotten = (await again.details('person/1'))?.forgotten
     // Where it was killed before the tombstone, nothing has happened at all.
-    if (!forgotten)
+    if (!forgotten) {
       expect((await again.load('person/1', { initialState: () => 0, evolve: (n: number) => n + 1 })).state).toBe(8_000)
+    }
     await again.close()
     const storage = await sqliteStorage({ file })
     const states = (await logAll(storage)).map(({ state }) => state)

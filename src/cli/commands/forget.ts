@@ -30,8 +30,9 @@ async function run(stream: string, choice: Choice): Promise<void> {
   await print(
     `${stream} is forgotten: ${plural(events, 'event')} and ${plural(documents, 'document')} erased, tombstone at revision ${revision}`,
   )
-  if (scrub === 'pending')
+  if (scrub === 'pending') {
     await print(
       'Copies remain in the write-ahead log until a long read ends; opening the store for writing tries again',
     )
+  }
 }

@@ -14,7 +14,8 @@ async function run(choice: StoreChoice): Promise<void> {
     await print(`log           ${info.logId}`)
     await print(`head          ${plural(info.head, 'event')}`)
     await print(`stream types  ${types.join(', ') || 'none'}`)
-    for (const [name, value] of Object.entries(info.gauges))
+    for (const [name, value] of Object.entries(info.gauges)) {
       await print(`${name.padEnd(13)} ${value.toLocaleString('en')}`)
+    }
   })
 }

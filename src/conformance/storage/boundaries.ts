@@ -149,6 +149,19 @@ export const boundaries = (open: OpenStorage) =>
       )
     },
 
+    'A condition after a position that the log does not have is an error: the log has lost events, or is another':
+      async (open) => {
+        const storage = await open()
+        is(await reserve(storage, 'order/1', seat), 'committed')
+        const after = (await sequenced(storage, 'order/1', 1)) + 1
+        const outcome = is(await reserve(storage, 'order/2', { ...seat, after }), 'failed')
+        assert.equal((outcome.cause as { code?: string }).code, 'position-beyond-head')
+        assert.equal(
+          (await storage.readStream('order/2', { after: 0, direction: 'forwards', limit: 1 })).head,
+          undefined,
+        )
+      },
+
     'Tombstones and forgotten events are in no decision read and match no condition over the whole log': async (
       open,
     ) => {

@@ -119,8 +119,9 @@ export const documents = (open: OpenStorage) =>
     'An index answers by all its values, a range of its order and a direction, page by page': async (open) => {
       const storage = await declared(open)
       const names = ['Zoe', 'ann', 'Bob', 'Ärger', '🎫', '\uffee', 'Bobby']
-      for (const name of names)
+      for (const name of names) {
         await put(storage, { key: name, body: { name, address: { city: 'Paris' } }, if: absent })
+      }
       await put(storage, { key: 'x', body: { name: 'Elsewhere', address: { city: 'Rome' } }, if: absent })
       await put(storage, { key: 'y', body: { name: 'Nowhere' }, if: absent })
       const sorted = names.toSorted(compareUtf8)

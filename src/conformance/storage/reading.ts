@@ -15,6 +15,7 @@ import {
   range,
   readAll,
   revisionsOf,
+  type Setting,
   sequenced,
   typesOf,
   write,
@@ -238,7 +239,7 @@ export const reading = (open: OpenStorage) =>
   })
 
 /** One event for each time, recorded at it. */
-async function timed(open: Opener, stream: string, times: readonly number[]): Promise<Storage> {
+async function timed(open: Opener<Setting, Storage>, stream: string, times: readonly number[]): Promise<Storage> {
   let now = 0
   const storage = await open({ clock: () => now })
   for (const time of times) {

@@ -1,13 +1,13 @@
 /** Appending: expected revisions, ids, conditions, several streams; and everything that is refused. */
 import assert from 'node:assert/strict'
 import { limits } from '../../core/limits.ts'
-import { range } from '../kit.ts'
-import { collect, type OpenStore, positionOf, storeCases } from './kit.ts'
+import { cases, range } from '../kit.ts'
+import { collect, type OpenStore, positionOf } from './kit.ts'
 
 const day = '2026-01-31T09:30:00.000Z'
 
 export const appending = (open: OpenStore) =>
-  storeCases(open, {
+  cases(open, {
     'An append answers with revisions, ids, time and position, and what is read back is what was written': async (
       open,
     ) => {
@@ -214,8 +214,9 @@ export const appending = (open: OpenStore) =>
         await assert.rejects(store.details(stream), { code: 'invalid-argument' }, stream)
         assert.throws(() => store.read(stream), { code: 'invalid-argument' }, stream)
       }
-      for (const stream of [`seat/${'🎫'.repeat(200)}`, 'seat/a b', 'seat/...', `${'x'.repeat(64)}/1`])
+      for (const stream of [`seat/${'🎫'.repeat(200)}`, 'seat/a b', 'seat/...', `${'x'.repeat(64)}/1`]) {
         await store.append(stream, [event])
+      }
       const bad: readonly (readonly [object, string])[] = [
         [{ type: '' }, 'events[0].type'],
         [{ type: '$mine' }, 'events[0].type'],

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { type Decider, execute } from '../../core/decider.ts'
 import { causedBy, type EventOf } from '../../core/event.ts'
-import { range } from '../kit.ts'
-import { collect, type OpenStore, positionOf, storeCases, until } from './kit.ts'
+import { cases, range } from '../kit.ts'
+import { collect, type OpenStore, positionOf, until } from './kit.ts'
 
 type SeatEvent = EventOf<{ Reserved: { by: string }; Freed: null }>
 interface Seat {
@@ -28,7 +28,7 @@ const seat: Decider<{ reserve: string } | 'free', SeatEvent, Seat> = {
 }
 
 export const deciding = (open: OpenStore) =>
-  storeCases(open, {
+  cases(open, {
     'A command is decided on the loaded state, recorded at its revision, and answered with the new state': async (
       open,
     ) => {

@@ -1,35 +1,11 @@
 /** What the store's cases share. */
 
 import type { Store, StoreOptions } from '../../core/store.ts'
-import type { ConformanceCase, Setting } from '../kit.ts'
+import type { Opener, Setting } from '../kit.ts'
 
 export interface StoreSetting extends Setting, StoreOptions {}
 export type OpenStore = (setting: StoreSetting) => Promise<Store>
-/** Opens the case's own data; again for another store on it. */
-export type StoreOpener = (setting?: Partial<StoreSetting>) => Promise<Store>
-
-/** Cases of one subject; each gets an opener for data of its own, and all that it opened is closed after it. */
-export function storeCases(
-  open: OpenStore,
-  promises: Readonly<Record<string, (open: StoreOpener) => Promise<void>>>,
-): readonly ConformanceCase[] {
-  return Object.entries(promises).map(([promise, run]) => ({
-    promise,
-    async run() {
-      const opened: Store[] = []
-      const name = `case-${crypto.randomUUID()}`
-      try {
-        await run(async (setting = {}) => {
-          const store = await open({ name, ...setting })
-          opened.push(store)
-          return store
-        })
-      } finally {
-        for (const store of opened) await store.close()
-      }
-    },
-  }))
-}
+export type StoreOpener = Opener<StoreSetting, Store>
 
 export async function collect<Item>(
   items: AsyncIterable<Item>,

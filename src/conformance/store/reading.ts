@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict'
 import type { Recorded } from '../../core/event.ts'
 import type { Upcaster } from '../../core/upcaster.ts'
-import { positionsOf, range, revisionsOf } from '../kit.ts'
-import { collect, type OpenStore, positionOf, type StoreOpener, storeCases, until } from './kit.ts'
+import { cases, positionsOf, range, revisionsOf } from '../kit.ts'
+import { collect, type OpenStore, positionOf, type StoreOpener, until } from './kit.ts'
 
 const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second))
 
 export const reading = (open: OpenStore) =>
-  storeCases(open, {
+  cases(open, {
     'A stream is read forwards and backwards, from a revision to a revision or an instant, up to a limit': async (
       open,
     ) => {

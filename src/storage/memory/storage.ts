@@ -2,7 +2,16 @@
  * The memory storage: the port in its shortest form, to be read before the others, and what tests run on. It keeps
  * every promise but the one that needs a disk.
  */
-import { asExpected, checkRestorable, compareIds, limitBroken, sizeOf } from '../../core/commit.ts'
+import {
+  asExpected,
+  checkRestorable,
+  compareIds,
+  conditionAfter,
+  limitBroken,
+  positionGuard,
+  sizeOf,
+  widestLimits,
+} from '../../core/commit.ts'
 import { parseContent } from '../../core/content.ts'
 import { InvalidArgument } from '../../core/errors.ts'
 import { commitmentOf, entryOf } from '../../core/leaf.ts'
@@ -21,7 +30,6 @@ import type {
   PreparedEvent,
   RevisionRange,
   Storage,
-  StorageLimits,
   StreamAppended,
   StreamHead,
   StreamListPage,
@@ -56,17 +64,6 @@ interface Row {
   entry?: Uint8Array | undefined
 }
 
-const memoryLimits: StorageLimits = {
-  commitStreams: limits.appendStreams,
-  commitEvents: limits.appendEvents,
-  commitDocuments: limits.commitDocuments,
-  commitBytes: limits.commitBytes,
-  eventBytes: limits.eventBytes,
-  documentBytes: limits.documentBytes,
-  pageRecords: limits.pageRecords,
-  pageBytes: limits.pageBytes,
-}
-
 export function memoryLog(): MemoryLog {
   return {
     id: crypto.randomUUID(),
@@ -88,7 +85,7 @@ export function memoryStorage({
 } = {}): Storage {
   return {
     name: 'memory',
-    limits: memoryLimits,
+    limits: widestLimits,
     abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true },
     async commit(commits) {
       await undefined // Where another storage waits for its disk, so that races show here too.
@@ -119,7 +116,7 @@ export function memoryStorage({
 /** Checks everything first, in the order that every storage keeps; then writes. */
 function commitOne(log: MemoryLog, commit: Commit, clock: Clock): CommitOutcome {
   return (
-    limitBroken(sizeOf(commit), memoryLimits) ??
+    limitBroken(sizeOf(commit), widestLimits) ??
     checkClosed(log, commit) ??
     checkRepeat(log, commit) ??
     checkExpected(log, commit) ??
@@ -167,24 +164,14 @@ function checkExpected(log: MemoryLog, commit: Commit): CommitOutcome | undefine
 /** Beyond a position a forgotten record fails the condition, for it can no longer be asked; of the whole log it matches nothing. */
 function checkCondition(log: MemoryLog, { condition }: Commit): CommitOutcome | undefined {
   if (condition === undefined) return undefined
-  const guarded = positionOfGuard(condition.guard)
-  if (guarded === undefined) {
-    return {
-      outcome: 'failed',
-      cause: new InvalidArgument('condition.guard', 'was not given by a decision read of this store'),
-    }
-  }
-  const after = Math.max(condition.after ?? 0, guarded)
+  const after = conditionAfter(condition, log.rows.length)
+  if (typeof after !== 'number') return after
   const row = log.rows.slice(after).find((row) => {
     const state = visibleState(log, row)
     if (state === 'forgotten') return after > 0
     return state !== 'tombstone' && row.event !== undefined && matchesQuery(condition.query, row.event)
   })
   return row && { outcome: 'condition-failed', stream: row.stream, revision: row.revision, position: row.position }
-}
-
-function positionOfGuard(guard = '0'): number | undefined {
-  return /^(0|[1-9]\d{0,14})$/.test(guard) ? Number(guard) : undefined
 }
 
 function write(log: MemoryLog, commit: Commit, clock: Clock): CommitOutcome {
@@ -287,7 +274,7 @@ function readBoundary(log: MemoryLog, query: EventQuery, from: number, limit: nu
   const page = records.slice(0, limit)
   const more = page.length < records.length
   const scannedTo = more ? (page.at(-1)?.position ?? from) : log.rows.length
-  return { records: page, guard: String(scannedTo), scannedTo, more }
+  return { records: page, guard: positionGuard(scannedTo), scannedTo, more }
 }
 
 function listStreams(log: MemoryLog, { type, updatedFrom = 0, cursor = '0', limit }: StreamListQuery): StreamListPage {

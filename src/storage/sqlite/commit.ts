@@ -1,16 +1,8 @@
 /** One commit inside a transaction: all checks first, in the order that every storage keeps; then the rows. */
-import { asExpected, compareIds, limitBroken, sizeOf } from '../../core/commit.ts'
-import { InvalidArgument } from '../../core/errors.ts'
+import { asExpected, compareIds, conditionAfter, limitBroken, sizeOf, widestLimits } from '../../core/commit.ts'
 import { commitmentOf } from '../../core/leaf.ts'
 import { streamTypeOf } from '../../core/name.ts'
-import type {
-  Commit,
-  CommitOutcome,
-  PreparedEvent,
-  StorageLimits,
-  StreamAppend,
-  StreamAppended,
-} from '../../core/storage.ts'
+import type { Commit, CommitOutcome, PreparedEvent, StreamAppend, StreamAppended } from '../../core/storage.ts'
 import { checkDocuments, writeDocuments } from './documents.ts'
 import { forgottenAfter, matchOf } from './search.ts'
 import { eventKind, kindNumber, type Session, stored, tombstone, tombstoneKind, trimmed } from './session.ts'
@@ -46,16 +38,10 @@ interface Target {
   readonly row: StreamRow | undefined
 }
 
-export function commitOne(
-  session: Session,
-  commit: Commit,
-  head: Head,
-  now: number,
-  allowed: StorageLimits,
-): CommitOutcome {
+export function commitOne(session: Session, commit: Commit, head: Head, now: number): CommitOutcome {
   const targets = commit.appends.map((append) => ({ append, row: findStream(session, append.stream) }))
   return (
-    limitBroken(sizeOf(commit), allowed) ??
+    limitBroken(sizeOf(commit), widestLimits) ??
     checkClosed(session, targets) ??
     checkRepeat(session, commit) ??
     checkExpected(targets) ??
@@ -122,25 +108,11 @@ function checkExpected(targets: readonly Target[]): CommitOutcome | undefined {
 /** Beyond a position a forgotten event fails the condition, for it can no longer be asked; of the whole log it matches nothing. */
 function checkCondition(session: Session, { condition }: Commit, head: Head): CommitOutcome | undefined {
   if (condition === undefined) return undefined
-  const guarded = positionOfGuard(condition.guard)
-  if (guarded === undefined) {
-    return {
-      outcome: 'failed',
-      cause: new InvalidArgument('condition.guard', 'was not given by a decision read of this store'),
-    }
-  }
-  const after = Math.max(condition.after ?? 0, guarded)
+  const after = conditionAfter(condition, head.position)
+  if (typeof after !== 'number') return after
   const match = after > 0 ? forgottenAfter(session, after) : undefined
   const found = match ?? matchOf(session, condition.query, after, head.position)
   return found && { outcome: 'condition-failed', ...found }
-}
-
-export function guardOf(position: number): string {
-  return String(position)
-}
-
-function positionOfGuard(guard = '0'): number | undefined {
-  return /^(0|[1-9]\d{0,14})$/.test(guard) ? Number(guard) : undefined
 }
 
 function write(session: Session, commit: Commit, targets: readonly Target[], head: Head, now: number): CommitOutcome {

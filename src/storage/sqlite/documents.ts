@@ -72,8 +72,9 @@ function putDocument(session: Session, put: DocumentPut, version: string): void 
     if (row.attached === attached && words === undefined) return
     detach(session, key, row)
   }
-  for (const entry of index)
+  for (const entry of index) {
     sql.insertIndex.run(key.collection, entry.index, entry.equals, entry.order, key.key, number)
+  }
   for (const stream of streams) sql.insertHeld.run(stream, number)
   if (words) sql.insertWords.run(number, collectionWord(key.collection), words.join(' '))
 }

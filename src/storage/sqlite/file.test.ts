@@ -110,8 +110,9 @@ test('every statement that a caller waits for goes by an index', async () => {
     if (!/SELECT|UPDATE|DELETE/.test(sql)) continue
     const plan = db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...(sql.match(/\?/g) ?? []).map(() => null))
     const details = plan.map(({ detail }) => String(detail))
-    if (details.some((detail) => /^SCAN (?!json_each|o |\(subquery|w VIRTUAL|document_words)/.test(detail)))
+    if (details.some((detail) => /^SCAN (?!json_each|o |\(subquery|w VIRTUAL|document_words)/.test(detail))) {
       whole.push(name)
+    }
   }
   db.close()
   // The head is the last row, and kinds are few.

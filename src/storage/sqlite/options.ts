@@ -1,6 +1,4 @@
-/** What an SQLite storage is opened with, and what it allows. */
-import { limits } from '../../core/limits.ts'
-import type { StorageLimits } from '../../core/storage.ts'
+/** What an SQLite storage is opened with. */
 import type { Clock } from '../../core/time.ts'
 import type { SqliteDriver } from './driver.ts'
 
@@ -16,15 +14,4 @@ export interface SqliteOptions {
   readonly clock?: Clock
   /** Runs SQLite on a thread of its own: an fsync then no longer stops the event loop. Not with a driver handed in. */
   readonly thread?: boolean
-}
-
-export const sqliteLimits: StorageLimits = {
-  commitStreams: limits.appendStreams,
-  commitEvents: limits.appendEvents,
-  commitDocuments: limits.commitDocuments,
-  commitBytes: limits.commitBytes,
-  eventBytes: limits.eventBytes,
-  documentBytes: limits.documentBytes,
-  pageRecords: limits.pageRecords,
-  pageBytes: limits.pageBytes,
 }

@@ -1,5 +1,6 @@
 /** Reading: every page is taken whole, between two turns of the event loop, so that no slow reader pins the WAL. */
 
+import { positionGuard } from '../../core/commit.ts'
 import { entryOf } from '../../core/leaf.ts'
 import { limits } from '../../core/limits.ts'
 import type { EventQuery } from '../../core/query.ts'
@@ -17,7 +18,7 @@ import type {
   StreamListQuery,
   StreamPage,
 } from '../../core/storage.ts'
-import { findStream, guardOf } from './commit.ts'
+import { findStream } from './commit.ts'
 import { filterPositions, queryPositions } from './search.ts'
 import { forgotten, type Session, stored, tombstone } from './session.ts'
 
@@ -52,11 +53,12 @@ export function readStream(session: Session, stream: string, range: RevisionRang
   const after = closed ? Math.max(range.after, revision - 1) : range.after
   let until = Math.min(range.until ?? revision, revision)
   const { asOf } = range
-  if (asOf !== undefined)
+  if (asOf !== undefined) {
     until = Math.min(
       until,
       lastAsOf(asOf, revision, (at) => timeOf(sql.rowAt.get(row.stream_no, at))),
     )
+  }
   if (after >= until) return { head, records: [], more: false }
   const forwards = range.direction === 'forwards'
   const statement = forwards ? sql.streamForwards : sql.streamBackwards
@@ -73,11 +75,12 @@ export function readLog(session: Session, query: LogQuery): LogPage {
   const { after, direction, limit } = query
   const forwards = direction === 'forwards'
   let until = Math.min(query.until ?? head, head)
-  if (query.asOf !== undefined)
+  if (query.asOf !== undefined) {
     until = Math.min(
       until,
       lastAsOf(query.asOf, head, (at) => timeOf(sql.timeAt.get(at))),
     )
+  }
   if (after >= until) return { logId, head, records: [], scannedTo: after, more: false }
 
   const filtered = [query.streamTypes, query.types, query.tags].some((list) => list && list.length > 0)
@@ -110,7 +113,7 @@ export function readBoundary(session: Session, query: EventQuery, from: Position
   const records = takeAt(session, found).filter((record) => record.state === 'stored' || record.state === 'trimmed')
   const whole = found.length === limit || records.length < found.length
   const scannedTo = whole ? (records.at(-1)?.position ?? window.until) : window.until
-  return { records, guard: guardOf(scannedTo), scannedTo, more: scannedTo < head }
+  return { records, guard: positionGuard(scannedTo), scannedTo, more: scannedTo < head }
 }
 
 export function listStreams({ sql }: Session, query: StreamListQuery, head: Position): StreamListPage {
@@ -188,8 +191,9 @@ function takePage(
     const done = page.length
     const next = Math.min(done + chunkRecords, count)
     const records = forwards ? take(after + done, after + next) : take(until - next, until - done)
-    if (records.length !== next - done)
+    if (records.length !== next - done) {
       throw new Error(`${next - done - records.length} records are missing in the file`)
+    }
     for (const record of records) {
       bytes += 'content' in record ? record.content.length : 0
       if (bytes > limits.pageBytes && page.length > 0) return page

@@ -157,8 +157,9 @@ function configure(db: SqliteDatabase, file: string): void {
   for (const [name, value] of Object.entries(settings)) {
     db.exec(`PRAGMA ${name} = ${value}`)
     const actual = pragma(db, name)
-    if (actual !== value)
+    if (actual !== value) {
       throw new StorageFailed('open', new Error(`SQLite has ${name} = ${actual}, and ${value} is needed`))
+    }
   }
   db.exec(`PRAGMA cache_size = ${-cacheKib}; PRAGMA journal_size_limit = ${walKeptBytes}`)
 }

@@ -70,12 +70,13 @@ export function filterPositions(
     const selective = streamTypes.length + types.length > 0
     return positions(session, { ...window, kinds, tags, selective, forgotten }, direction, limit)
   }
-  if (types.length + tags.length === 0)
+  if (types.length + tags.length === 0) {
     return of(
       found.map(({ kind_no }) => kind_no),
       [],
       true,
     )
+  }
   const events = found.filter((kind) => kind.class === eventKind).map(({ kind_no }) => kind_no)
   const tombstones = found.filter((kind) => kind.class === tombstoneKind).map(({ kind_no }) => kind_no)
   if (tags.length === 0) return of([...events, ...tombstones], [], false)

@@ -3,6 +3,7 @@
  * between two turns of the event loop, and one fsync. `sqliteStorage({ file: 'orders.db' })`.
  */
 import { statSync } from 'node:fs'
+import { widestLimits } from '../../core/commit.ts'
 import { limits } from '../../core/limits.ts'
 import type { Commit, CommitOutcome, EraseProgress, EraseStep, Storage } from '../../core/storage.ts'
 import { createBell } from '../../core/wake.ts'
@@ -11,7 +12,7 @@ import { commitOne, type Head } from './commit.ts'
 import { declareCollections, eraseHeld, getDocument, isDeclared, queryDocuments } from './documents.ts'
 import { failureOf, nodeSqlite, whenFree } from './driver.ts'
 import { forgetEvents, restoreOne, trimEvents } from './erase.ts'
-import { type SqliteOptions, sqliteLimits } from './options.ts'
+import type { SqliteOptions } from './options.ts'
 import { headOf, listStreams, listStreamTypes, positionOf, readBoundary, readLog, readStream } from './read.ts'
 import { openDatabase } from './schema.ts'
 import { createSession, type Session, transact } from './session.ts'
@@ -69,7 +70,7 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
       return await write((session) => {
         const head = endOf(session)
         const now = clock()
-        return commits.map((commit) => commitOne(session, commit, head, now, sqliteLimits))
+        return commits.map((commit) => commitOne(session, commit, head, now))
       })
     } catch (error) {
       const failure = failureOf(error)
@@ -95,7 +96,7 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
 
   return {
     name: `sqlite:${file}`,
-    limits: sqliteLimits,
+    limits: widestLimits,
     abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true },
     commit,
     readStream: (stream, range) => read((session) => readStream(session, stream, range)),

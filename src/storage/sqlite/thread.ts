@@ -4,11 +4,12 @@
  */
 import { statSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
+import { widestLimits } from '../../core/commit.ts'
 import { InvalidArgument, reviveError, StoreClosed } from '../../core/errors.ts'
 import type { Storage } from '../../core/storage.ts'
 import { createBell } from '../../core/wake.ts'
 import { walBytes } from './checkpoint.ts'
-import { type SqliteOptions, sqliteLimits } from './options.ts'
+import type { SqliteOptions } from './options.ts'
 
 /** The calls that go over as they are. */
 export type ThreadMethod = Exclude<keyof Storage, 'name' | 'limits' | 'abilities' | 'wake' | 'gauges'>
@@ -32,8 +33,9 @@ interface Waiting {
 /** Throws as `sqliteStorage` does. A driver that is handed in cannot go along: the thread opens `node:sqlite`. */
 export async function sqliteThread(options: SqliteOptions): Promise<Storage> {
   const { file, readOnly = false, busyTimeoutMs = 5_000, clock = Date.now } = options
-  if (options.driver !== undefined)
+  if (options.driver !== undefined) {
     throw new InvalidArgument('driver', 'cannot be handed to a thread; leave out one of the two')
+  }
   const workerData: ThreadOptions = { file, readOnly, busyTimeoutMs }
   // From source the thread runs TypeScript as well.
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
@@ -73,7 +75,7 @@ export async function sqliteThread(options: SqliteOptions): Promise<Storage> {
 
   const storage: Storage = {
     name: `sqlite:${file}`,
-    limits: sqliteLimits,
+    limits: widestLimits,
     abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true },
     async commit(commits) {
       const outcomes = await call('commit', commits)
