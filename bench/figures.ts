@@ -21,9 +21,7 @@ export const figures: readonly Figure[] = [
     name: 'durable append, 1 caller',
     reach: { raw: '≥ 0.7', emmett: '≥ 25' },
     async open(place) {
-      const store = await daybook(place)
-      const raw = await openRaw(`${place}-raw.db`)
-      const emmett = await openEmmett(`${place}-emmett.db`)
+      const { store, raw, emmett, close } = await sideBySide(place)
       let stream = 0
       return {
         contenders: {
@@ -31,10 +29,7 @@ export const figures: readonly Figure[] = [
           raw: times(2_000, async () => raw.append([(++stream % 500) + 1])),
           emmett: times(100, () => emmett.append(++stream % 500, 1)),
         },
-        async close() {
-          await store.close()
-          raw.close()
-        },
+        close,
       }
     },
   },
@@ -42,8 +37,7 @@ export const figures: readonly Figure[] = [
     name: `durable append, ${callers} callers`,
     reach: { 'raw, grouped': '≥ 0.6' },
     async open(place) {
-      const store = await daybook(place)
-      const raw = await openRaw(`${place}-raw.db`)
+      const { store, raw, close } = await sideBySide(place)
       const streams = Array.from({ length: callers }, (_, index) => index + 1)
       return {
         contenders: {
@@ -59,10 +53,7 @@ export const figures: readonly Figure[] = [
           'raw, grouped': times(400, async () => raw.append(streams), callers),
           'raw, one by one': times(2_000, async () => raw.append([1])),
         },
-        async close() {
-          await store.close()
-          raw.close()
-        },
+        close,
       }
     },
   },
@@ -70,9 +61,7 @@ export const figures: readonly Figure[] = [
     name: 'append of 100-event batches',
     reach: { raw: '≥ 0.6', emmett: '≥ 8' },
     async open(place) {
-      const store = await daybook(place)
-      const raw = await openRaw(`${place}-raw.db`)
-      const emmett = await openEmmett(`${place}-emmett.db`)
+      const { store, raw, emmett, close } = await sideBySide(place)
       let stream = 0
       return {
         contenders: {
@@ -80,10 +69,7 @@ export const figures: readonly Figure[] = [
           raw: times(150, async () => raw.appendBatch(++stream, 100), 100),
           emmett: times(20, () => emmett.append(++stream, 100), 100),
         },
-        async close() {
-          await store.close()
-          raw.close()
-        },
+        close,
       }
     },
   },
@@ -92,9 +78,7 @@ export const figures: readonly Figure[] = [
       name: `load of a ${events}-event entity`,
       reach: { raw: '≥ 0.75', emmett: '' },
       async open(place) {
-        const store = await daybook(place)
-        const raw = await openRaw(`${place}-raw.db`)
-        const emmett = await openEmmett(`${place}-emmett.db`)
+        const { store, raw, emmett, close } = await sideBySide(place)
         const streams = 100
         // Events of an entity come one after the other among those of the others.
         for (let turn = 0; turn < events; turn += 10) {
@@ -120,10 +104,7 @@ export const figures: readonly Figure[] = [
               await emmett.load((++stream % 5) + 1)
             }),
           },
-          async close() {
-            await store.close()
-            raw.close()
-          },
+          close,
         }
       },
     }),
@@ -154,8 +135,7 @@ export const figures: readonly Figure[] = [
       name: `log scan with parsed events, ${driver}`,
       reach: { raw: '≥ 0.8' },
       async open(place) {
-        const store = await daybook(place, driver)
-        const raw = await openRaw(`${place}-raw.db`, driver)
+        const { store, raw, close } = await sideBySide(place, driver)
         const total = 100_000
         for (let written = 0; written < total; written += 1_000) {
           await Promise.all(
@@ -173,15 +153,24 @@ export const figures: readonly Figure[] = [
             },
             raw: async () => raw.scan(),
           },
-          async close() {
-            await store.close()
-            raw.close()
-          },
+          close,
         }
       },
     }),
   ),
 ]
+
+/** A store, hand-written statements and a peer, each on a file of its own with the same durability. */
+async function sideBySide(place: string, driver: 'node:sqlite' | 'better-sqlite3' = 'node:sqlite') {
+  const store = await daybook(place, driver)
+  const raw = await openRaw(`${place}-raw.db`, driver)
+  const emmett = await openEmmett(`${place}-emmett.db`)
+  const close = async () => {
+    await store.close()
+    raw.close()
+  }
+  return { store, raw, emmett, close }
+}
 
 /** Events of 10,000 streams in a store of its own, appended in batches. */
 async function filled(place: string, events: number): Promise<Store> {
