@@ -37,8 +37,8 @@ const lazyArrows: Readonly<Record<string, readonly string[]>> = { open: ['storag
 /** Packages by room; a room that is not named uses none. */
 const packages: Readonly<Record<string, readonly string[]>> = {
   core: ['@noble/hashes', '@standard-schema/spec'],
-  http: ['hono', 'zod'],
-  hosts: ['@hono/node-server', 'pino', 'prom-client'],
+  http: ['@noble/hashes', 'eventsource-parser', 'hono', 'jose', 'zod'],
+  hosts: ['@hono/node-server', '@opentelemetry/api', 'pino', 'prom-client', 'rate-limiter-flexible'],
   cli: ['commander', 'cli-progress', 'pino'],
 }
 /** Rooms that know a runtime. */

@@ -97,8 +97,9 @@ describe('the packed package', () => {
       'daybook/open': ['open', 'openStorage'],
       'daybook/memory': ['memoryLog', 'memoryStorage'],
       'daybook/sqlite': ['sqliteStorage'],
-      'daybook/http': ['createApp'],
-      'daybook/node': ['serve'],
+      'daybook/http': ['createApp', 'jwtAccess', 'keyAccess', 'openKeys'],
+      'daybook/client': ['createClient'],
+      'daybook/node': ['createMetrics', 'processTracer', 'serve'],
       'daybook/conformance': ['storageConformance', 'storeConformance'],
     })
   })

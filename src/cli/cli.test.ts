@@ -339,7 +339,10 @@ describe('serve', () => {
 
   test('refuses to listen beyond this machine, and a store that is none', async () => {
     const beyond = await run('memory:', ['serve', '--host', '0.0.0.0'])
-    expect(beyond).toMatchObject({ code: 2, errors: expect.stringContaining('there are no access rules yet') })
+    expect(beyond).toMatchObject({
+      code: 2,
+      errors: expect.stringContaining('there are no access rules: make an API key'),
+    })
     expect((await run('memory:', ['serve', '--port', 'http'])).code).toBe(2)
     expect((await run('sqlite:', ['serve'])).code).toBe(2)
   })

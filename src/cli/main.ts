@@ -7,6 +7,7 @@ import { followCommand } from './commands/follow.ts'
 import { forgetCommand } from './commands/forget.ts'
 import { importCommand } from './commands/import.ts'
 import { infoCommand } from './commands/info.ts'
+import { keysCommand } from './commands/keys.ts'
 import { readCommand } from './commands/read.ts'
 import { serveCommand } from './commands/serve.ts'
 import { streamsCommand } from './commands/streams.ts'
@@ -37,8 +38,15 @@ const commands = [
   importCommand,
   exportCommand,
   infoCommand,
+  keysCommand,
 ]
-for (const command of commands) program.addCommand(command().exitOverride())
+for (const command of commands) program.addCommand(withoutExit(command()))
+
+/** Errors of a command's words end here too, and not in the middle of commander. */
+function withoutExit(command: Command): Command {
+  for (const part of command.commands) withoutExit(part)
+  return command.exitOverride()
+}
 
 // Whoever reads the output may stop reading: `daybook follow | head`.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

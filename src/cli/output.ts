@@ -14,6 +14,7 @@ export const exitCodes = {
   forgotten: 5,
   'busy, try again': 6,
   'not a usable store': 7,
+  'not allowed': 8,
 } as const
 
 const codes: Readonly<Record<ErrorCode, keyof typeof exitCodes>> = {
@@ -39,6 +40,11 @@ const codes: Readonly<Record<ErrorCode, keyof typeof exitCodes>> = {
   'schema-too-new': 'not a usable store',
   'outcome-unknown': 'failed',
   'storage-failed': 'failed',
+  unauthenticated: 'not allowed',
+  forbidden: 'not allowed',
+  'rate-limited': 'busy, try again',
+  'server-unreachable': 'failed',
+  'request-failed': 'failed',
 }
 
 export function exitCodeOf(error: unknown): number {

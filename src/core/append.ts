@@ -21,6 +21,7 @@ import type { Random } from './id.ts'
 import { commitmentOf, saltBytes } from './leaf.ts'
 import { limits } from './limits.ts'
 import { checkEventId, checkEventType, checkStream, checkTag } from './name.ts'
+import { type Observer, observe } from './observe.ts'
 import { type AppendCondition, checkQuery, sortedTags } from './query.ts'
 import { checkSchema, type EventSchemas } from './schema.ts'
 import type { CommitOutcome, PreparedEvent, StreamAppend, StreamAppended } from './storage.ts'
@@ -64,10 +65,21 @@ export interface Appending {
   readonly queue: CommitQueue
   readonly making: Making
   readonly upcasters: readonly Upcaster[]
+  readonly observer?: Observer | undefined
 }
 
 /** All or nothing; answers for the streams that got events, in their order. */
-export async function append(
+export function append(
+  appending: Appending,
+  appends: readonly StreamEvents[],
+  condition: AppendCondition | undefined,
+): Promise<readonly Appended[]> {
+  const { observer } = appending
+  const size = (all: readonly Appended[]) => all.reduce((events, { ids }) => events + ids.length, 0)
+  return observe(observer, { layer: 'store', name: 'append', size }, () => appendNow(appending, appends, condition))
+}
+
+async function appendNow(
   { queue, making, upcasters }: Appending,
   appends: readonly StreamEvents[],
   condition: AppendCondition | undefined,
@@ -122,8 +134,15 @@ function prepareAppends(making: Making, appends: readonly StreamEvents[]): reado
 }
 
 /** Throws as an append of these would before anything is written, whatever the store then holds against it. */
-export function checkAppends(appends: readonly StreamEvents[]): void {
-  prepareAppends({ newId: () => 'checked', random: (bytes) => new Uint8Array(bytes) }, appends)
+export function checkAppends(appends: readonly StreamEvents[], condition?: AppendCondition): void {
+  if (condition !== undefined) checkCondition(condition)
+  prepareAppends({ newId: numbered(), random: (bytes) => new Uint8Array(bytes) }, appends)
+}
+
+/** Ids that differ, for events that are only looked at. */
+function numbered(): () => string {
+  let made = 0
+  return () => `checked ${++made}`
 }
 
 function prepareEvent(making: Making, event: NewEvent, path: string): PreparedEvent {

@@ -1,8 +1,10 @@
 /** Decision reads: the events that a decision depends on, whatever their streams, and the condition that guards it. */
+import { checkObject, checkOrdinal } from './argument.ts'
 import type { AnyEvent, Recorded } from './event.ts'
 import { limits } from './limits.ts'
+import { observe } from './observe.ts'
 import { type AppendCondition, checkQuery, type EventQuery } from './query.ts'
-import { eventReader, type Reading } from './read.ts'
+import { eventReader, pageSize, type Reading } from './read.ts'
 import { withOldTypes } from './upcaster.ts'
 
 export interface Boundary<Event extends AnyEvent = AnyEvent> {
@@ -11,18 +13,48 @@ export interface Boundary<Event extends AnyEvent = AnyEvent> {
   readonly condition: AppendCondition
 }
 
-export async function readBoundary<Event extends AnyEvent>(
-  { storage, upcasters }: Reading,
+export interface BoundaryPageOptions {
+  /** `scannedTo` of the page before; default 0. */
+  readonly after?: number
+  /** At most so many events, 1 to 1,000; default 100. */
+  readonly limit?: number
+}
+
+/** The condition of the last page covers all pages before it. */
+export interface BoundaryPart<Event extends AnyEvent = AnyEvent> extends Boundary<Event> {
+  readonly scannedTo: number
+  readonly more: boolean
+}
+
+export function boundaryPage<Event extends AnyEvent>(
+  { storage, upcasters, observer }: Reading,
   query: EventQuery,
+  { after = 0, limit }: BoundaryPageOptions,
+): Promise<BoundaryPart<Event>> {
+  const call = { layer: 'store', name: 'read boundary', size: ({ events }: BoundaryPart) => events.length } as const
+  return observe(observer, call, async () => {
+    const page = await storage.readBoundary(withOldTypes(upcasters, query), after, pageSize(limit))
+    const events = page.records.map(eventReader<Event>(upcasters))
+    return { events, condition: { query, guard: page.guard }, scannedTo: page.scannedTo, more: page.more }
+  })
+}
+
+/** All of it; `pageOf` asks for one page. */
+export async function readBoundary<Event extends AnyEvent>(
+  pageOf: (options: BoundaryPageOptions) => Promise<BoundaryPart<Event>>,
 ): Promise<Boundary<Event>> {
-  checkQuery(query, 'query')
-  const asked = withOldTypes(upcasters, query)
   const events: Recorded<Event>[] = []
-  for (let from = 0; ; ) {
-    const page = await storage.readBoundary(asked, from, limits.pageRecords)
-    events.push(...page.records.map(eventReader<Event>(upcasters)))
-    // The last page's guard covers all that was read before it.
-    if (!page.more) return { events, condition: { query, guard: page.guard } }
-    from = page.scannedTo
+  for (let after = 0; ; ) {
+    const page = await pageOf({ after, limit: limits.pageRecords })
+    events.push(...page.events)
+    if (!page.more) return { events, condition: page.condition }
+    after = page.scannedTo
   }
+}
+
+export function checkBoundaryRead(query: EventQuery, options: BoundaryPageOptions = {}): void {
+  checkQuery(query, 'query')
+  checkObject(options, 'options')
+  checkOrdinal(options.after ?? 0, 'after')
+  pageSize(options.limit)
 }

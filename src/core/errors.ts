@@ -29,6 +29,11 @@ export const errorCodes = [
   'schema-too-new',
   'outcome-unknown',
   'storage-failed',
+  'unauthenticated',
+  'forbidden',
+  'rate-limited',
+  'server-unreachable',
+  'request-failed',
 ] as const
 export type ErrorCode = (typeof errorCodes)[number]
 
@@ -62,12 +67,12 @@ export class InvalidArgument extends StoreError {
 export class SchemaViolation extends StoreError {
   override readonly code = 'schema-violation'
   declare readonly path: string
-  declare readonly type: string
+  declare readonly eventType: string
   declare readonly issues: readonly { readonly path: string; readonly message: string }[]
-  constructor(facts: Pick<SchemaViolation, 'path' | 'type' | 'issues'>) {
-    const { path, type, issues } = facts
+  constructor(facts: Pick<SchemaViolation, 'path' | 'eventType' | 'issues'>) {
+    const { path, eventType, issues } = facts
     const told = issues.map((issue) => `${issue.path}: ${issue.message}`).join('; ')
-    super(`${path}: the schema of "${type}" refuses it: ${told}`, { path, type, issues })
+    super(`${path}: the schema of "${eventType}" refuses it: ${told}`, { path, eventType, issues })
   }
 }
 
@@ -277,7 +282,52 @@ export class StorageFailed extends StoreError {
   }
 }
 
-const classes: Readonly<Record<ErrorCode, { readonly prototype: StoreError }>> = {
+/** Nobody is known by what the request brought: no credential, a wrong one, or one that has run out. */
+export class Unauthenticated extends StoreError {
+  override readonly code = 'unauthenticated'
+  declare readonly reason: string
+  constructor(reason: string) {
+    super(`Not authenticated: ${reason}`, { reason })
+  }
+}
+
+/** The caller is known, and may not do this. `scope` is the one that would allow it. */
+export class Forbidden extends StoreError {
+  override readonly code = 'forbidden'
+  declare readonly scope: string
+  constructor(scope: string) {
+    super(`This needs the scope "${scope}"`, { scope })
+  }
+}
+
+/** The caller asks more often than it may. Nothing was done; try again after `retryAfterMs`. */
+export class RateLimited extends StoreError {
+  override readonly code = 'rate-limited'
+  declare readonly retryAfterMs: number
+  constructor(retryAfterMs: number) {
+    super(`Too many requests; try again in ${retryAfterMs} ms`, { retryAfterMs })
+  }
+}
+
+/** No answer came from the server, however often it was asked. Only reads and checks end so; see `OutcomeUnknown`. */
+export class ServerUnreachable extends StoreError {
+  override readonly code = 'server-unreachable'
+  declare readonly url: string
+  constructor(url: string, cause: unknown) {
+    super(`No answer from ${url}: ${cause instanceof Error ? cause.message : String(cause)}`, { url }, cause)
+  }
+}
+
+/** The server answered with something that has no error of its own here. */
+export class RequestFailed extends StoreError {
+  override readonly code = 'request-failed'
+  declare readonly status: number
+  constructor(message: string, status: number) {
+    super(message, { status })
+  }
+}
+
+const classes: Readonly<Record<ErrorCode, { readonly name: string; readonly prototype: StoreError }>> = {
   'invalid-argument': InvalidArgument,
   'schema-violation': SchemaViolation,
   'limit-exceeded': LimitExceeded,
@@ -300,6 +350,11 @@ const classes: Readonly<Record<ErrorCode, { readonly prototype: StoreError }>> =
   'schema-too-new': SchemaTooNew,
   'outcome-unknown': OutcomeUnknown,
   'storage-failed': StorageFailed,
+  unauthenticated: Unauthenticated,
+  forbidden: Forbidden,
+  'rate-limited': RateLimited,
+  'server-unreachable': ServerUnreachable,
+  'request-failed': RequestFailed,
 }
 
 /** All that an error knows as plain data, for a way on which classes get lost. */
@@ -313,8 +368,10 @@ export function plainError(error: unknown): Readonly<Record<string, unknown>> {
 export function reviveError(plain: unknown): Error {
   const { cause, ...facts } = plain as Readonly<Record<string, unknown>>
   const known = classes[facts['code'] as ErrorCode]
-  const error = known ? Object.create(known.prototype) : new Error(String(facts['message']))
-  for (const [name, value] of Object.entries(facts)) {
+  const bare = new Error(String(facts['message']))
+  const error = known ? Object.create(known.prototype) : bare
+  const all = { name: known?.name ?? bare.name, stack: bare.stack, ...facts }
+  for (const [name, value] of Object.entries(all)) {
     Object.defineProperty(error, name, { value, configurable: true, writable: true, enumerable: !hidden.has(name) })
   }
   if (cause !== undefined) Object.defineProperty(error, 'cause', { value: reviveError(cause), configurable: true })

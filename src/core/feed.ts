@@ -3,8 +3,17 @@ import { checkOrdinal } from './argument.ts'
 import { ForeignLog, InvalidArgument, isStoreError, PositionBeyondHead } from './errors.ts'
 import type { AnyEvent, LogEntry } from './event.ts'
 import { limits } from './limits.ts'
+import { observe } from './observe.ts'
 import { checkFilter, type LogFilter } from './query.ts'
-import { logEntryReader, pageSize, type Reading, type ReadOptions, rangeOf, totalLimit } from './read.ts'
+import {
+  iteratedPage,
+  logEntryReader,
+  type PageRange,
+  type Reading,
+  type ReadOptions,
+  rangeOf,
+  totalLimit,
+} from './read.ts'
 import type { LogPage, LogQuery } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
 import { withOldTypesOf } from './upcaster.ts'
@@ -41,27 +50,24 @@ export interface SubscribeOptions extends LogFilter {
 
 export async function logPage<Event extends AnyEvent>(
   reading: Reading,
-  options: LogReadOptions,
+  options: Pick<LogReadOptions, 'logId' | keyof LogFilter>,
+  range: PageRange,
 ): Promise<LogEntries<Event>> {
-  checkFilter(options, 'filter')
-  const { logId, limit } = options
-  const query = { ...filterOf(reading, options), ...rangeOf(options), limit: pageSize(limit) }
-  return entriesOf<Event>(reading, await checkedPage(reading, query, logId), options)
+  const query = { ...filterOf(reading, options), ...range }
+  const page = await checkedPage(reading, 'read log', query, options.logId)
+  return entriesOf<Event>(reading, page, options)
 }
 
-/** Pages up to the head that the first one saw, so that the end does not run away. */
+/** Pages up to the head that the first one saw, so that the end does not run away; `pageOf` asks for one. */
 export async function* logPages<Event extends AnyEvent>(
-  reading: Reading,
+  pageOf: (range: PageRange) => Promise<LogEntries<Event>>,
   options: LogReadOptions,
 ): AsyncGenerator<readonly LogEntry<Event>[]> {
-  const { logId, limit, signal } = options
-  const filter = filterOf(reading, options)
-  let range = rangeOf(options)
+  let range: PageRange = { ...rangeOf(options), limit: iteratedPage(options.limit) }
   while (true) {
-    signal?.throwIfAborted()
-    const query = { ...filter, ...range, limit: Math.min(limits.iterateRecords, limit ?? limits.iterateRecords) }
-    const page = await checkedPage(reading, query, logId)
-    yield entriesOf<Event>(reading, page, options).entries
+    options.signal?.throwIfAborted()
+    const page = await pageOf(range)
+    yield page.entries
     if (!page.more) return
     range =
       range.direction === 'forwards'
@@ -90,7 +96,7 @@ export async function* subscriptionPages<Event extends AnyEvent>(
         let page: LogPage
         do {
           const query: LogQuery = { ...filter, after, direction: 'forwards', limit: limits.iterateRecords }
-          page = await checkedPage(reading, query, options.logId)
+          page = await checkedPage(reading, 'subscription', query, options.logId)
           failures = 0
           const { entries } = entriesOf<Event>(reading, page, options)
           if (entries.length > 0) yield entries
@@ -138,8 +144,14 @@ function filterOf({ upcasters }: Reading, { streamTypes, types, tags }: LogFilte
   return withOldTypesOf(upcasters, filter)
 }
 
-async function checkedPage({ storage }: Reading, query: LogQuery, logId?: string): Promise<LogPage> {
-  const page = await storage.readLog(query)
+async function checkedPage(
+  { storage, observer }: Reading,
+  name: string,
+  query: LogQuery,
+  logId?: string,
+): Promise<LogPage> {
+  const call = { layer: 'store', name, size: ({ records }: LogPage) => records.length } as const
+  const page = await observe(observer, call, () => storage.readLog(query))
   if (logId !== undefined && logId !== page.logId) throw new ForeignLog({ logId, actual: page.logId })
   if (query.after > page.head) throw new PositionBeyondHead({ position: query.after, head: page.head })
   return page

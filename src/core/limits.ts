@@ -59,6 +59,23 @@ export const limits = {
   headersMs: 10_000,
   headerBytes: 16_384,
   shutdownMs: 10_000,
+  sseKeepAliveMs: 15_000,
+  sseRetryMs: 1_000,
+  feedSubscribers: 10_000,
+
+  // The client: one try, its tries, and how long a feed may be silent
+  clientMs: 30_000,
+  clientTries: 6,
+  clientBackoffMs: 50,
+  clientBackoffMsMax: 2_000,
+  sseSilenceMs: 45_000,
+
+  // Access: how long a key is remembered, and what clocks may differ by
+  keyCacheMs: 5_000,
+  keyCacheEntries: 10_000,
+  jwksMs: 5_000,
+  jwksCooldownMs: 10_000,
+  clockSkewMs: 30_000,
 
   // Deciders, subscriptions, erasure
   executeTries: 10,

@@ -1,8 +1,6 @@
 /** Which streams there are: by type, least recently updated first. */
 
-import { checkObject } from './argument.ts'
 import { limits } from './limits.ts'
-import { checkStreamType } from './name.ts'
 import { pageSize, type Reading } from './read.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
 import { parseInstant } from './time.ts'
@@ -30,8 +28,6 @@ export async function streamsPage(
   type: string,
   options: StreamsPageOptions,
 ): Promise<StreamsPage> {
-  checkStreamType(type)
-  checkObject(options, 'options')
   const { updatedAfter, cursor, limit } = options
   const page = await storage.listStreams({
     type,
@@ -42,16 +38,15 @@ export async function streamsPage(
   return { streams: page.streams.map(detailsOf), ...(page.next !== undefined && { next: page.next }) }
 }
 
-/** A stream that is written while this runs may come twice. */
+/** A stream that is written while this runs may come twice; `pageOf` asks for one page. */
 export async function* streamsPages(
-  reading: Pick<Reading, 'storage'>,
-  type: string,
+  pageOf: (options: StreamsPageOptions) => Promise<StreamsPage>,
   options: StreamsOptions,
 ): AsyncGenerator<readonly StreamDetails[]> {
   let cursor: string | undefined
   do {
     options.signal?.throwIfAborted()
-    const page = await streamsPage(reading, type, { ...options, ...(cursor && { cursor }), limit: limits.pageRecords })
+    const page = await pageOf({ ...options, ...(cursor && { cursor }), limit: limits.pageRecords })
     yield page.streams
     cursor = page.next
   } while (cursor !== undefined)

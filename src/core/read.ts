@@ -5,6 +5,7 @@ import { EventArchived, InvalidArgument } from './errors.ts'
 import type { AnyEvent, ForgottenEntry, LogEntry, Recorded } from './event.ts'
 import { limits } from './limits.ts'
 import { checkStream } from './name.ts'
+import { type Observer, observe } from './observe.ts'
 import type { Direction, LogRecord, Storage } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
 import { formatInstant, instantFormatter, parseInstant } from './time.ts'
@@ -17,6 +18,8 @@ export interface ReadOptions {
   /** Exclusive; default 0. */
   readonly after?: number
   readonly until?: Until
+  /** Recorded at or before this instant, beside an ordinal in `until`. */
+  readonly asOf?: string | Date
   /** Default `'forwards'`; `'backwards'` begins with the newest of the range. */
   readonly direction?: Direction
   /** At most so many events; for a page 1 to 1,000, default 100. */
@@ -34,17 +37,31 @@ export interface Range {
 
 export function rangeOf(options: ReadOptions): Range {
   checkObject(options, 'options')
-  const { after = 0, until, direction = 'forwards' } = options
+  const { after = 0, until, asOf, direction = 'forwards' } = options
   checkOrdinal(after, 'after')
   if (direction !== 'forwards' && direction !== 'backwards') {
     throw new InvalidArgument('direction', `must be 'forwards' or 'backwards'`)
   }
-  if (until === undefined) return { after, direction }
-  if (typeof until === 'number') {
-    checkOrdinal(until, 'until')
-    return { after, until, direction }
+  if (until !== undefined && typeof until !== 'number') {
+    if (asOf !== undefined) throw new InvalidArgument('asOf', 'stands beside an instant in "until"')
+    return { after, asOf: parseInstant(until, 'until'), direction }
   }
-  return { after, asOf: parseInstant(until, 'until'), direction }
+  if (until !== undefined) checkOrdinal(until, 'until')
+  return {
+    after,
+    ...(until !== undefined && { until }),
+    ...(asOf !== undefined && { asOf: parseInstant(asOf, 'asOf') }),
+    direction,
+  }
+}
+
+/** A checked range of one page, for a storage or for a wire. */
+export interface PageRange extends Range {
+  readonly limit: number
+}
+
+export function pageRangeOf(options: ReadOptions): PageRange {
+  return { ...rangeOf(options), limit: pageSize(options.limit) }
 }
 
 export function pageSize(limit: number = limits.pageRecordsDefault): number {
@@ -111,6 +128,7 @@ export async function* flatten<Item>(
 export interface Reading {
   readonly storage: Storage
   readonly upcasters: readonly Upcaster[]
+  readonly observer?: Observer | undefined
 }
 
 export interface EventPage<Event extends AnyEvent = AnyEvent> {
@@ -120,33 +138,38 @@ export interface EventPage<Event extends AnyEvent = AnyEvent> {
   readonly more: boolean
 }
 
-export async function eventPage<Event extends AnyEvent>(
-  { storage, upcasters }: Reading,
+export function eventPage<Event extends AnyEvent>(
+  { storage, upcasters, observer }: Reading,
   stream: string,
-  options: ReadOptions,
+  range: PageRange,
 ): Promise<EventPage<Event>> {
-  checkStream(stream)
-  const range = rangeOf(options)
-  const page = await storage.readStream(stream, { ...range, limit: pageSize(options.limit) })
-  const events = page.records.map(eventReader<Event>(upcasters))
-  return { ...(page.head && { details: detailsOf(page.head) }), events, more: page.more }
+  const call = { layer: 'store', name: 'read', size: ({ events }: EventPage) => events.length } as const
+  return observe(observer, call, async () => {
+    const page = await storage.readStream(stream, range)
+    const events = page.records.map(eventReader<Event>(upcasters))
+    return { ...(page.head && { details: detailsOf(page.head) }), events, more: page.more }
+  })
 }
 
+/** Page after page of a range; `pageOf` asks for one. */
 export async function* eventPages<Event extends AnyEvent>(
-  reading: Reading,
-  stream: string,
+  pageOf: (range: PageRange) => Promise<EventPage<Event>>,
   options: ReadOptions,
 ): AsyncGenerator<readonly Recorded<Event>[]> {
-  const limit = Math.min(limits.iterateRecords, options.limit ?? limits.iterateRecords)
-  let range: ReadOptions = options
+  let range: PageRange = { ...rangeOf(options), limit: iteratedPage(options.limit) }
   while (true) {
     options.signal?.throwIfAborted()
-    const { events, more } = await eventPage<Event>(reading, stream, { ...range, limit })
+    const { events, more } = await pageOf(range)
     yield events
     const last = events.at(-1)?.revision
     if (!more || last === undefined) return
-    range = options.direction === 'backwards' ? { ...range, until: last - 1 } : { ...range, after: last }
+    range = range.direction === 'backwards' ? { ...range, until: last - 1 } : { ...range, after: last }
   }
+}
+
+/** What one page of an iteration asks for, which may want less in all. */
+export function iteratedPage(limit: number = limits.iterateRecords): number {
+  return Math.max(1, Math.min(limits.iterateRecords, limit))
 }
 
 /** Says at the call, and not at the first event, what is wrong with it. */

@@ -22,7 +22,7 @@ export async function checkSchema(schemas: EventSchemas, type: string, data: unk
     path: pathText('data', steps.map(stepOf)),
     message,
   }))
-  throw new SchemaViolation({ path, type, issues })
+  throw new SchemaViolation({ path, eventType: type, issues })
 }
 
 function stepOf(step: PropertyKey | StandardSchemaV1.PathSegment): string | number {

@@ -1,7 +1,14 @@
 /** The store: what users hold. Everything that it does lives in the file of its noun; here is the whole of it at a glance. */
 import { type Appended, type AppendOptions, append, type Making, type StreamEvents } from './append.ts'
 import { checkObject } from './argument.ts'
-import { type Boundary, readBoundary } from './boundary.ts'
+import {
+  type Boundary,
+  type BoundaryPageOptions,
+  type BoundaryPart,
+  boundaryPage,
+  checkBoundaryRead,
+  readBoundary,
+} from './boundary.ts'
 import { createCommitQueue } from './commit-queue.ts'
 import {
   type Decider,
@@ -29,8 +36,9 @@ import { type ForgetOptions, type ForgetReport, forget, jobs, resumeForgetting }
 import { newId, type Random, secureRandom } from './id.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { checkStream, checkStreamType } from './name.ts'
+import { type Observer, observe } from './observe.ts'
 import type { EventQuery } from './query.ts'
-import { checkRead, type EventPage, eventPage, eventPages, flatten, type ReadOptions } from './read.ts'
+import { checkRead, type EventPage, eventPage, eventPages, flatten, pageRangeOf, type ReadOptions } from './read.ts'
 import type { EventSchemas } from './schema.ts'
 import type { Storage } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
@@ -55,6 +63,10 @@ export interface Store extends AsyncDisposable {
   streamTypes(): Promise<readonly string[]>
   /** All events that a decision depends on, and the condition that guards it. */
   readBoundary<Event extends AnyEvent = AnyEvent>(query: EventQuery): Promise<Boundary<Event>>
+  readBoundaryPage<Event extends AnyEvent = AnyEvent>(
+    query: EventQuery,
+    options?: BoundaryPageOptions,
+  ): Promise<BoundaryPart<Event>>
   /** The log in order of position, up to where it ended when the read began. */
   readLog<Event extends AnyEvent = AnyEvent>(options?: LogReadOptions): AsyncIterable<LogEntry<Event>>
   readLogPage<Event extends AnyEvent = AnyEvent>(options?: LogReadOptions): Promise<LogEntries<Event>>
@@ -87,6 +99,8 @@ export interface StoreOptions {
   readonly upcasters?: readonly Upcaster[]
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
+  /** Told of every call, for traces and metrics. */
+  readonly observer?: Observer
   /** Where event ids come from; default UUIDv7. */
   readonly newId?: () => string
   /** Where salts come from; default the platform's secure source. */
@@ -104,20 +118,20 @@ export interface StoreInfo {
 
 /** Takes the storage over, and closes it with the store. First finishes what an earlier process left of its forgetting. */
 export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<Store> {
-  const { schemas, upcasters = [], readOnly = false } = options
+  const { schemas, upcasters = [], readOnly = false, observer } = options
   const random = options.random ?? secureRandom()
   const making: Making = { newId: options.newId ?? (() => newId(random)), random, schemas }
   const closing = new AbortController()
-  const storage = watched(bare, closing.signal)
-  const queue = createCommitQueue(bare)
-  const reading = { storage, upcasters }
+  const storage = watched(bare, closing.signal, observer)
+  const queue = createCommitQueue(storage)
+  const reading = { storage, upcasters, observer }
   const forgetting = { storage, queue, making }
   let closed: Promise<void> | undefined
 
   const write = async (appends: readonly StreamEvents[], options: Pick<AppendOptions, 'condition'> = {}) => {
     checkObject(options, 'options')
     if (readOnly) throw new StoreReadOnly()
-    return append({ queue, making, upcasters }, appends, options.condition)
+    return append({ queue, making, upcasters, observer }, appends, options.condition)
   }
   const shutDown = async () => {
     closing.abort()
@@ -135,9 +149,15 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     appendMany: write,
     read<Event extends AnyEvent>(stream: string, options: ReadOptions = {}) {
       checkRead(stream, options)
-      return flatten(eventPages<Event>(reading, stream, options), options.limit)
+      return flatten(
+        eventPages((range) => eventPage<Event>(reading, stream, range), options),
+        options.limit,
+      )
     },
-    readPage: (stream, options = {}) => eventPage(reading, stream, options),
+    async readPage(stream, options = {}) {
+      checkRead(stream, options)
+      return eventPage(reading, stream, pageRangeOf(options))
+    },
     async details(stream) {
       checkStream(stream)
       const { head } = await storage.readStream(stream, { after: 0, direction: 'backwards', limit: 1 })
@@ -146,16 +166,33 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     streams(type, options = {}) {
       checkStreamType(type)
       checkObject(options, 'options')
-      return flatten(streamsPages(reading, type, options))
+      return flatten(streamsPages((page) => streamsPage(reading, type, page), options))
     },
-    streamsPage: (type, options = {}) => streamsPage(reading, type, options),
+    async streamsPage(type, options = {}) {
+      checkStreamType(type)
+      checkObject(options, 'options')
+      return streamsPage(reading, type, options)
+    },
     streamTypes: () => storage.listStreamTypes(),
-    readBoundary: (query) => readBoundary(reading, query),
+    async readBoundary<Event extends AnyEvent>(query: EventQuery) {
+      checkBoundaryRead(query)
+      return readBoundary((page) => boundaryPage<Event>(reading, query, page))
+    },
+    async readBoundaryPage(query, options = {}) {
+      checkBoundaryRead(query, options)
+      return boundaryPage(reading, query, options)
+    },
     readLog<Event extends AnyEvent>(options: LogReadOptions = {}) {
       checkLogRead(options)
-      return flatten(logPages<Event>(reading, options), options.limit)
+      return flatten(
+        logPages((range) => logPage<Event>(reading, options, range), options),
+        options.limit,
+      )
     },
-    readLogPage: (options = {}) => logPage(reading, options),
+    async readLogPage(options = {}) {
+      checkLogRead(options)
+      return logPage(reading, options, pageRangeOf(options))
+    },
     subscribe<Event extends AnyEvent>(options: SubscribeOptions = {}) {
       checkSubscribe(options)
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
@@ -191,17 +228,20 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 }
 
 /** The storage whose reads end with the store, and whose own words for a failure become the cause of a typed error. */
-function watched(storage: Storage, closing: AbortSignal): Storage {
+function watched(storage: Storage, closing: AbortSignal, observer: Observer | undefined): Storage {
   async function ask<Answer>(operation: string, run: () => Promise<Answer>): Promise<Answer> {
     if (closing.aborted) throw new StoreClosed()
     try {
-      return await run()
+      return await observe(observer, { layer: 'storage', name: operation }, run)
     } catch (error) {
       throw isStoreError(error) ? error : new StorageFailed(operation, error)
     }
   }
   return {
     ...storage,
+    // What was accepted is still committed while the store closes, and the queue knows what a failure means.
+    commit: (commits) =>
+      observe(observer, { layer: 'storage', name: 'commit', size: commits.length }, () => storage.commit(commits)),
     readStream: (stream, range) => ask('read a stream', () => storage.readStream(stream, range)),
     readBoundary: (query, from, limit) => ask('read a boundary', () => storage.readBoundary(query, from, limit)),
     readLog: (query) => ask('read the log', () => storage.readLog(query)),

@@ -41,7 +41,7 @@ describe('listening', () => {
     'at "%s", beyond this machine, is refused and says how to mend it',
     async (host) => {
       await expect(start({ host })).rejects.toMatchObject({ code: 'invalid-argument', path: 'host' })
-      await expect(start({ host })).rejects.toThrow('there are no access rules yet; listen on 127.0.0.1')
+      await expect(start({ host })).rejects.toThrow('there are no access rules: make an API key')
     },
   )
 
@@ -114,7 +114,7 @@ test('what is no HTTP, or too much of it, is answered by its status, and the ser
   const smuggled =
     'POST /streams/seat HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'
   expect(await raw(server.url, smuggled)).toMatch(/^HTTP\/1\.1 400 /)
-  const lied = 'POST /streams/seat HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n{}'
+  const lied = 'POST /streams/seat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n{}'
   expect(await raw(server.url, lied)).toMatch(/^HTTP\/1\.1 413 /)
   expect((await fetch(`${server.url}/readiness`)).status).toBe(200)
 })

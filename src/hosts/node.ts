@@ -3,63 +3,100 @@ import { readFile } from 'node:fs/promises'
 import type { Server as HttpServer } from 'node:http'
 import { serve as listen } from '@hono/node-server'
 import pino, { type Logger } from 'pino'
-import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import { InvalidArgument, StorageFailed } from '../core/errors.ts'
+import { InvalidArgument, RateLimited, StorageFailed } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Store } from '../core/store.ts'
-import { type App, createApp, type Metrics } from '../http/app.ts'
+import type { Access } from '../http/access.ts'
+import { type App, type AppOptions, createApp } from '../http/app.ts'
+import { apiPage } from './api-page.ts'
+import { createMetrics, type ServerMetrics } from './metrics.ts'
+import { traceRequest } from './trace.ts'
 
-export interface ServeOptions {
+export { createMetrics } from './metrics.ts'
+export { processTracer } from './trace.ts'
+
+export interface ServeOptions extends Pick<AppOptions, 'corsOrigins' | 'principalInMeta'> {
   readonly store: Store
   /** Default 8080; 0 takes any free one. */
   readonly port?: number
-  /** Default 127.0.0.1. */
+  /** Default 127.0.0.1; beyond this machine only with access rules. */
   readonly host?: string
+  /** Who may do what. */
+  readonly access?: Access
+  /** Names beside those of this machine by which a server without access rules may be asked. */
+  readonly trustedHosts?: readonly string[]
+  /** Requests a second that each principal may send; without access rules, that all may send together. */
+  readonly ratePerSecond?: number
   /** Default: one that writes JSON lines to the standard output. */
   readonly logger?: Logger
+  /** Whose `ended` the store's observer has; default: one that counts requests alone. */
+  readonly metrics?: ServerMetrics
 }
 
 export interface Server {
   /** Where it listens: `http://127.0.0.1:8080`. */
   readonly url: string
   readonly app: App
-  /** Takes no new connection, answers what was accepted, then closes. The store stays open. */
+  /** Takes no new connection, answers what was accepted, ends feeds, then closes. The store stays open. */
   close(): Promise<void>
 }
 
 /** Throws `InvalidArgument` for a place that may not be listened at, `StorageFailed` where the port cannot be had. */
 export async function serve(options: ServeOptions): Promise<Server> {
-  const { store, port = 8080, host = '127.0.0.1', logger = pino() } = options
-  checkPlace(host, port)
+  const { store, port = 8080, host = '127.0.0.1', logger = pino(), access, trustedHosts = [], ratePerSecond } = options
+  checkPlace(host, port, access)
+  const closing = new AbortController()
   const app = createApp({
     store,
     version: await packageVersion(),
+    ...(access ? { access } : { localHosts: trustedHosts }),
+    ...(options.corsOrigins && { corsOrigins: options.corsOrigins }),
+    ...(ratePerSecond !== undefined && { limitRate: await rateLimiter(ratePerSecond) }),
+    ...(options.principalInMeta !== undefined && { principalInMeta: options.principalInMeta }),
     log: logger,
-    metrics: createMetrics(store),
-    page: interactivePage,
+    metrics: (options.metrics ?? createMetrics()).of(store),
+    trace: traceRequest,
+    page: apiPage,
+    closing: closing.signal,
   })
   const server = await start(app, host, port)
   const address = server.address()
   const actualPort = typeof address === 'object' && address !== null ? address.port : port
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${actualPort}`
-  logger.info({ url }, 'listening')
-  let closing: Promise<void> | undefined
+  logger.info({ url, access: access ? Object.keys(access) : [] }, 'listening')
+  let closed: Promise<void> | undefined
   return {
     url,
     app,
     close() {
-      closing ??= stop(server, logger)
-      return closing
+      closing.abort()
+      closed ??= stop(server, logger)
+      return closed
     },
   }
 }
 
-/** Whoever reaches the port may read and forget everything, so only this machine may, until there are access rules. */
-function checkPlace(host: string, port: number): void {
+/** Whoever reaches the port may read and forget everything, so without access rules only this machine may. */
+function checkPlace(host: string, port: number, access: Access | undefined): void {
   if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new InvalidArgument('port', 'must be 0 to 65535')
+  if (access?.keys || access?.jwt) return
   if (host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)) return
-  const mend = 'listen on 127.0.0.1 and put a proxy that authenticates in front'
-  throw new InvalidArgument('host', `"${host}" is beyond this machine, and there are no access rules yet; ${mend}`)
+  const mend = 'make an API key ("daybook keys add"), or name a token issuer (--jwt-jwks, --jwt-issuer, --jwt-audience)'
+  throw new InvalidArgument('host', `"${host}" is beyond this machine, and there are no access rules: ${mend}`)
+}
+
+/** Evenly over each second, so that a caller who asks too often soon may again. */
+async function rateLimiter(perSecond: number): Promise<(principal: string) => Promise<void>> {
+  if (!Number.isInteger(perSecond) || perSecond < 1) throw new InvalidArgument('ratePerSecond', 'must be 1, 2, 3 …')
+  const { RateLimiterMemory } = await import('rate-limiter-flexible')
+  const limiter = new RateLimiterMemory({ points: perSecond, duration: 1 })
+  return async (principal) => {
+    try {
+      await limiter.consume(principal)
+    } catch (refused) {
+      throw new RateLimited((refused as { readonly msBeforeNext: number }).msBeforeNext)
+    }
+  }
 }
 
 function start(app: App, host: string, port: number): Promise<HttpServer> {
@@ -93,85 +130,6 @@ async function stop(server: HttpServer, logger: Logger): Promise<void> {
   clearTimeout(late)
   logger.info({}, 'stopped')
 }
-
-function createMetrics(store: Store): Metrics {
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
-  const requests = new Histogram({
-    name: 'daybook_http_request_seconds',
-    help: 'Time to answer a request.',
-    labelNames: ['method', 'route', 'status'],
-    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-    registers: [registry],
-  })
-  const head = new Gauge({ name: 'daybook_log_head', help: 'Position of the newest event.', registers: [registry] })
-  const storage = new Gauge({
-    name: 'daybook_storage',
-    help: 'What the storage tells of itself, by name and unit.',
-    labelNames: ['gauge'],
-    registers: [registry],
-  })
-  return {
-    observe({ method, route, status, seconds }) {
-      requests.observe({ method, route, status }, seconds)
-    },
-    async print() {
-      const info = await store.info()
-      head.set(info.head)
-      for (const [gauge, value] of Object.entries(info.gauges)) storage.set({ gauge }, value)
-      return new Response(await registry.metrics(), { headers: { 'content-type': registry.contentType } })
-    },
-  }
-}
-
-const pageTypes: Readonly<Record<string, string>> = {
-  'index.html': 'text/html; charset=utf-8',
-  'openapi.js': 'text/javascript; charset=utf-8',
-  'swagger-ui.css': 'text/css; charset=utf-8',
-  'swagger-ui-bundle.js': 'text/javascript; charset=utf-8',
-}
-
-/** The page and all that it loads come from here, so that it works without internet. */
-async function interactivePage(file: string): Promise<Response | undefined> {
-  const type = pageTypes[file]
-  if (type === undefined) return undefined
-  const body =
-    file === 'index.html' ? pageHtml : file === 'openapi.js' ? pageScript : await readFile(await pageFile(file))
-  return new Response(body, {
-    headers: {
-      'content-type': type,
-      'content-security-policy': "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:",
-      'cache-control': 'max-age=3600',
-    },
-  })
-}
-
-/** The build puts Swagger UI beside this file; from source it is the repository's own. */
-async function pageFile(file: string): Promise<URL> {
-  return import.meta.url.endsWith('.ts')
-    ? new URL(import.meta.resolve(`swagger-ui-dist/${file}`))
-    : new URL(`./openapi/${file}`, import.meta.url)
-}
-
-const pageHtml = `<!doctype html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>Daybook API</title>
-    <link rel="stylesheet" href="swagger-ui.css">
-    <link rel="icon" href="data:,">
-  </head>
-  <body>
-    <div id="page"></div>
-    <script src="swagger-ui-bundle.js"></script>
-    <script src="openapi.js"></script>
-  </body>
-</html>
-`
-
-const pageScript = `SwaggerUIBundle({ url: 'openapi-spec.json', dom_id: '#page', deepLinking: true, tryItOutEnabled: true })
-`
 
 async function packageVersion(): Promise<string> {
   const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8')

@@ -176,7 +176,22 @@ describe('creating a stream', () => {
     expect((await call('POST', '/streams/seat', body(`"${'x'.repeat(limits.eventBytes)}"`))).status).toBe(413)
     expect((await call('POST', '/streams/seat', ' '.repeat(limits.requestBytes + 1))).status).toBe(413)
     expect((await call('POST', '/streams/seat', body('['.repeat(100_000) + ']'.repeat(100_000)))).status).toBe(400)
-    expect((await call('POST', '/streams/seat', body('1'), { 'content-encoding': 'gzip' })).status).toBe(415)
+    expect((await call('POST', '/streams/seat', body('1'), { 'content-encoding': 'br' })).status).toBe(415)
+  })
+
+  test('a body may come compressed; one that unpacks to more than the limit, or to nothing, is refused', async () => {
+    const { call } = await open()
+    const packed = async (text: string, encoding: 'gzip' | 'deflate') => {
+      const stream = new Blob([text]).stream().pipeThrough(new CompressionStream(encoding))
+      const bytes = new Uint8Array(await new Response(stream).arrayBuffer())
+      return call('POST', '/streams/seat', bytes, { 'content-encoding': encoding })
+    }
+    const text = JSON.stringify({ initialEvent: event })
+    expect((await packed(text, 'gzip')).status).toBe(201)
+    expect((await packed(text, 'deflate')).status).toBe(201)
+    expect((await packed(' '.repeat(40 * limits.requestBytes), 'gzip')).status).toBe(413)
+    const { status, body } = await call('POST', '/streams/seat', text, { 'content-encoding': 'gzip' })
+    expect([status, body.details]).toEqual([400, { messages: { requestBody: ['is no gzip, or is cut off'] } }])
   })
 })
 
@@ -381,7 +396,7 @@ describe('reading', () => {
 describe('other paths', () => {
   test('GET of an unknown path is 301 to the page, any other method there 404', async () => {
     const { call } = await open()
-    for (const path of ['/', '/nope', '/streams', '/streams/seat/1', '/openapi', '/favicon.ico', '/streams/seat/']) {
+    for (const path of ['/', '/nope', '/streams/', '/streams/seat/1/2', '/openapi', '/favicon.ico', '/streams/seat/']) {
       const { status, headers } = await call('GET', path)
       expect([status, headers.get('location')]).toEqual([301, '/openapi/'])
       expect((await call('POST', path, {})).status).toBe(404)

@@ -1,26 +1,42 @@
 /**
  * The HTTP API as a function from request to response, for any runtime. Hosts bring what only they have: a log, metrics,
- * the files of the interactive page.
+ * traces, the files of the interactive page.
  */
-import { Hono } from 'hono'
-import * as z from 'zod/mini'
+import { type Context, Hono } from 'hono'
+import { accepts } from 'hono/accepts'
+import { compress } from 'hono/compress'
+import { cors } from 'hono/cors'
 import { InvalidArgument, isStoreError } from '../core/errors.ts'
-import { derivedId } from '../core/id.ts'
 import type { Store } from '../core/store.ts'
-import { readJson } from './body.ts'
+import { type Access, authenticate, authorize, type Principal } from './access.ts'
+import { readAsked } from './asked.ts'
+import { checkBrowser } from './browser.ts'
 import { openApiDocument } from './openapi.ts'
-import { HttpError, invalid, problemOf } from './problem.ts'
-import type { Asked, Route } from './route.ts'
+import { HttpError, problemOf } from './problem.ts'
+import type { Asked, Feed, Route } from './route.ts'
 import { routes } from './routes.ts'
-import { idempotencyKey, type Param } from './wire.ts'
 
 export interface AppOptions {
   readonly store: Store
   readonly version: string
+  /** Who may do what; left out, whoever reaches the server may do everything. */
+  readonly access?: Access
+  /** Names beside those of this machine by which browsers may ask a server without access rules; left out, any name. */
+  readonly localHosts?: readonly string[]
+  /** Origins whose pages may ask; default none but the server's own. */
+  readonly corsOrigins?: readonly string[]
+  /** Throws `RateLimited` for a principal (or for all, where there are none) that asks too often. */
+  readonly limitRate?: (principal: string) => Promise<void>
+  /** Writes the principal's name into the `meta` of what it appends. */
+  readonly principalInMeta?: boolean
   readonly log?: RequestLog
   readonly metrics?: Metrics
+  /** Runs a request in the trace that its headers name. */
+  readonly trace?: (request: Request, route: string, run: () => Promise<Response>) => Promise<Response>
   /** A file of the interactive page by its name (`index.html`), as a response; undefined for what is none of it. */
   readonly page?: (file: string) => Promise<Response | undefined>
+  /** Ends the feeds, which would never end by themselves. */
+  readonly closing?: AbortSignal
 }
 
 export interface RequestLog {
@@ -32,7 +48,7 @@ export interface Metrics {
   /** `route` is the row's path with its names in braces, or "other". */
   observe(request: { method: string; route: string; status: number; seconds: number }): void
   /** Prometheus text. */
-  print(): Promise<Response>
+  print(feeds: ReadonlySet<Feed>): Promise<Response>
 }
 
 export interface App {
@@ -40,41 +56,50 @@ export interface App {
 }
 
 export function createApp(options: AppOptions): App {
-  const { store, version, log, metrics, page } = options
+  const { store, version, access, corsOrigins = [], log, metrics, trace, page } = options
   const hono = new Hono()
   const document = JSON.stringify(openApiDocument(routes, version), null, 2)
+  const feeds = new Set<Feed>()
 
+  if (corsOrigins.length > 0) hono.use('*', cors({ origin: [...corsOrigins], exposeHeaders: exposed, maxAge: 600 }))
+  hono.get('*', compress({ contentTypeFilter: (type) => !type.startsWith('text/event-stream') }))
   for (const route of routes) {
-    hono.on(route.method, honoPath(route.path), ({ req }) =>
-      watch(req.raw, route.path, () => serve(route, req.raw, req.param())),
+    hono.on(route.method, honoPath(route.path), (context) =>
+      watch(context.req.raw, route.path, (requestId) => serve(route, context, requestId)),
     )
   }
   hono.get('/openapi/openapi-spec.json', () => new Response(document, { headers: jsonHeaders }))
   hono.get('/openapi/', async ({ req }) => (await page?.('index.html')) ?? fallback(req.raw))
   hono.get('/openapi/:file', async ({ req }) => (await page?.(req.param('file'))) ?? fallback(req.raw))
-  hono.get('/metrics', ({ req }) => metrics?.print() ?? fallback(req.raw))
+  hono.get('/metrics', ({ req }) => (metrics ? watch(req.raw, '/metrics', () => print(req.raw)) : fallback(req.raw)))
   for (const [path, methods] of methodsByPath()) {
     hono.all(honoPath(path), ({ req }) => watch(req.raw, path, () => notAllowed(req.method, methods)))
   }
   hono.all('*', ({ req }) => fallback(req.raw))
 
   /** One request, with its id, its log line, its measure, and its problem if it has one. */
-  async function watch(request: Request, route: string, run: () => Promise<Response>): Promise<Response> {
+  async function watch(
+    request: Request,
+    route: string,
+    run: (requestId: string) => Promise<Response>,
+  ): Promise<Response> {
     const requestId = crypto.randomUUID()
     const started = performance.now()
     const { method, url } = request
     const path = new URL(url).pathname
-    let response: Response
-    try {
-      response = await run()
-    } catch (error) {
-      const { problem, headers, unexpected } = problemOf(error, requestId)
-      if (unexpected) log?.error({ requestId, method, path, err: error }, 'request failed')
-      response = new Response(print(problem), {
-        status: problem.status,
-        headers: { ...jsonHeaders, 'content-type': 'application/problem+json', ...headers },
-      })
+    const answer = async () => {
+      try {
+        return await run(requestId)
+      } catch (error) {
+        const { problem, headers, unexpected } = problemOf(error, requestId)
+        if (unexpected) log?.error({ requestId, method, path, err: error }, 'request failed')
+        return new Response(printJson(problem), {
+          status: problem.status,
+          headers: { ...jsonHeaders, 'content-type': 'application/problem+json', ...headers },
+        })
+      }
     }
+    const response = await (trace ? trace(request, route, answer) : answer())
     response.headers.set('x-request-id', requestId)
     const ms = performance.now() - started
     metrics?.observe({ method, route, status: response.status, seconds: ms / 1_000 })
@@ -82,22 +107,40 @@ export function createApp(options: AppOptions): App {
     return response
   }
 
-  async function serve(route: Route, request: Request, raw: Readonly<Record<string, string>>) {
-    const { pathname, searchParams } = new URL(request.url)
-    checkEncoding(pathname)
-    const params = readParams(route.params, (name) => raw[name])
-    const query = readParams(route.query, (name) => onlyValue(searchParams, name))
-    const headers = readParams(route.idempotent && { 'Idempotency-Key': idempotencyKey }, (name) =>
-      request.headers.get(name),
-    )
-    try {
-      const body = route.body && validate(route.body.schema, await readJson(request))
-      const keyed = keyedIds(route, params, headers['Idempotency-Key'])
-      const answer = await route.handle({ store, params, query, body, keyed })
-      return new Response(print(answer), { status: route.answer.status, headers: jsonHeaders })
-    } catch (error) {
-      throw inTheNamesOf(route, error)
+  /** Whose request it is, before anything of it is read that costs. */
+  async function identify(request: Request): Promise<Principal | undefined> {
+    if (options.localHosts) checkBrowser(request, options.localHosts, corsOrigins)
+    const principal = access && (await authenticate(access, request.headers))
+    await options.limitRate?.(principal?.name ?? '')
+    return principal
+  }
+
+  async function serve(route: Route, context: Context, requestId: string): Promise<Response> {
+    const request = context.req.raw
+    const principal = route.needs && (await identify(request))
+    const asked = await readAsked(route, {
+      store,
+      request,
+      parts: context.req.param() as Readonly<Record<string, string>>,
+      media: mediaOf(route, context),
+      principal: principal?.name,
+      principalInMeta: options.principalInMeta ?? false,
+      feeds,
+      closing: options.closing,
+    }).catch((error: unknown) => Promise.reject(inTheNamesOf(route, error)))
+    if (principal) authorize(principal, route.needs?.(asked) ?? [])
+    const answer = await handled(route, asked)
+    if (route.wrote) {
+      const facts = { requestId, principal: principal?.name ?? null, method: route.method, route: route.path }
+      log?.info({ audit: true, ...facts, wrote: route.wrote(answer) }, 'written')
     }
+    return answer instanceof Response ? answer : respond(route, request, answer)
+  }
+
+  async function print(request: Request): Promise<Response> {
+    const principal = await identify(request)
+    if (principal) authorize(principal, [{ action: 'operate' }])
+    return metrics?.print(feeds) ?? fallback(request)
   }
 
   function fallback(request: Request): Promise<Response> {
@@ -113,10 +156,44 @@ export function createApp(options: AppOptions): App {
 }
 
 const jsonHeaders = { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' }
+/** What a page of another origin may read of an answer beside its body. */
+const exposed = ['etag', 'retry-after', 'x-request-id']
 
 /** The reference API indents its answers by two. */
-function print(value: unknown): string {
+function printJson(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`
+}
+
+async function respond({ answer }: Route, request: Request, value: unknown): Promise<Response> {
+  const { status, page } = answer
+  const text = printJson(value)
+  if (!page) return new Response(text, { status, headers: jsonHeaders })
+  // Not even an old page may be shown without asking: what is forgotten must be gone.
+  const etag = `"${await digest(text)}"`
+  const headers = { ...jsonHeaders, etag, 'cache-control': 'private, no-cache' }
+  const known = request.headers.get('if-none-match')?.split(',')
+  const same = known?.some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')))
+  return same ? new Response(null, { status: 304, headers }) : new Response(text, { status, headers })
+}
+
+async function digest(text: string): Promise<string> {
+  const hash = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))
+  return btoa(String.fromCharCode(...new Uint8Array(hash, 0, 18)))
+}
+
+async function handled(route: Route, asked: Asked): Promise<unknown> {
+  try {
+    return await route.handle(asked)
+  } catch (error) {
+    throw inTheNamesOf(route, error)
+  }
+}
+
+/** Of what the row offers, what the client would rather have. A HEAD never begins a feed. */
+function mediaOf({ answer }: Route, context: Context): string {
+  const json = 'application/json'
+  if (answer.media === undefined || context.req.raw.method === 'HEAD') return json
+  return accepts(context, { header: 'Accept', supports: [json, ...Object.keys(answer.media)], default: json })
 }
 
 function honoPath(path: string): string {
@@ -138,53 +215,6 @@ async function notAllowed(method: string, methods: readonly string[]): Promise<n
   throw new HttpError(405, 'method-not-allowed', `${method} is not allowed here; allowed: ${allow}`, {
     headers: { allow },
   })
-}
-
-function checkEncoding(pathname: string): void {
-  try {
-    decodeURIComponent(pathname)
-  } catch {
-    throw invalid({ path: ['is no percent-encoded UTF-8'] })
-  }
-}
-
-function onlyValue(searchParams: URLSearchParams, name: string): string | null {
-  const [value = null, ...more] = searchParams.getAll(name)
-  if (more.length > 0) throw invalid({ [name]: ['stands twice'] })
-  return value
-}
-
-/** Text by a schema of text; a number from its digits. */
-function readParams(
-  params: Readonly<Record<string, Param>> | undefined,
-  textOf: (name: string) => string | null | undefined,
-): Readonly<Record<string, string | number>> {
-  const read: Record<string, string | number> = {}
-  for (const [name, { schema }] of Object.entries(params ?? {})) {
-    const text = textOf(name)
-    if (text === null || text === undefined) continue
-    const value = schema instanceof z.ZodMiniNumber && /^-?\d{1,17}$/.test(text) ? Number(text) : text
-    read[name] = validate(schema, value, name) as string | number
-  }
-  return read
-}
-
-function validate(schema: z.ZodMiniType, value: unknown, root = ''): unknown {
-  const result = schema.safeParse(value)
-  if (result.success) return result.data
-  const messages: Record<string, string[]> = {}
-  for (const { path, message } of result.error.issues) {
-    const field = [...(root === '' ? [] : [root]), ...path].join('.') || 'requestBody'
-    messages[field] = [...(messages[field] ?? []), message]
-  }
-  throw invalid(messages)
-}
-
-/** The same request with the same key derives the same ids, so that the store knows the retry for what it is. */
-function keyedIds(route: Route, params: Asked['params'], key: string | number | undefined): Asked['keyed'] {
-  if (key === undefined) return undefined
-  const path = route.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(params[name])))
-  return (kind, ordinal) => derivedId([null, route.method, path, key, kind, ordinal])
 }
 
 /** The core speaks of `events[0].data`; the client sent `event.payload`. */

@@ -6,10 +6,6 @@ import { HttpError, invalid } from './problem.ts'
 
 /** Throws `HttpError` (400, 413, 415) or what `parseJson` throws; paths begin at the body's own fields. */
 export async function readJson(request: Request): Promise<unknown> {
-  const encoding = request.headers.get('content-encoding')
-  if (encoding !== null && encoding !== 'identity') {
-    throw new HttpError(415, 'unsupported-encoding', `The body is encoded with "${encoding}"; send it as it is`)
-  }
   const text = decode(await readBytes(request))
   if (text.trim() === '') throw invalid({ requestBody: ['required'] })
   try {
@@ -26,8 +22,9 @@ async function readBytes(request: Request): Promise<Uint8Array> {
   if (Number(request.headers.get('content-length') ?? 0) > most) throw tooLarge()
   const chunks: Uint8Array[] = []
   let length = 0
-  for await (const chunk of request.body ?? []) {
+  for await (const chunk of unpacked(request) ?? []) {
     length += chunk.length
+    // Counted as it is unpacked, so that a small body cannot become a large one.
     if (length > most) throw tooLarge()
     chunks.push(chunk)
   }
@@ -38,6 +35,29 @@ async function readBytes(request: Request): Promise<Uint8Array> {
     at += chunk.length
   }
   return bytes
+}
+
+function unpacked({ body, headers }: Request): AsyncIterable<Uint8Array> | null {
+  const encoding = headers.get('content-encoding')?.toLowerCase() ?? 'identity'
+  switch (encoding) {
+    case 'identity':
+      return body
+    case 'gzip':
+    case 'deflate':
+      return body && fromStream(body.pipeThrough(new DecompressionStream(encoding)), encoding)
+    default: {
+      const message = `The body is encoded with ${JSON.stringify(encoding)}; send it as it is, or with gzip or deflate`
+      throw new HttpError(415, 'unsupported-encoding', message, { headers: { 'accept-encoding': 'gzip, deflate' } })
+    }
+  }
+}
+
+async function* fromStream(body: ReadableStream<Uint8Array>, encoding: string): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body
+  } catch {
+    throw invalid({ requestBody: [`is no ${encoding}, or is cut off`] })
+  }
 }
 
 function tooLarge(): HttpError {

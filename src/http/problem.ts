@@ -17,19 +17,19 @@ export interface Problem {
 /** Thrown by routes for what HTTP itself has an answer to. */
 export class HttpError extends Error {
   readonly status: number
-  readonly slug: string
+  readonly kind: ProblemKind
   readonly details: unknown
   readonly headers: Readonly<Record<string, string>>
 
   constructor(
     status: number,
-    slug: string,
+    kind: ProblemKind,
     message: string,
     more: { details?: unknown; headers?: Readonly<Record<string, string>> } = {},
   ) {
     super(message)
     this.status = status
-    this.slug = slug
+    this.kind = kind
     this.details = more.details ?? null
     this.headers = more.headers ?? {}
   }
@@ -41,44 +41,55 @@ export function invalid(messages: Readonly<Record<string, readonly string[]>>): 
   return new HttpError(400, 'invalid-argument', `${first[0]}: ${first[1][0]}`, { details: { messages } })
 }
 
-const statuses: Readonly<Record<ErrorCode, number>> = {
-  'invalid-argument': 400,
-  'schema-violation': 400,
-  'limit-exceeded': 400,
-  'revision-conflict': 409,
-  'stream-not-found': 404,
-  'stream-forgotten': 410,
-  'condition-failed': 409,
-  'event-id-reused': 422,
-  'event-archived': 501,
-  'document-conflict': 409,
-  'position-beyond-head': 409,
-  'foreign-log': 409,
-  unsupported: 501,
-  'collection-clash': 409,
-  'store-busy': 503,
-  'store-closed': 503,
-  'store-missing': 503,
-  'store-read-only': 403,
-  'not-a-store': 500,
-  'schema-too-new': 503,
-  'outcome-unknown': 503,
-  'storage-failed': 500,
+interface Kind {
+  readonly status: number
+  /** What it means, for `title` and the reference. */
+  readonly title: string
 }
 
-const titles: Readonly<Record<number, string>> = {
-  400: 'The request is invalid',
-  403: 'Not allowed',
-  404: 'Not found',
-  405: 'The method is not allowed here',
-  409: 'The request does not fit what is recorded; read again',
-  410: 'Forgotten for good',
-  413: 'Too large',
-  415: 'The body is encoded in a way that is not taken',
-  422: 'The same key or id came with other content',
-  500: 'Something went wrong here',
-  501: 'This store cannot do that',
-  503: 'Not now; try again later',
+/** Every kind of problem there is: what `type` ends with, its status, and what it means. */
+export const problemKinds = {
+  'invalid-argument': { status: 400, title: 'Something in the request cannot be used' },
+  'schema-violation': { status: 400, title: "The schema of the event's type refuses its data" },
+  'limit-exceeded': { status: 400, title: 'A limit would be broken' },
+  unauthenticated: { status: 401, title: 'Who asks is not known' },
+  forbidden: { status: 403, title: 'Who asks may not do this' },
+  'foreign-origin': { status: 403, title: 'A page of another origin asks' },
+  'store-read-only': { status: 403, title: 'The store is open for reading only' },
+  'stream-not-found': { status: 404, title: 'There is no such stream' },
+  'unknown-path': { status: 404, title: 'There is nothing at this path' },
+  'method-not-allowed': { status: 405, title: 'The method is not allowed here' },
+  'revision-conflict': { status: 409, title: 'The stream is at another revision; read it again' },
+  'condition-failed': { status: 409, title: 'An event that must not be there is there; read the boundary again' },
+  'document-conflict': { status: 409, title: 'A document has changed since it was read' },
+  'collection-clash': { status: 409, title: 'A collection is stored with other indexes' },
+  'foreign-log': { status: 409, title: 'The checkpoint belongs to another log' },
+  'position-beyond-head': { status: 409, title: 'The log does not reach that far' },
+  'stream-forgotten': { status: 410, title: 'The stream was forgotten for good' },
+  'request-too-large': { status: 413, title: 'The body is too large' },
+  'unsupported-encoding': { status: 415, title: 'The body is encoded in a way that is not taken' },
+  'event-id-reused': { status: 422, title: 'The same key or id came with other content' },
+  'rate-limited': { status: 429, title: 'Too many requests' },
+  internal: { status: 500, title: 'Something went wrong here' },
+  'not-a-store': { status: 500, title: 'What the server has opened is no store' },
+  'storage-failed': { status: 500, title: 'The storage failed; nothing was written' },
+  unsupported: { status: 501, title: 'The storage lacks the ability' },
+  'event-archived': { status: 501, title: 'The event is in an archive that is not at hand' },
+  'server-unreachable': { status: 502, title: 'A server behind this one gives no answer' },
+  'request-failed': { status: 502, title: 'A server behind this one failed' },
+  'issuer-unreachable': { status: 503, title: "The token issuer's keys cannot be had now" },
+  'not-ready': { status: 503, title: 'The store does not answer' },
+  'outcome-unknown': { status: 503, title: 'The storage failed before it answered; repeat with the same ids or key' },
+  'schema-too-new': { status: 503, title: 'The store was written by a newer Daybook' },
+  'store-busy': { status: 503, title: 'Too much is waiting; try again later' },
+  'store-closed': { status: 503, title: 'The server is stopping' },
+  'store-missing': { status: 503, title: 'There is no store where the server looks' },
+} as const satisfies Record<string, Kind> & Record<ErrorCode, Kind>
+
+export type ProblemKind = keyof typeof problemKinds
+
+export function typeOf(kind: ProblemKind): string {
+  return `urn:daybook:problem:${kind}`
 }
 
 export interface Answered {
@@ -90,33 +101,34 @@ export interface Answered {
 
 export function problemOf(error: unknown, requestId: string): Answered {
   if (error instanceof HttpError) {
-    const { status, slug, message, details, headers } = error
-    return { problem: { ...about(slug, status), message, requestId, details }, headers, unexpected: false }
+    const { status, kind, message, details, headers } = error
+    return { problem: { ...about(kind, status), message, requestId, details }, headers, unexpected: false }
   }
   if (!isStoreError(error)) {
     const message = `Something went wrong here; it was logged under ${requestId}`
     return { problem: { ...about('internal', 500), message, requestId, details: null }, headers: {}, unexpected: true }
   }
   const { code, message } = error
-  const status = isTooLarge(error) ? 413 : statuses[code]
+  const status = isTooLarge(error) ? 413 : problemKinds[code].status
   const problem: Problem = {
     ...about(code, status),
-    message: status >= 500 && code === 'storage-failed' ? 'The storage failed; nothing was written' : message,
+    // The engine's own words are for the log.
+    message: code === 'storage-failed' ? problemKinds[code].title : message,
     requestId,
     details: detailsOf(error),
     ...factsOf(error),
   }
-  const headers =
-    'retryAfterMs' in error ? { 'retry-after': String(Math.ceil(Number(error.retryAfterMs) / 1_000)) } : {}
-  return { problem, headers: headers as Record<string, string>, unexpected: status >= 500 }
+  return { problem, headers: headersOf(error), unexpected: status >= 500 }
 }
 
-export function statusTitle(status: number): string {
-  return titles[status] ?? 'Error'
+function about(kind: ProblemKind, status: number) {
+  return { type: typeOf(kind), title: problemKinds[kind].title, status }
 }
 
-function about(slug: string, status: number) {
-  return { type: `urn:daybook:problem:${slug}`, title: statusTitle(status), status }
+function headersOf(error: Error): Readonly<Record<string, string>> {
+  if (isStoreError(error, 'unauthenticated')) return { 'www-authenticate': 'Bearer realm="daybook"' }
+  if (!('retryAfterMs' in error)) return {}
+  return { 'retry-after': String(Math.ceil(Number(error.retryAfterMs) / 1_000)) }
 }
 
 function isTooLarge(error: Error): boolean {
@@ -137,6 +149,9 @@ function factsOf(error: Error): Readonly<Record<string, unknown>> {
     path: ___,
     reason: ____,
     cause: _____,
+    // Of a request that failed behind this server.
+    status: ______,
+    requestId: _______,
     ...facts
   } = error as Error & Record<string, unknown>
   return facts

@@ -3,28 +3,30 @@
  * messages are the rules that a client reads under the field's path.
  */
 import * as z from 'zod/mini'
-import { InvalidArgument, isStoreError } from '../core/errors.ts'
-import type { Recorded } from '../core/event.ts'
+import { type InvalidArgument, isStoreError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import { checkEventType, checkStreamId, checkStreamType } from '../core/name.ts'
-import type { StreamDetails } from '../core/stream.ts'
+import { checkEventType, checkName, checkStream, checkStreamId, checkStreamType, checkTag } from '../core/name.ts'
 import { parseInstant } from '../core/time.ts'
 
-/** One part of the path or one query parameter: text that a schema validates; a number is read from its digits first. */
+/** A part of the path, a query parameter or a header: text that a schema validates; a number is read from its digits. */
 export interface Param {
   readonly schema: z.ZodMiniType
   readonly description: string
+  /** It may stand several times; then the schema is of one. */
+  readonly many?: true
+  /** A query parameter that must be there. */
+  readonly required?: true
   readonly example?: string | number
 }
 
 /** A missing field, null and "" count alike. */
-function required(what: string) {
+export function required(what: string) {
   return ({ input }: { readonly input?: unknown }) =>
     input === undefined || input === null || input === '' ? 'required' : what
 }
 
 /** A rule of the core, told under the name that the field has here. */
-function keeps(check: (value: string) => void) {
+export function keeps(check: (value: string) => void) {
   return z.superRefine((value: string, context) => {
     try {
       check(value)
@@ -35,19 +37,31 @@ function keeps(check: (value: string) => void) {
   })
 }
 
-const text = (...checks: Parameters<z.ZodMiniString['check']>) =>
+export const text = (...checks: Parameters<z.ZodMiniString['check']>) =>
   z.string({ error: required('must be a text') }).check(z.minLength(1, { error: 'required', abort: true }), ...checks)
 
 /** Up to what a double holds exactly. */
-const wholeNumber = (least: number) =>
+export const wholeNumber = (least: number, most?: number) =>
   z
     .int({
       error: ({ input }) => (Number.isInteger(input) ? 'is too large' : required('must be a whole number')({ input })),
     })
-    .check(z.minimum(least, `must be at least ${least}`))
+    .check(
+      z.minimum(least, `must be at least ${least}`),
+      ...(most === undefined ? [] : [z.maximum(most, `must be at most ${most}`)]),
+    )
 
-const instant = z.string().check(z.meta({ format: 'date-time' }))
-const revision = z.int().check(z.minimum(0))
+/** An object in which every field counts: one that is not known may be a slip that changes what is meant. */
+export const record = <Shape extends z.core.$ZodShape>(shape: Shape) =>
+  z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys'
+        ? `has no field ${(issue['keys'] as string[]).map((key) => JSON.stringify(key)).join(', ')}`
+        : required('must be an object')(issue),
+  })
+
+export const instant = z.string().check(z.meta({ format: 'date-time' }))
+export const revision = z.int().check(z.minimum(0))
 
 export const streamType: Param = {
   schema: text(keeps(checkStreamType), z.meta({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' })),
@@ -59,16 +73,6 @@ export const streamId: Param = {
   description: 'The id of the stream: no control characters, no "/", neither "." nor "..".',
   example: 'case-891',
 }
-export const streamRevision: Param = {
-  schema: wholeNumber(1),
-  description: 'The revision that the event is to have: one more than the stream has now.',
-  example: 2,
-}
-export const afterRevision: Param = {
-  schema: wholeNumber(0),
-  description: 'Only events after this revision; default 0.',
-  example: 0,
-}
 export const updatedAfter: Param = {
   schema: text(
     keeps((value) => parseInstant(value, 'updated-after')),
@@ -77,10 +81,6 @@ export const updatedAfter: Param = {
   description: 'Only streams updated at or after this instant (RFC 3339, up to nanoseconds); default: all.',
   example: '2026-01-31T09:30:00.000Z',
 }
-export const pageKey: Param = {
-  schema: text(),
-  description: 'The `nextPageKey` of the page before, to be sent with the same type and `updated-after`.',
-}
 export const idempotencyKey: Param = {
   schema: text(z.maxLength(limits.eventIdCharacters, `has more than ${limits.eventIdCharacters} characters`)),
   description:
@@ -88,44 +88,172 @@ export const idempotencyKey: Param = {
   example: 'b8f7c2f0-order-17',
 }
 
-const newEvent = z.object(
-  {
-    eventType: text(
-      keeps((type) => checkEventType(type, 'eventType')),
-      z.meta({ maxLength: limits.eventTypeCharacters, examples: ['Confirmation of receipt'] }),
-    ),
-    payload: z.unknown().check(
-      z.refine((payload) => payload !== undefined && payload !== null && payload !== '', 'required'),
-      z.meta({
-        description: 'Any JSON value but null and ""; it comes back by value.',
-        examples: ['{"channel":"Internet"}'],
-      }),
-    ),
-  },
-  { error: required('must be an object') },
+export const eventType = text(
+  keeps((type) => checkEventType(type, 'type')),
+  z.meta({ maxLength: limits.eventTypeCharacters, examples: ['Confirmation of receipt'] }),
 )
-export type NewEventBody = z.infer<typeof newEvent>
 
-export const createBody = z.object({ initialEvent: newEvent }, { error: required('must be an object') })
-export const appendBody = z.object({ event: newEvent }, { error: required('must be an object') })
+// What follows speaks the words of the design: { id, stream, revision, position, time, type, data, meta, tags }.
 
-export const stream = z.object({ streamId: z.string(), streamType: z.string(), revision, updatedAt: instant })
-export const streamAnswer = z.object({ stream })
-export const streamPageAnswer = z.object({
-  streamPage: z.object({ streams: z.array(stream), hasMore: z.boolean(), nextPageKey: z.optional(z.string()) }),
+export const pageLimit: Param = {
+  schema: wholeNumber(1, limits.pageRecords),
+  description: `At most so many, 1 to ${limits.pageRecords}; default ${limits.pageRecordsDefault}. A page may hold less.`,
+  example: 50,
+}
+export const direction: Param = {
+  schema: z.enum(['forwards', 'backwards'], { error: 'must be forwards or backwards' }),
+  description: '`backwards` begins with the newest of the range; default `forwards`.',
+  example: 'backwards',
+}
+export const until: Param = {
+  schema: text(
+    keeps((value) => parseInstant(value, 'until')),
+    z.meta({ format: 'date-time' }),
+  ),
+  description: 'Only what was recorded at or before this instant (RFC 3339).',
+  example: '2026-01-31T09:30:00.000Z',
+}
+export const untilRevision: Param = {
+  schema: wholeNumber(0),
+  description: 'Only up to and with this revision.',
+  example: 10,
+}
+
+const streamName = text(
+  keeps((stream) => checkStream(stream)),
+  z.meta({ examples: ['permit/case-891'] }),
+)
+const tag = text(
+  keeps((tag) => checkTag(tag, 'tag')),
+  z.meta({ maxLength: limits.tagCharacters }),
+)
+/** Daybook's own types may be asked for, but not written. */
+const askedType = text(keeps((type) => checkName(type, 'type', 'event type', limits.eventTypeCharacters)))
+const list = <Item extends z.ZodMiniType>(item: Item) => z.array(item, { error: required('must be a list') })
+
+export const streamTypes: Param = { ...streamType, many: true, description: 'Only streams of any of these types.' }
+export const eventTypes: Param = {
+  schema: askedType,
+  many: true,
+  description: 'Only events of any of these types.',
+  example: 'Confirmation of receipt',
+}
+export const tags: Param = {
+  schema: tag,
+  many: true,
+  description: 'Only events with all of these tags.',
+  example: 'seat:7',
+}
+
+export const newEvent = record({
+  type: eventType,
+  data: z.optional(z.unknown().check(z.meta({ description: 'Any JSON value; it comes back by value. Default null.' }))),
+  meta: z.optional(z.nullable(z.record(z.string(), z.unknown(), { error: 'must be an object, or left out' }))),
+  tags: z.optional(list(tag)),
+  id: z.optional(
+    text(
+      keeps((id) => checkName(id, 'id', 'event id', limits.eventIdCharacters)),
+      z.meta({ description: 'Makes a retry safe; default: a new UUIDv7, or one that follows from `Idempotency-Key`.' }),
+    ),
+  ),
 })
-export const event = z.object({
-  streamId: z.string(),
+const expected = z.union([wholeNumber(0), z.enum(['any', 'exists'])], {
+  error: 'must be a revision (0: the stream must be new), "exists" or "any"',
+})
+const query = list(record({ types: z.optional(list(askedType)), tags: z.optional(list(tag)) }))
+const condition = record({
+  query,
+  after: z.optional(wholeNumber(0)),
+  guard: z.optional(z.string({ error: 'must be a text that a decision read gave' })),
+})
+
+export const appendBody = record({
+  events: list(newEvent),
+  expected: z.optional(expected),
+  condition: z.optional(condition),
+})
+export type AppendBody = z.infer<typeof appendBody>
+export const appendManyBody = record({
+  appends: list(record({ stream: streamName, events: list(newEvent), expected: z.optional(expected) })),
+  condition: z.optional(condition),
+})
+export type AppendManyBody = z.infer<typeof appendManyBody>
+export const boundaryBody = record({
+  query,
+  after: z.optional(wholeNumber(0)),
+  limit: z.optional(wholeNumber(1, limits.pageRecords)),
+})
+export type BoundaryBody = z.infer<typeof boundaryBody>
+export const forgetBody = record({
+  reasonCode: text(keeps((code) => checkName(code, 'reasonCode', 'reason code', limits.reasonCodeCharacters))),
+  tombstone: z.optional(record({ type: eventType, data: z.optional(z.unknown()) })),
+})
+
+export const details = z.object({
+  stream: z.string(),
   revision,
-  eventType: z.string(),
-  payload: z.unknown(),
-  createdAt: instant,
+  updatedAt: instant,
+  position: z.optional(revision),
+  forgotten: z.boolean(),
 })
-export const eventPageAnswer = z.object({
-  eventPage: z.object({ events: z.array(event), hasMore: z.boolean(), lastEvaluatedRevision: revision }),
+export const recorded = z.object({
+  id: z.string(),
+  stream: z.string(),
+  revision,
+  position: z.optional(revision),
+  time: instant,
+  type: z.string(),
+  data: z.unknown(),
+  meta: z.nullable(z.record(z.string(), z.unknown())),
+  tags: z.array(z.string()),
+  tombstone: z.optional(z.literal(true)),
 })
-export const health = z.object({ status: z.literal('ok'), at: instant })
-export const readiness = z.object({ status: z.literal('ok'), logId: z.string(), head: revision })
+const forgottenEntry = z.object({
+  stream: z.string(),
+  revision,
+  position: z.optional(revision),
+  time: instant,
+  forgotten: z.literal(true),
+})
+export const eventPage = z.object({ details: z.optional(details), events: z.array(recorded), more: z.boolean() })
+export const logPage = z.object({
+  logId: z.string(),
+  head: revision,
+  entries: z.array(z.union([recorded, forgottenEntry])),
+  scannedTo: revision,
+  more: z.boolean(),
+})
+export const boundaryPage = z.object({
+  events: z.array(recorded),
+  condition,
+  scannedTo: revision,
+  more: z.boolean(),
+})
+export const streamsPage = z.object({ streams: z.array(details), next: z.optional(z.string()) })
+export const appended = z.object({
+  stream: z.string(),
+  first: revision,
+  revision,
+  position: z.optional(revision),
+  time: instant,
+  ids: z.array(z.string()),
+  repeated: z.boolean(),
+})
+export const forgetReport = z.object({
+  stream: z.string(),
+  revision,
+  position: z.optional(revision),
+  time: instant,
+  events: revision,
+  documents: revision,
+  scrub: z.enum(['done', 'pending']),
+})
+export const storeInfo = z.object({
+  logId: z.string(),
+  head: revision,
+  storage: z.string(),
+  gauges: z.record(z.string(), z.number()),
+})
 export const problem = z.looseObject({
   type: z.string(),
   title: z.string(),
@@ -134,44 +262,3 @@ export const problem = z.looseObject({
   requestId: z.string(),
   details: z.unknown(),
 })
-
-/** `permit/case-891` as the parts that the reference API shows. */
-export function printStream({ stream, revision, updatedAt }: Pick<StreamDetails, 'stream' | 'revision' | 'updatedAt'>) {
-  const slash = stream.indexOf('/')
-  return { streamId: stream.slice(slash + 1), streamType: stream.slice(0, slash), revision, updatedAt }
-}
-
-export function printEvent({ stream, revision, type, data, time }: Recorded) {
-  return {
-    streamId: stream.slice(stream.indexOf('/') + 1),
-    revision,
-    eventType: type,
-    payload: data,
-    createdAt: time,
-  }
-}
-
-/** Where a listing goes on; opaque, and good only for the listing that gave it. */
-export function printPageKey(listing: readonly [type: string, updatedAfter: string], cursor: string): string {
-  return btoa(JSON.stringify([...listing, cursor]))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_')
-    .replaceAll('=', '')
-}
-
-/** Throws `InvalidArgument` for what is no page key, or is one of another listing. */
-export function parsePageKey(key: string, listing: readonly [type: string, updatedAfter: string]): string {
-  let parts: unknown
-  try {
-    parts = JSON.parse(atob(key.replaceAll('-', '+').replaceAll('_', '/')))
-  } catch {
-    throw new InvalidArgument('stream-next-page-key', 'is no page key')
-  }
-  if (!Array.isArray(parts) || parts.length !== 3 || !/^\d{1,15}$/.test(String(parts[2]))) {
-    throw new InvalidArgument('stream-next-page-key', 'is no page key')
-  }
-  if (parts[0] !== listing[0] || parts[1] !== listing[1]) {
-    throw new InvalidArgument('stream-next-page-key', 'belongs to another type or another "updated-after"')
-  }
-  return String(parts[2])
-}

@@ -1,27 +1,116 @@
-import { type Command, Option } from 'commander'
-import { open } from '../../open.ts'
-import { ordinal, type StoreChoice, storeCommand } from '../options.ts'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { InvalidArgument } from '../../core/errors.ts'
+import type { Storage } from '../../core/storage.ts'
+import { openStore } from '../../core/store.ts'
+import type { Access } from '../../http/access.ts'
+import type { JwtOptions } from '../../http/jwt.ts'
+import { keyAccess, openKeys } from '../../http/keys.ts'
+import { openStorage } from '../../open.ts'
+import { collect, json, ordinal, type StoreChoice, storeCommand } from '../options.ts'
 
 interface Choice extends StoreChoice {
   readonly port: number
   readonly host: string
+  readonly trustedHost?: readonly string[]
+  readonly corsOrigin?: readonly string[]
+  readonly rateLimit?: number
+  readonly principalInMeta?: true
+  readonly jwtJwks?: string
+  readonly jwtIssuer?: string
+  readonly jwtAudience?: string
+  readonly jwtScopeClaim?: string
+  readonly jwtScopes?: JwtOptions['scopes']
 }
 
 export function serveCommand(): Command {
   return storeCommand('serve', 'Serve the store over HTTP until a signal ends it.')
     .addOption(new Option('--port <port>', 'the port; 0 for any free one').env('PORT').default(8080).argParser(ordinal))
     .addOption(new Option('--host <host>', 'the address to listen on').env('HOST').default('127.0.0.1'))
+    .addOption(
+      new Option('--trusted-host <name>', 'a name by which a server without access rules may be asked (repeatable)')
+        .env('DAYBOOK_TRUSTED_HOST')
+        .argParser(collect),
+    )
+    .addOption(
+      new Option('--cors-origin <origin>', 'an origin whose pages may ask (repeatable)')
+        .env('DAYBOOK_CORS_ORIGIN')
+        .argParser(collect),
+    )
+    .addOption(
+      new Option('--rate-limit <requests>', 'requests a second for each principal')
+        .env('DAYBOOK_RATE_LIMIT')
+        .argParser(ordinal),
+    )
+    .option('--principal-in-meta', "write the principal's name into the meta of the events that it appends")
+    .addOption(
+      new Option('--jwt-jwks <url>', "take signed tokens: where their issuer's keys are").env('DAYBOOK_JWT_JWKS'),
+    )
+    .addOption(new Option('--jwt-issuer <issuer>', 'who must have issued them').env('DAYBOOK_JWT_ISSUER'))
+    .addOption(new Option('--jwt-audience <audience>', 'for whom they must be').env('DAYBOOK_JWT_AUDIENCE'))
+    .addOption(new Option('--jwt-scope-claim <claim>', 'the claim with the scopes').env('DAYBOOK_JWT_SCOPE_CLAIM'))
+    .addOption(
+      new Option('--jwt-scopes <json>', 'what its values mean: {"editor":["read:*","append:*"]}')
+        .env('DAYBOOK_JWT_SCOPES')
+        .argParser(scopes),
+    )
+    .addHelpText(
+      'after',
+      '\nOnce there is an API key (daybook keys add) or an issuer of tokens, every request needs one.',
+    )
     .action(run)
 }
 
 /** Stops at SIGINT or SIGTERM: answers what was accepted, then closes the store. */
-async function run({ store: url, port, host }: Choice): Promise<void> {
+async function run({ store: url, port, host, ...choice }: Choice): Promise<void> {
   // Half of the start-up time is the server's; no other command should wait for it.
-  const { serve } = await import('../../hosts/node.ts')
-  await using store = await open(url)
-  const server = await serve({ store, port, host })
+  const { createMetrics, processTracer, serve } = await import('../../hosts/node.ts')
+  const storage = await openStorage(url)
+  const metrics = createMetrics()
+  await using store = await openStore(storage, { observer: { tracer: processTracer(), ended: metrics.ended } })
+  const access = await accessOf(storage, choice)
+  const server = await serve({
+    store,
+    port,
+    host,
+    metrics,
+    ...(access && { access }),
+    ...(choice.trustedHost && { trustedHosts: choice.trustedHost }),
+    ...(choice.corsOrigin && { corsOrigins: choice.corsOrigin }),
+    ...(choice.rateLimit !== undefined && { ratePerSecond: choice.rateLimit }),
+    ...(choice.principalInMeta && { principalInMeta: true }),
+  })
   await new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
   })
   await server.close()
+}
+
+/** The rules that there are: keys as soon as the store holds one, tokens where an issuer is named. */
+async function accessOf(
+  storage: Storage,
+  choice: Omit<Choice, 'store' | 'port' | 'host'>,
+): Promise<Access | undefined> {
+  const { jwtJwks: jwks, jwtIssuer: issuer, jwtAudience: audience, jwtScopeClaim, jwtScopes } = choice
+  const hasKeys = (await (await openKeys(storage)).list()).length > 0
+  const given = [jwks, issuer, audience].filter((value) => value !== undefined).length
+  if (given > 0 && given < 3) throw new InvalidArgument('jwt', 'needs --jwt-jwks, --jwt-issuer and --jwt-audience')
+  if (!hasKeys && given === 0) return undefined
+  if (jwks === undefined || issuer === undefined || audience === undefined) return { keys: keyAccess(storage) }
+  const { jwtAccess } = await import('../../http/jwt.ts')
+  const jwt = await jwtAccess({
+    jwks,
+    issuer,
+    audience,
+    ...(jwtScopeClaim !== undefined && { scopeClaim: jwtScopeClaim }),
+    ...(jwtScopes && { scopes: jwtScopes }),
+  })
+  return { keys: keyAccess(storage), jwt }
+}
+
+function scopes(value: string): JwtOptions['scopes'] {
+  const parsed = json(value)
+  const lists = typeof parsed === 'object' && parsed !== null ? Object.values(parsed) : [undefined]
+  const good = lists.every((list) => Array.isArray(list) && list.every((scope) => typeof scope === 'string'))
+  if (!good) throw new InvalidArgumentError('It must be an object of lists: {"editor":["read:*","append:*"]}.')
+  return parsed as JwtOptions['scopes']
 }

@@ -302,7 +302,7 @@ export const appending = (open: OpenStore) =>
       await assert.rejects(refused, {
         code: 'schema-violation',
         path: 'events[1].data',
-        type: 'Reserved',
+        eventType: 'Reserved',
         issues: [{ path: 'data.by', message: 'must be a name' }],
       })
       assert.deepEqual(

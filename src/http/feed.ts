@@ -1,0 +1,158 @@
+/** The log as a stream of text: NDJSON up to its head, or server-sent events without end. */
+import type { LogEntries, LogReadOptions } from '../core/feed.ts'
+import { limits } from '../core/limits.ts'
+import type { Store } from '../core/store.ts'
+import { turn } from '../core/turn.ts'
+import { HttpError, problemOf } from './problem.ts'
+import type { Asked, Feed } from './route.ts'
+
+/** What is written at once: smaller writes cost more than what they carry. */
+const chunkCharacters = 65_536
+
+/** One entry a line, up to where the log ended when the answer began. A line that is cut off means that it was cut off. */
+export function ndjsonFeed({ store, signal }: Pick<Asked, 'store' | 'signal'>, options: LogReadOptions): Response {
+  const entries = store.readLog({ ...options, signal })[Symbol.asyncIterator]()
+  const encoder = new TextEncoder()
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      let text = ''
+      while (text.length < chunkCharacters) {
+        const { value, done } = await entries.next()
+        if (done) {
+          if (text !== '') controller.enqueue(encoder.encode(text))
+          controller.close()
+          return
+        }
+        text += `${JSON.stringify(value)}\n`
+      }
+      controller.enqueue(encoder.encode(text))
+    },
+    async cancel() {
+      await entries.return?.()
+    },
+  })
+  return new Response(body, { headers: { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' } })
+}
+
+/**
+ * An event for each entry, with `logId:position` as its id; `caught-up` whenever all there is was sent. A client that
+ * reads slowly is waited for: what is held for it is bounded. `first` is the page that showed that the feed can begin.
+ */
+export function sseFeed(asked: Asked, options: LogReadOptions, first: LogEntries): Response {
+  const { store, signal, feeds } = asked
+  if (feeds.size >= limits.feedSubscribers) {
+    const message = `${limits.feedSubscribers} subscribers are being served already`
+    throw new HttpError(503, 'store-busy', message, { headers: { 'retry-after': '1' } })
+  }
+  const feed: Feed = { position: options.after ?? 0 }
+  const gone = new AbortController()
+  const writer = createWriter()
+  const keepAlive = setInterval(() => writer.idle() && writer.write(': keep-alive\n\n'), limits.sseKeepAliveMs)
+  feeds.add(feed)
+
+  const { logId } = first
+  const message = (position: number, data: unknown, event?: string) =>
+    `${event === undefined ? '' : `event: ${event}\n`}id: ${logId}:${position}\ndata: ${JSON.stringify(data)}\n\n`
+
+  async function run(): Promise<void> {
+    const entries = store.subscribe({
+      ...options,
+      logId,
+      signal: AbortSignal.any([signal, gone.signal]),
+      onCaughtUp(position) {
+        feed.position = position
+        writer.write(message(position, { position }, 'caught-up'))
+      },
+    })
+    writer.write(`retry: ${limits.sseRetryMs}\n\n`)
+    try {
+      for await (const entry of entries) {
+        feed.position = entry.position ?? feed.position
+        writer.write(message(feed.position, entry))
+        await writer.room()
+      }
+    } catch (error) {
+      const { problem } = problemOf(error, '')
+      writer.write(`event: problem\ndata: ${JSON.stringify(problem)}\n\n`)
+    } finally {
+      clearInterval(keepAlive)
+      feeds.delete(feed)
+      writer.end()
+    }
+  }
+
+  return new Response(
+    writer.open(run, () => gone.abort()),
+    {
+      headers: {
+        'content-type': 'text/event-stream',
+        'cache-control': 'no-store, no-transform',
+        // Proxies that gather answers before they pass them on must not.
+        'x-accel-buffering': 'no',
+      },
+    },
+  )
+}
+
+/** The position of a `Last-Event-ID`, and the log that it belongs to. Undefined for what is none. */
+export function parseEventId(id: string): { readonly logId: string; readonly after: number } | undefined {
+  const [, logId, digits] = /^(.{1,64}):(\d{1,15})$/.exec(id) ?? []
+  return logId === undefined ? undefined : { logId, after: Number(digits) }
+}
+
+/** Gathers what is written in one turn of the event loop into one chunk, and tells when there is room for more. */
+function createWriter() {
+  const encoder = new TextEncoder()
+  let controller: ReadableStreamDefaultController<Uint8Array> | undefined
+  let waiting = ''
+  let ended = false
+  let drained = () => {}
+
+  const flush = () => {
+    if (waiting === '' || ended || controller === undefined) return
+    controller.enqueue(encoder.encode(waiting))
+    waiting = ''
+  }
+  return {
+    write(text: string) {
+      if (ended) return
+      if (waiting === '') void turn().then(flush)
+      waiting += text
+    },
+    /** Nothing is held for the client. */
+    idle: () => (controller?.desiredSize ?? 1) > 0,
+    /** Resolves when little enough is held for the client: a chunk on its way, and one that waits. */
+    async room() {
+      if (waiting.length >= chunkCharacters) flush()
+      while (!ended && (controller?.desiredSize ?? 1) < 0) {
+        await new Promise<void>((resolve) => {
+          drained = resolve
+        })
+      }
+    },
+    open(run: () => Promise<void>, onCancel: () => void): ReadableStream<Uint8Array> {
+      return new ReadableStream<Uint8Array>({
+        start(started) {
+          controller = started
+          void run()
+        },
+        pull: () => drained(),
+        cancel() {
+          ended = true
+          drained()
+          onCancel()
+        },
+      })
+    },
+    end() {
+      flush()
+      if (!ended) controller?.close()
+      ended = true
+    },
+  }
+}
+
+/** Throws what keeps the feed from beginning: a foreign log, a position beyond the head, a filter that is none. */
+export function firstPage(store: Store, options: LogReadOptions): Promise<LogEntries> {
+  return store.readLogPage({ ...options, limit: 1 })
+}

@@ -1,0 +1,76 @@
+/**
+ * The client's subscription: one feed of server-sent events after the other, each begun where the last one ended. A
+ * feed that breaks, ends or falls silent costs delay, never an entry.
+ */
+import { createParser, type EventSourceMessage } from 'eventsource-parser'
+import { ServerUnreachable } from '../core/errors.ts'
+import type { AnyEvent, LogEntry } from '../core/event.ts'
+import type { SubscribeOptions } from '../core/feed.ts'
+import { limits } from '../core/limits.ts'
+import { backoffMs, sleep } from '../core/turn.ts'
+import { errorOfProblem, mayHeal, type Parameters, type Requester } from './request.ts'
+
+export async function* subscriptionPages<Event extends AnyEvent>(
+  requester: Requester,
+  query: Parameters,
+  options: SubscribeOptions,
+  signal: AbortSignal,
+): AsyncGenerator<readonly LogEntry<Event>[]> {
+  let after = options.after ?? 0
+  let caughtUpAt = -1
+  let failures = 0
+  while (!signal.aborted) {
+    try {
+      for await (const { event, data } of messages(requester, [...query, ['after', String(after)]], signal)) {
+        failures = 0
+        const value = JSON.parse(data)
+        if (event === 'problem') throw errorOfProblem(value, null)
+        if (event === undefined) {
+          yield [value as LogEntry<Event>]
+          after = value.position
+        } else if (event === 'caught-up') {
+          after = value.position
+          if (after !== caughtUpAt) options.onCaughtUp?.(after)
+          caughtUpAt = after
+        }
+      }
+      if (!signal.aborted) throw new ServerUnreachable(requester.url, new Error('the feed ended'))
+    } catch (error) {
+      if (signal.aborted) return
+      failures++
+      if (!mayHeal(error) || (!options.onTrouble && failures >= limits.subscribeTries)) throw error
+      const retryInMs = backoffMs(failures, limits.subscribeBackoffMs, limits.subscribeBackoffMsMax)
+      options.onTrouble?.(error, retryInMs)
+      await sleep(retryInMs, signal)
+    }
+  }
+}
+
+/** What one connection brings, until it ends. Throws where it breaks, or is silent for longer than a server ever is. */
+async function* messages(
+  requester: Requester,
+  query: Parameters,
+  signal: AbortSignal,
+): AsyncGenerator<EventSourceMessage> {
+  const ended = new AbortController()
+  const silent = () => ended.abort(new Error(`nothing came for ${limits.sseSilenceMs} ms`))
+  let timer = setTimeout(silent, limits.sseSilenceMs)
+  const came: EventSourceMessage[] = []
+  const parser = createParser({ onEvent: (message) => came.push(message) })
+  const decoder = new TextDecoder()
+  try {
+    const accept = { accept: 'text/event-stream' }
+    const response = await requester.begin('/log', query, accept, AbortSignal.any([signal, ended.signal]))
+    for await (const chunk of response.body ?? []) {
+      clearTimeout(timer)
+      timer = setTimeout(silent, limits.sseSilenceMs)
+      parser.feed(decoder.decode(chunk, { stream: true }))
+      yield* came.splice(0)
+    }
+  } catch (error) {
+    throw ended.signal.aborted ? new ServerUnreachable(requester.url, ended.signal.reason) : error
+  } finally {
+    clearTimeout(timer)
+    ended.abort()
+  }
+}
