@@ -114,6 +114,7 @@ function prepareAppends(making: Making, appends: readonly StreamEvents[]): reado
     }
     streams.add(stream)
     checkList(append.events, `${path}events`)
+    if (append.events.length === 0 && appends.length === 1) throw new InvalidArgument('events', noEvents)
     checkExpected(expected, append, `${path}expected`)
     events += append.events.length
     atMost('appendEvents', events, `${path}events`)
@@ -128,7 +129,7 @@ function prepareAppends(making: Making, appends: readonly StreamEvents[]): reado
       }),
     }
   })
-  if (events === 0) throw new InvalidArgument('events', 'must hold at least one event')
+  if (events === 0) throw new InvalidArgument('events', noEvents)
   checkIds(prepared)
   return prepared
 }
@@ -138,6 +139,8 @@ export function checkAppends(appends: readonly StreamEvents[], condition?: Appen
   if (condition !== undefined) checkCondition(condition)
   prepareAppends({ newId: numbered(), random: (bytes) => new Uint8Array(bytes) }, appends)
 }
+
+const noEvents = 'must hold at least one event'
 
 /** Ids that differ, for events that are only looked at. */
 function numbered(): () => string {

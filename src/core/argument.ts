@@ -26,3 +26,9 @@ export function checkFunctions(value: unknown, path: string, names: readonly str
 export function checkOrdinal(value: unknown, path: string): void {
   if (!Number.isSafeInteger(value) || (value as number) < 0) throw new InvalidArgument(path, 'must be 0, 1, 2 …')
 }
+
+/** Where a listing goes on, of a storage whose cursors are ordinals. Throws `InvalidArgument` for what no page gave. */
+export function cursorOrdinal(cursor: string): number {
+  if (!/^\d{1,15}$/.test(cursor)) throw new InvalidArgument('cursor', 'is none that a page gave')
+  return Number(cursor)
+}

@@ -167,13 +167,19 @@ function printJson(value: unknown): string {
 async function respond({ answer }: Route, request: Request, value: unknown): Promise<Response> {
   const { status, page } = answer
   const text = printJson(value)
-  if (!page) return new Response(text, { status, headers: jsonHeaders })
+  if (!page) return new Response(text, { status, headers: { ...jsonHeaders, ...lengthOf(text, request) } })
   // Not even an old page may be shown without asking: what is forgotten must be gone.
   const etag = `"${await digest(text)}"`
   const headers = { ...jsonHeaders, etag, 'cache-control': 'private, no-cache' }
   const known = request.headers.get('if-none-match')?.split(',')
   const same = known?.some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')))
   return same ? new Response(null, { status: 304, headers }) : new Response(text, { status, headers })
+}
+
+/** Told for short answers, which are then not compressed: it would make them longer. */
+function lengthOf(text: string, { method }: Request): { 'content-length'?: string } {
+  if (method !== 'GET' || text.length >= 1_024) return {}
+  return { 'content-length': String(new TextEncoder().encode(text).length) }
 }
 
 async function digest(text: string): Promise<string> {

@@ -197,6 +197,7 @@ export const reading = (open: OpenStorage) =>
       assert.deepEqual(await list({ updatedFrom: 3_001 }), ['seat/1 2 4000'])
       assert.deepEqual(await list({ updatedFrom: 9_000 }), [])
       assert.deepEqual(await list({ type: 'nothing' }), [])
+      await assert.rejects(list({ cursor: 'of no page' }), { code: 'invalid-argument', path: 'cursor' })
       assert.deepEqual(await storage.listStreamTypes(), ['seat', 'show'])
     },
 

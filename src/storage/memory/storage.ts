@@ -2,6 +2,7 @@
  * The memory storage: the port in its shortest form, to be read before the others, and what tests run on. It keeps
  * every promise but the one that needs a disk.
  */
+import { cursorOrdinal } from '../../core/argument.ts'
 import {
   asExpected,
   checkRestorable,
@@ -278,10 +279,11 @@ function readBoundary(log: MemoryLog, query: EventQuery, from: number, limit: nu
 }
 
 function listStreams(log: MemoryLog, { type, updatedFrom = 0, cursor = '0', limit }: StreamListQuery): StreamListPage {
+  const start = cursorOrdinal(cursor)
   const heads = [...log.streams.keys()]
     .filter((stream) => streamTypeOf(stream) === type)
     .flatMap((stream) => headOf(log, stream) ?? [])
-    .filter(({ time, position = 0 }) => time >= updatedFrom && position > Number(cursor))
+    .filter(({ time, position = 0 }) => time >= updatedFrom && position > start)
     .sort((a, b) => (a.position ?? 0) - (b.position ?? 0))
   const streams = heads.slice(0, limit)
   return streams.length < heads.length ? { streams, next: String(streams.at(-1)?.position) } : { streams }

@@ -1,5 +1,6 @@
 /** Documents, their index entries, the streams whose content they hold, and their words: all in the commit's transaction. */
 
+import { cursorOrdinal } from '../../core/argument.ts'
 import { canonicalJson } from '../../core/encoding.ts'
 import { CollectionClash } from '../../core/errors.ts'
 import type {
@@ -150,7 +151,7 @@ function queryWords(
   // Words are letters and digits only, so that nothing in them is query syntax.
   const asked = words.map((word, index) => (index === words.length - 1 ? `"${word}"*` : `"${word}"`)).join(' ')
   const match = `collection : "${collectionWord(collection)}" AND words : (${asked})`
-  const rows = sql.queryWords.all(match, Number(cursor), limit + 1) as {
+  const rows = sql.queryWords.all(match, cursorOrdinal(cursor), limit + 1) as {
     document_no: number
     key: string
     version: string

@@ -1,5 +1,6 @@
 /** Reading: every page is taken whole, between two turns of the event loop, so that no slow reader pins the WAL. */
 
+import { cursorOrdinal } from '../../core/argument.ts'
 import { positionGuard } from '../../core/commit.ts'
 import { entryOf } from '../../core/leaf.ts'
 import { limits } from '../../core/limits.ts'
@@ -120,7 +121,7 @@ export function listStreams({ sql }: Session, query: StreamListQuery, head: Posi
   const { type, updatedFrom, cursor = '0', limit } = query
   // Times do not fall along the log, so that the first position of an instant bounds the streams updated since.
   const before = updatedFrom === undefined ? 0 : lastAsOf(updatedFrom - 1, head, (at) => timeOf(sql.timeAt.get(at)))
-  const rows = sql.listStreams.all(type, Math.max(Number(cursor), before), limit + 1) as {
+  const rows = sql.listStreams.all(type, Math.max(cursorOrdinal(cursor), before), limit + 1) as {
     name: string
     revision: number
     position: number
