@@ -1,8 +1,9 @@
-/** All figures of the embedded store, each side by side in one run. `npm run bench [-- name …]` runs those named. */
+/** All figures, each side by side in one run. `npm run bench [-- name …]` runs those named. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { figures } from './figures.ts'
+import { http } from './http.ts'
 import { type Measured, median, ratio, sideBySide } from './measure.ts'
 import { memory } from './memory.ts'
 import { thread } from './thread.ts'
@@ -25,6 +26,7 @@ try {
   }
   if (isAsked('memory')) await memory(folder)
   if (isAsked('thread')) thread(folder)
+  if (isAsked('http')) await http(folder, rounds)
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

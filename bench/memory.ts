@@ -7,9 +7,9 @@ import { openStore } from 'daybook'
 import { sqliteStorage } from 'daybook/sqlite'
 import { eventType, sampleData } from './sample.ts'
 
-/** The build, with the flags that the command's first line gives it. */
 const main = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url))
-const flags =
+/** Those that the command's first line gives it. */
+export const flags =
   readFileSync(new URL('../bin/daybook.js', import.meta.url), 'utf8')
     .split('\n')[0]
     ?.split(' ')
@@ -25,7 +25,7 @@ export async function memory(folder: string): Promise<void> {
   }
 }
 
-async function fill(file: string, events: number): Promise<string> {
+export async function fill(file: string, events: number): Promise<string> {
   await using store = await openStore(await sqliteStorage({ file }))
   for (let written = 0; written < events; written += 1_000) {
     const batch = (stream: number) =>

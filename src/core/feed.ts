@@ -15,7 +15,7 @@ import {
   totalLimit,
 } from './read.ts'
 import type { LogPage, LogQuery } from './storage.ts'
-import { backoffMs, sleep } from './turn.ts'
+import { backoffMs, sleep, turn } from './turn.ts'
 import { withOldTypesOf } from './upcaster.ts'
 
 export interface LogReadOptions extends ReadOptions, LogFilter {
@@ -96,7 +96,7 @@ export async function* subscriptionPages<Event extends AnyEvent>(
         let page: LogPage
         do {
           const query: LogQuery = { ...filter, after, direction: 'forwards', limit: limits.iterateRecords }
-          page = await checkedPage(reading, 'subscription', query, options.logId)
+          page = await tailPage(reading, query, options.logId)
           failures = 0
           const { entries } = entriesOf<Event>(reading, page, options)
           if (entries.length > 0) yield entries
@@ -116,6 +116,19 @@ export async function* subscriptionPages<Event extends AnyEvent>(
       await sleep(retryInMs, signal)
     }
   }
+}
+
+/** Subscribers that stand at the same place and ask in the same moment, as those of a wake-up do, share one read. */
+async function tailPage(reading: Reading, query: LogQuery, logId: string | undefined): Promise<LogPage> {
+  const { tail } = reading
+  if (tail === undefined) return checkedPage(reading, 'subscription', query, logId)
+  const key = JSON.stringify([logId, query])
+  const shared = tail.get(key) ?? checkedPage(reading, 'subscription', query, logId)
+  if (!tail.has(key)) {
+    tail.set(key, shared)
+    void turn().then(() => tail.delete(key))
+  }
+  return shared
 }
 
 /** Says at the call, and not at the first event, what is wrong with it. */

@@ -60,6 +60,7 @@ export const limits = {
   headerBytes: 16_384,
   shutdownMs: 10_000,
   sseKeepAliveMs: 15_000,
+  sseProgressMs: 1_000,
   sseRetryMs: 1_000,
   feedSubscribers: 10_000,
 
@@ -80,6 +81,7 @@ export const limits = {
   // Deciders, subscriptions, erasure
   executeTries: 10,
   subscribeTries: 20,
+  wakeGapMs: 100,
   subscribeBackoffMs: 50,
   subscribeBackoffMsMax: 5_000,
   eraseRecords: 1_000,

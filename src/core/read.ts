@@ -6,7 +6,7 @@ import type { AnyEvent, ForgottenEntry, LogEntry, Recorded } from './event.ts'
 import { limits } from './limits.ts'
 import { checkStream } from './name.ts'
 import { type Observer, observe } from './observe.ts'
-import type { Direction, LogRecord, Storage } from './storage.ts'
+import type { Direction, LogPage, LogRecord, Storage } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
 import { formatInstant, instantFormatter, parseInstant } from './time.ts'
 import { type Upcaster, upcast } from './upcaster.ts'
@@ -129,6 +129,8 @@ export interface Reading {
   readonly storage: Storage
   readonly upcasters: readonly Upcaster[]
   readonly observer?: Observer | undefined
+  /** Reads of subscriptions that were asked for in this turn of the event loop. */
+  readonly tail?: Map<string, Promise<LogPage>>
 }
 
 export interface EventPage<Event extends AnyEvent = AnyEvent> {

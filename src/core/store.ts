@@ -38,7 +38,16 @@ import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streams
 import { checkStream, checkStreamType } from './name.ts'
 import { type Observer, observe } from './observe.ts'
 import type { EventQuery } from './query.ts'
-import { checkRead, type EventPage, eventPage, eventPages, flatten, pageRangeOf, type ReadOptions } from './read.ts'
+import {
+  checkRead,
+  type EventPage,
+  eventPage,
+  eventPages,
+  flatten,
+  pageRangeOf,
+  type Reading,
+  type ReadOptions,
+} from './read.ts'
 import type { EventSchemas } from './schema.ts'
 import type { Storage } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
@@ -124,7 +133,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const closing = new AbortController()
   const storage = watched(bare, closing.signal, observer)
   const queue = createCommitQueue(storage)
-  const reading = { storage, upcasters, observer }
+  const reading: Reading = { storage, upcasters, observer, tail: new Map() }
   const forgetting = { storage, queue, making }
   let closed: Promise<void> | undefined
 

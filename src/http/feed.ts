@@ -47,12 +47,30 @@ export function sseFeed(asked: Asked, options: LogReadOptions, first: LogEntries
   const feed: Feed = { position: options.after ?? 0 }
   const gone = new AbortController()
   const writer = createWriter()
-  const keepAlive = setInterval(() => writer.idle() && writer.write(': keep-alive\n\n'), limits.sseKeepAliveMs)
   feeds.add(feed)
 
   const { logId } = first
   const message = (position: number, data: unknown, event?: string) =>
     `${event === undefined ? '' : `event: ${event}\n`}id: ${logId}:${position}\ndata: ${JSON.stringify(data)}\n\n`
+
+  // What the filter leaves out moves the feed on as well, but is not worth a message each time.
+  let said = -1
+  let caughtUp = false
+  let quietMs = 0
+  const sayWhere = () => {
+    if (said === feed.position) return
+    said = feed.position
+    quietMs = 0
+    writer.write(message(said, { position: said }, 'caught-up'))
+  }
+  const ticking = setInterval(() => {
+    quietMs += limits.sseProgressMs
+    if (!writer.idle()) return
+    if (caughtUp) sayWhere()
+    if (quietMs < limits.sseKeepAliveMs) return
+    quietMs = 0
+    writer.write(': keep-alive\n\n')
+  }, limits.sseProgressMs)
 
   async function run(): Promise<void> {
     const entries = store.subscribe({
@@ -61,13 +79,16 @@ export function sseFeed(asked: Asked, options: LogReadOptions, first: LogEntries
       signal: AbortSignal.any([signal, gone.signal]),
       onCaughtUp(position) {
         feed.position = position
-        writer.write(message(position, { position }, 'caught-up'))
+        if (!caughtUp) sayWhere()
+        caughtUp = true
       },
     })
     writer.write(`retry: ${limits.sseRetryMs}\n\n`)
     try {
       for await (const entry of entries) {
         feed.position = entry.position ?? feed.position
+        caughtUp = false
+        quietMs = 0
         writer.write(message(feed.position, entry))
         await writer.room()
       }
@@ -75,7 +96,7 @@ export function sseFeed(asked: Asked, options: LogReadOptions, first: LogEntries
       const { problem } = problemOf(error, '')
       writer.write(`event: problem\ndata: ${JSON.stringify(problem)}\n\n`)
     } finally {
-      clearInterval(keepAlive)
+      clearInterval(ticking)
       feeds.delete(feed)
       writer.end()
     }
