@@ -1,4 +1,7 @@
-/** What README and docs show is run as it stands: programs with what they print, commands, limits, words for scripts. */
+/**
+ * What README and docs show is run as it stands: programs and commands with what they print, limits, kinds of errors, words
+ * for scripts.
+ */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -7,8 +10,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+import { errorCodes, reviveError } from '../src/core/errors.ts'
 import { limits } from '../src/core/limits.ts'
+import { problemKinds } from '../src/http/problem.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'daybook-docs-'))
@@ -22,9 +27,11 @@ interface Block {
 const pages = [
   'README.md',
   'CONTRIBUTING.md',
-  ...readdirSync(join(root, 'docs'))
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => `docs/${name}`),
+  ...['docs', 'docs/guides', 'docs/reference'].flatMap((folder) =>
+    readdirSync(join(root, folder))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => `${folder}/${name}`),
+  ),
 ]
 const textOf = (page: string) => readFileSync(join(root, page), 'utf8')
 const blocksOf = (page: string): readonly Block[] =>
@@ -73,54 +80,80 @@ function runnable(name: string, body: () => Promise<void>): void {
 }
 
 /** `npx daybook` is the same command by a longer way, which signals do not get through. */
-const direct = (code: string, port: number) =>
-  code.replaceAll('npx daybook', 'daybook').replaceAll('8080', String(port))
+const direct = (code: string) => code.replaceAll('npx daybook', 'daybook')
+
+/** What is shown, as it must come; `…` stands for what differs each time. */
+function pattern(shown: string): RegExp {
+  const parts = shown.split('…').map((part) => part.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&'))
+  return new RegExp(`^${parts.join('[^]*?')}$`)
+}
+
+/** What commands say beside their output. */
+const notes = /^(\d+ (events? exported|keys?)\b|This is the only time that the key is shown).*\n/gm
 
 const shows = (page: string) => blocksOf(page).some(({ language }) => language === 'ts' || language === 'sh')
 
 describe.each(pages.filter(shows))('%s', async (page) => {
-  const blocks = blocksOf(page)
   const place = userFolder(page)
-  const port = await freePort()
-  const servers: ChildProcess[] = []
+  const blocks = blocksOf(page)
+  /** Of the server, and one where nobody answers. */
+  const ports: Readonly<Record<string, number>> = { 8080: await freePort(), 8081: await freePort() }
+  const here = (code: string) => code.replaceAll(/\b808[01]\b/g, (port) => String(ports[port]))
+  /** One at a time: the next one takes its place. */
+  let server: ChildProcess | undefined
+  let log = ''
 
-  afterAll(async () => {
-    for (const server of servers) {
-      server.kill('SIGTERM')
-      await once(server, 'exit')
-    }
-  })
+  async function stop(): Promise<void> {
+    if (server === undefined || server.exitCode !== null) return
+    server.kill('SIGTERM')
+    await once(server, 'exit')
+  }
+  afterAll(stop)
 
-  for (const [index, { language, code }] of blocks.entries()) {
-    const name = `block ${index + 1}: ${code.split('\n').find((line) => line !== '' && !line.startsWith('import'))}`
+  for (const [index, { language, code: shown }] of blocks.entries()) {
+    const code = here(shown)
+    const name = `block ${index + 1}: ${shown.split('\n').find((line) => line !== '' && !line.startsWith('import'))}`
+    const next = blocks[index + 1]
+    const answer = next?.language === 'text' ? pattern(here(next.code)) : undefined
     if (language === 'ts') {
-      test(name, async () => {
+      const held = shown.includes('127.0.0.1:8080') ? runnable : test
+      held(name, async () => {
         writeFileSync(join(place, `block-${index}.ts`), code)
         const flags = ['--disable-warning=ExperimentalWarning', '--conditions=daybook-source']
         const { code: exit, output, errors } = await run(place, process.execPath, [...flags, `block-${index}.ts`])
         expect([exit, errors]).toEqual([0, ''])
-        const next = blocks[index + 1]
-        if (next?.language === 'text') expect(output).toBe(next.code)
+        if (answer) expect(output).toMatch(answer)
       })
     } else if (language === 'sh server') {
       runnable(name, async () => {
-        const server = start(place, 'sh', ['-c', `exec ${direct(code, port)}`])
-        servers.push(server)
-        const [line] = (await once(server.stdout, 'data')) as [Buffer]
-        expect(JSON.parse(line.toString()).msg).toBe('listening')
+        await stop()
+        log = ''
+        const child = start(place, 'sh', ['-c', `exec ${direct(code)}`])
+        server = child
+        child.stdout.on('data', (chunk: Buffer) => {
+          log += chunk
+        })
+        await once(child.stdout, 'data')
+        expect(JSON.parse(log).msg).toBe('listening')
       })
     } else if (language === 'sh') {
       runnable(name, async () => {
-        const { code: exit, output, errors } = await run(place, 'sh', ['-e', '-c', direct(code, port)])
-        expect([exit, errors.replaceAll(/^\d+ events? exported; .*\n/gm, '')], output).toEqual([0, ''])
-        expect(output).not.toContain('urn:daybook:problem')
+        const { code: exit, output, errors } = await run(place, 'sh', ['-e', '-c', direct(code)])
+        expect([exit, errors.replaceAll(notes, '')], output).toEqual([0, ''])
+        if (answer) expect(output).toMatch(answer)
+        else expect(output).not.toContain('urn:daybook:problem')
       })
+    } else if (language === 'text log') {
+      const line = pattern(shown.trim())
+      runnable(name, () => vi.waitFor(() => expect(log.split('\n')).toContainEqual(expect.stringMatching(line))))
     }
   }
 })
 
 test('every block is of a kind that a test holds', () => {
-  const known = ['ts', 'sh', 'sh server', 'text', 'sh setup', 'text formulas', 'text rooms']
+  const held = ['ts', 'sh', 'sh server', 'text', 'text log', 'sh setup', 'text formulas', 'text rooms']
+  // What wants programs of others is shown, and not run.
+  const known = [...held, 'js elsewhere', 'sh elsewhere', 'text elsewhere']
   for (const page of pages) for (const { language } of blocksOf(page)) expect(known, page).toContain(language)
 })
 
@@ -146,13 +179,36 @@ test('the table of limits is the limits', () => {
   expect(Object.fromEntries(rows)).toEqual(limits)
 })
 
+test('the reference of errors has every kind in its order, with its status, its type and its class', () => {
+  const sections = textOf('docs/reference/errors.md').split(/^## /m).slice(1)
+  const heads = sections.map((section) => section.slice(0, section.indexOf('\n')))
+  expect(heads).toEqual(Object.entries(problemKinds).map(([kind, { status }]) => `${kind} · ${status}`))
+  for (const [index, kind] of Object.keys(problemKinds).entries()) {
+    const { name } = reviveError({ code: kind, message: '' })
+    const whose = errorCodes.some((code) => code === kind) ? `\`${name}\`` : 'HTTP only'
+    expect(sections[index]?.split('\n')[2]).toContain(`\`urn:daybook:problem:${kind}\` · ${whose} · `)
+  }
+})
+
 test('links between the pages lead somewhere', () => {
   for (const page of [...pages, 'STYLE.md']) {
-    for (const [, link = ''] of textOf(page).matchAll(/\]\(([^)#:]+)\)/g)) {
-      expect(() => readdirOrRead(join(root, page, '..', link)), `${page} → ${link}`).not.toThrow()
+    for (const [, link = '', anchor] of textOf(page).matchAll(/\]\(([^)#:]*)(?:#([^)]*))?\)/g)) {
+      const place = link === '' ? page : join(page, '..', link)
+      expect(() => readdirOrRead(join(root, place)), `${page} → ${link}`).not.toThrow()
+      if (anchor !== undefined) expect(anchorsOf(place), `${page} → ${link}`).toContain(anchor)
     }
   }
 })
+
+/** As GitHub makes them of headings. */
+function anchorsOf(page: string): readonly string[] {
+  return [...textOf(page).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+}
 
 function readdirOrRead(path: string): void {
   try {

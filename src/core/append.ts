@@ -75,7 +75,8 @@ export function append(
   condition: AppendCondition | undefined,
 ): Promise<readonly Appended[]> {
   const { observer } = appending
-  const size = (all: readonly Appended[]) => all.reduce((events, { ids }) => events + ids.length, 0)
+  const size = (all: readonly Appended[]) =>
+    all.reduce((events, { ids, repeated }) => events + (repeated ? 0 : ids.length), 0)
   return observe(observer, { layer: 'store', name: 'append', size }, () => appendNow(appending, appends, condition))
 }
 

@@ -39,6 +39,8 @@ export type ErrorCode = (typeof errorCodes)[number]
 
 export abstract class StoreError extends Error {
   abstract readonly code: ErrorCode
+  /** Of the request that a server answered with this error, for its log; on errors of a client. */
+  declare readonly requestId?: string
 
   protected constructor(message: string, facts: object, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause })

@@ -66,7 +66,7 @@ export const limits = {
 
   // The client: one try, its tries, and how long a feed may be silent
   clientMs: 30_000,
-  clientTries: 6,
+  clientTries: 8,
   clientBackoffMs: 50,
   clientBackoffMsMax: 2_000,
   sseSilenceMs: 45_000,

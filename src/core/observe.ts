@@ -14,7 +14,7 @@ export interface EndedCall {
   /** `append`, `read`, `read log` …; of the storage `commit`, `read a stream` … */
   readonly name: string
   readonly seconds: number
-  /** Events of an append, commits of a group, entries of a page. */
+  /** Events that an append recorded (0: it was a repeat), commits of a group, entries of a page. */
   readonly size?: number
   /** Absent where the call succeeded. */
   readonly error?: ErrorCode | 'unexpected'

@@ -109,17 +109,18 @@ function forgottenEntry({ stream, revision, position, time }: LogRecord): Forgot
   return { stream, revision, ...(position !== undefined && { position }), time: formatInstant(time), forgotten: true }
 }
 
-/** One item after the other out of pages, up to `limit`. Pages are asked for as they are needed. */
+/** One item after the other out of pages, up to `limit` or until `ended`. Pages are asked for as they are needed. */
 export async function* flatten<Item>(
   pages: AsyncIterable<readonly Item[]>,
   limit = Number.POSITIVE_INFINITY,
+  ended?: AbortSignal,
 ): AsyncGenerator<Item> {
   let left = limit
   if (left <= 0) return
   for await (const page of pages) {
     for (const item of page) {
       yield item
-      if (--left <= 0) return
+      if (--left <= 0 || ended?.aborted) return
     }
   }
 }

@@ -205,7 +205,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     subscribe<Event extends AnyEvent>(options: SubscribeOptions = {}) {
       checkSubscribe(options)
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
-      return flatten(subscriptionPages<Event>(reading, options, signal))
+      return flatten(subscriptionPages<Event>(reading, options, signal), undefined, signal)
     },
     execute: (decider, stream, command, options) => execute(store, decider, stream, command, options),
     load: (stream, fold, options) => load(store, stream, fold, options),

@@ -26,7 +26,7 @@ export function createMetrics(): ServerMetrics {
   })
   const appends = new Counter({
     name: 'daybook_appends_total',
-    help: 'Appends by outcome: "committed", or the code of the error ("revision-conflict").',
+    help: 'Appends by outcome: "committed", "repeated", or the code of the error ("revision-conflict").',
     labelNames: ['outcome'],
     registers,
   })
@@ -63,7 +63,7 @@ export function createMetrics(): ServerMetrics {
       calls.observe({ layer, call: name, outcome: error ?? 'done' }, seconds)
       if (layer === 'storage' && name === 'commit') groups.observe(size)
       if (layer !== 'store' || name !== 'append') return
-      appends.inc({ outcome: error ?? 'committed' })
+      appends.inc({ outcome: error ?? (size === 0 ? 'repeated' : 'committed') })
       events.inc(size)
     },
     of: (store) => ({

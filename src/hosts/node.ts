@@ -85,7 +85,7 @@ function checkPlace(host: string, port: number, access: Access | undefined): voi
   throw new InvalidArgument('host', `"${host}" is beyond this machine, and there are no access rules: ${mend}`)
 }
 
-/** Evenly over each second, so that a caller who asks too often soon may again. */
+/** So many in each second, counted by principal. */
 async function rateLimiter(perSecond: number): Promise<(principal: string) => Promise<void>> {
   if (!Number.isInteger(perSecond) || perSecond < 1) throw new InvalidArgument('ratePerSecond', 'must be 1, 2, 3 …')
   const { RateLimiterMemory } = await import('rate-limiter-flexible')

@@ -372,10 +372,6 @@ describe('reading', () => {
     expect(await since('2026-01-01T01:00:00.249000001+01:00')).toEqual(['250'])
     expect(await since('2027-01-01T00:00:00Z')).toEqual([])
     expect((await call('GET', '/streams/nothing')).body).toEqual({ streamPage: { streams: [], hasMore: false } })
-    const { body } = await call('GET', '/streams/seat')
-    const foreign = `stream-next-page-key=${body.streamPage.nextPageKey}`
-    expect((await call('GET', `/streams/show?${foreign}`)).status).toBe(400)
-    expect((await call('GET', `/streams/seat?updated-after=2026-01-01T00:00:00Z&${foreign}`)).status).toBe(400)
   })
 
   test('a forgotten stream is at its tombstone, shows nothing else, and takes nothing more', async () => {

@@ -6,7 +6,7 @@ import { type Context, Hono } from 'hono'
 import { accepts } from 'hono/accepts'
 import { compress } from 'hono/compress'
 import { cors } from 'hono/cors'
-import { InvalidArgument, isStoreError } from '../core/errors.ts'
+import { InvalidArgument, isStoreError, SchemaViolation } from '../core/errors.ts'
 import type { Store } from '../core/store.ts'
 import { type Access, authenticate, authorize, type Principal } from './access.ts'
 import { readAsked } from './asked.ts'
@@ -125,6 +125,7 @@ export function createApp(options: AppOptions): App {
       media: mediaOf(route, context),
       principal: principal?.name,
       principalInMeta: options.principalInMeta ?? false,
+      requestId,
       feeds,
       closing: options.closing,
     }).catch((error: unknown) => Promise.reject(inTheNamesOf(route, error)))
@@ -225,10 +226,12 @@ async function notAllowed(method: string, methods: readonly string[]): Promise<n
 
 /** The core speaks of `events[0].data`; the client sent `event.payload`. */
 function inTheNamesOf(route: Route, error: unknown): unknown {
-  if (!isStoreError(error, 'invalid-argument')) return error
-  const { path, reason } = error as InvalidArgument
-  for (const [theirs, ours] of Object.entries(route.fields ?? {})) {
-    if (path.startsWith(theirs)) return new InvalidArgument(ours + path.slice(theirs.length), reason)
-  }
-  return error
+  if (!isStoreError(error, 'invalid-argument') && !isStoreError(error, 'schema-violation')) return error
+  const { path } = error as InvalidArgument | SchemaViolation
+  const [theirs, ours] = Object.entries(route.fields ?? {}).find(([theirs]) => path.startsWith(theirs)) ?? []
+  if (theirs === undefined) return error
+  const renamed = `${ours}${path.slice(theirs.length)}`
+  return isStoreError(error, 'invalid-argument')
+    ? new InvalidArgument(renamed, (error as InvalidArgument).reason)
+    : new SchemaViolation({ ...(error as SchemaViolation), path: renamed })
 }

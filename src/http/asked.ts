@@ -1,5 +1,6 @@
 /** From a request to what a row gets: parameters, body, the kind of answer wanted, ids by the request's key. */
 import * as z from 'zod/mini'
+import { pathText } from '../core/encoding.ts'
 import type { NewEvent } from '../core/event.ts'
 import { derivedId } from '../core/id.ts'
 import type { ReadOptions } from '../core/read.ts'
@@ -20,6 +21,7 @@ export interface Arrived {
   /** Undefined where the server has no access rules. */
   readonly principal: string | undefined
   readonly principalInMeta: boolean
+  readonly requestId: string
   readonly feeds: Set<Feed>
   /** Aborts when the server stops. */
   readonly closing: AbortSignal | undefined
@@ -27,7 +29,7 @@ export interface Arrived {
 
 /** Throws `HttpError` or `InvalidArgument` for what the row's schemas refuse, by the names that the client used. */
 export async function readAsked(route: Route, arrived: Arrived): Promise<Asked> {
-  const { store, request, parts, media, principal, feeds, closing } = arrived
+  const { store, request, parts, media, principal, requestId, feeds, closing } = arrived
   const { pathname, searchParams } = new URL(request.url)
   checkEncoding(pathname)
   const params = readParams(route.params, (name) => (parts[name] === undefined ? [] : [parts[name]])) as Params
@@ -49,6 +51,7 @@ export async function readAsked(route: Route, arrived: Arrived): Promise<Asked> 
     headers,
     body,
     media,
+    requestId,
     keyed,
     prepare: (events) => prepare(events, keyed, request.headers.get('traceparent'), named),
     get signal() {
@@ -111,7 +114,7 @@ function validate(schema: z.ZodMiniType, value: unknown, root = ''): unknown {
   if (result.success) return result.data
   const messages: Record<string, string[]> = {}
   for (const { path, message } of result.error.issues) {
-    const field = [...(root === '' ? [] : [root]), ...path].join('.') || 'requestBody'
+    const field = pathText(root, path as (string | number)[]) || 'requestBody'
     messages[field] = [...(messages[field] ?? []), message]
   }
   throw invalid(messages)

@@ -7,7 +7,6 @@ import { type Appended, type AppendOptions, checkAppends, type StreamEvents } fr
 import { checkObject } from '../core/argument.ts'
 import { type BoundaryPageOptions, type BoundaryPart, checkBoundaryRead, readBoundary } from '../core/boundary.ts'
 import { execute, load } from '../core/decider.ts'
-import { StoreClosed } from '../core/errors.ts'
 import type { AnyEvent, NewEvent } from '../core/event.ts'
 import {
   checkLogRead,
@@ -37,7 +36,10 @@ import { createRequester, type Parameters, type RequesterOptions } from './reque
 import { subscriptionPages } from './subscription.ts'
 
 export interface ClientOptions extends Omit<RequesterOptions, 'closing'> {
-  /** Of the trace that an append belongs to; written into the events' meta before the first try. */
+  /**
+   * Of the trace that an append belongs to; written into its events' meta before the first try, unless the caller gave
+   * ids: then it may be a retry, which must not differ.
+   */
   readonly traceparent?: () => string | undefined
   /** Where event ids come from; default UUIDv7. */
   readonly newId?: () => string
@@ -53,7 +55,7 @@ export function createClient(options: ClientOptions): Store {
 
   /** With all that makes it the same append when it is sent again. */
   const sealed = (events: readonly NewEvent[]): readonly NewEvent[] => {
-    const trace = traceparent?.()
+    const trace = events.some(({ id }) => id !== undefined) ? undefined : traceparent?.()
     return events.map((event) => ({
       ...event,
       id: event.id ?? makeId(),
@@ -144,7 +146,7 @@ export function createClient(options: ClientOptions): Store {
     subscribe<Event extends AnyEvent>(options: SubscribeOptions = {}) {
       checkSubscribe(options)
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
-      return flatten(subscriptionPages<Event>(requester, feedParameters(options), options, signal))
+      return flatten(subscriptionPages<Event>(requester, feedParameters(options), options, signal), undefined, signal)
     },
     execute: (decider, stream, command, options) => execute(client, decider, stream, command, options),
     load: (stream, fold, options) => load(client, stream, fold, options),
@@ -155,7 +157,8 @@ export function createClient(options: ClientOptions): Store {
     },
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
-      closing.abort(new StoreClosed())
+      closing.abort()
+      await requester.settled()
     },
     [Symbol.asyncDispose]: () => client.close(),
   }

@@ -93,7 +93,7 @@ export function sseFeed(asked: Asked, options: LogReadOptions, first: LogEntries
         await writer.room()
       }
     } catch (error) {
-      const { problem } = problemOf(error, '')
+      const { problem } = problemOf(error, asked.requestId)
       writer.write(`event: problem\ndata: ${JSON.stringify(problem)}\n\n`)
     } finally {
       clearInterval(ticking)

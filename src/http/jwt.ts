@@ -1,7 +1,7 @@
 /** Callers known by JSON Web Tokens (RFC 7519): signed by one of the issuer's public keys, for this audience, in time. */
 import { InvalidArgument, Unauthenticated } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import { type Authenticate, checkScope } from './access.ts'
+import { type Authenticate, checkScope, isScope } from './access.ts'
 import { HttpError } from './problem.ts'
 
 export interface JwtOptions {
@@ -33,6 +33,10 @@ export async function jwtAccess(options: JwtOptions): Promise<Authenticate> {
     cooldownDuration: limits.jwksCooldownMs,
   })
 
+  /** A value that is neither mapped nor a scope of Daybook means nothing here. */
+  const scopesOf = (value: string): readonly string[] =>
+    Object.hasOwn(scopes, value) ? (scopes[value] ?? []) : isScope(value) ? [value] : []
+
   return async (token) => {
     const { payload } = await jwtVerify(token, keys, {
       issuer,
@@ -47,7 +51,7 @@ export async function jwtAccess(options: JwtOptions): Promise<Authenticate> {
     })
     const claim = payload[scopeClaim]
     const values = typeof claim === 'string' ? claim.split(' ') : Array.isArray(claim) ? claim.map(String) : []
-    return { name: `jwt:${payload.sub}`, scopes: values.flatMap((value) => scopes[value] ?? value) }
+    return { name: `jwt:${payload.sub}`, scopes: values.flatMap(scopesOf) }
   }
 }
 

@@ -35,6 +35,8 @@ export interface KeyInfo {
 export interface Keys {
   /** `token` is the key itself: shown now and never again. Throws `InvalidArgument`, for a name that is taken too. */
   add(key: KeyToAdd): Promise<KeyInfo & { readonly token: string }>
+  /** Whether there ever was a key: from the first one on, a server lets in nobody without one. */
+  inUse(): Promise<boolean>
   /** In order of making. */
   list(): Promise<readonly KeyInfo[]>
   /** By name or id. Throws `InvalidArgument` where there is none. Servers take it up within 5 seconds. */
@@ -55,9 +57,13 @@ const spec: CollectionSpec = {
 }
 
 const tokenPattern = new RegExp(`^${keyPrefix}([0-9a-f]{16})_[0-9a-f]{64}$`)
+const idPattern = /^[0-9a-f]{16}$/
+/** What stays when the last key is revoked: that must not open the server to everybody. */
+const marks: CollectionSpec = { collection: '$access', indexes: [] }
+const inUseKey = 'in-use'
 
 export async function openKeys(storage: Storage, clock = Date.now, random: Random = secureRandom()): Promise<Keys> {
-  await storage.declare([spec])
+  await storage.declare([spec, marks])
 
   const commit = async (documents: readonly DocumentWrite[]) => {
     const [outcome] = await storage.commit([{ id: newId(random), appends: [], documents }])
@@ -78,10 +84,18 @@ export async function openKeys(storage: Storage, clock = Date.now, random: Rando
       const createdAt = formatInstant(clock())
       const info: KeyInfo = { id, name, scopes, createdAt, expiresAt: ends === null ? null : formatInstant(ends) }
       const body: StoredKey = { ...info, hash: hashOf(token) }
-      const outcome = await commit(putDocument(spec, { key: id, body, if: { is: 'absent' } }))
+      const outcome = await commit([
+        ...putDocument(spec, { key: id, body, if: { is: 'absent' } }),
+        ...putDocument(marks, { key: inUseKey, body: {}, if: { is: 'anything' } }),
+      ])
       if (outcome?.outcome === 'document-conflict') throw new InvalidArgument('name', `"${name}" is taken`)
       if (outcome && outcome.outcome !== 'committed') throw errorOf(outcome)
       return { ...info, token }
+    },
+
+    async inUse() {
+      const [document] = await storage.getDocuments([{ collection: marks.collection, key: inUseKey }])
+      return document !== undefined
     },
 
     async list() {
@@ -95,7 +109,9 @@ export async function openKeys(storage: Storage, clock = Date.now, random: Rando
     },
 
     async revoke(nameOrId) {
-      const [byId] = await storage.getDocuments([{ collection: spec.collection, key: nameOrId }])
+      const [byId] = idPattern.test(nameOrId)
+        ? await storage.getDocuments([{ collection: spec.collection, key: nameOrId }])
+        : []
       const document = byId ?? (await find('name', [nameOrId])).documents[0]
       if (document === undefined) throw new InvalidArgument('key', `there is none with the name or id "${nameOrId}"`)
       const previous = storedOf(document)

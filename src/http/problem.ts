@@ -1,5 +1,11 @@
 /** Errors on the wire: which status an error has, and its body (RFC 9457, with the fields of the reference API beside). */
-import { type ErrorCode, isStoreError, type LimitExceeded } from '../core/errors.ts'
+import {
+  type ErrorCode,
+  type InvalidArgument,
+  isStoreError,
+  type LimitExceeded,
+  type SchemaViolation,
+} from '../core/errors.ts'
 
 /** What a client can rely on: `type` and `status`, `requestId` for asking the operator, `details` by kind. */
 export interface Problem {
@@ -72,7 +78,7 @@ export const problemKinds = {
   'rate-limited': { status: 429, title: 'Too many requests' },
   internal: { status: 500, title: 'Something went wrong here' },
   'not-a-store': { status: 500, title: 'What the server has opened is no store' },
-  'storage-failed': { status: 500, title: 'The storage failed; nothing was written' },
+  'storage-failed': { status: 500, title: 'The storage failed' },
   unsupported: { status: 501, title: 'The storage lacks the ability' },
   'event-archived': { status: 501, title: 'The event is in an archive that is not at hand' },
   'server-unreachable': { status: 502, title: 'A server behind this one gives no answer' },
@@ -102,7 +108,7 @@ export interface Answered {
 export function problemOf(error: unknown, requestId: string): Answered {
   if (error instanceof HttpError) {
     const { status, kind, message, details, headers } = error
-    return { problem: { ...about(kind, status), message, requestId, details }, headers, unexpected: false }
+    return { problem: { ...about(kind, status), message, requestId, details }, headers, unexpected: status >= 500 }
   }
   if (!isStoreError(error)) {
     const message = `Something went wrong here; it was logged under ${requestId}`
@@ -112,14 +118,23 @@ export function problemOf(error: unknown, requestId: string): Answered {
   const status = isTooLarge(error) ? 413 : problemKinds[code].status
   const problem: Problem = {
     ...about(code, status),
-    // The engine's own words are for the log.
-    message: code === 'storage-failed' ? problemKinds[code].title : message,
+    // What is behind this server (the engine's own words, places) is for the log.
+    message: inner.has(code) ? problemKinds[code].title : message,
     requestId,
     details: detailsOf(error),
     ...factsOf(error),
   }
   return { problem, headers: headersOf(error), unexpected: status >= 500 }
 }
+
+const inner = new Set<ErrorCode>([
+  'storage-failed',
+  'not-a-store',
+  'schema-too-new',
+  'store-missing',
+  'server-unreachable',
+  'request-failed',
+])
 
 function about(kind: ProblemKind, status: number) {
   return { type: typeOf(kind), title: problemKinds[kind].title, status }
@@ -136,23 +151,29 @@ function isTooLarge(error: Error): boolean {
 }
 
 function detailsOf(error: Error): unknown {
-  if (!('path' in error)) return null
-  const messages = 'reason' in error ? [String(error.reason)] : [error.message]
-  return { messages: { [String(error.path)]: messages } }
+  if (isStoreError(error, 'invalid-argument')) {
+    const { path, reason } = error as InvalidArgument
+    return { messages: { [path]: [reason] } }
+  }
+  if (!isStoreError(error, 'schema-violation')) return null
+  const { path, issues } = error as SchemaViolation
+  return { messages: { [path]: issues.map((issue) => `${issue.path}: ${issue.message}`) } }
 }
 
 /** What the error knows, but for what is said already or is nobody's business. */
 function factsOf(error: Error): Readonly<Record<string, unknown>> {
   const {
     name: _,
-    code: __,
-    path: ___,
-    reason: ____,
-    cause: _____,
+    code,
+    path: __,
+    reason,
+    cause: ___,
+    place: ____,
+    url: _____,
     // Of a request that failed behind this server.
     status: ______,
     requestId: _______,
     ...facts
   } = error as Error & Record<string, unknown>
-  return facts
+  return code === 'unauthenticated' ? { reason } : facts
 }

@@ -21,11 +21,11 @@ export interface RequesterOptions {
   readonly fetch?: typeof fetch
   /** For one try; default 30,000. */
   readonly timeoutMs?: number
-  /** How often a request is sent at most; default 6. */
+  /** How often a request is sent at most; default 8. */
   readonly tries?: number
   /** What answers may be compressed with; default none, for where the network is not the slowest part. */
   readonly compression?: 'gzip'
-  /** Ends whatever is under way. */
+  /** From then on nothing is begun; what is under way has this one try to end. */
   readonly closing: AbortSignal
 }
 
@@ -43,6 +43,8 @@ export interface Requester {
   readonly url: string
   /** The answer's JSON. Throws typed errors, with the server's `requestId` where it has answered. */
   ask<Answer>(method: 'GET' | 'POST', path: string, demand?: Demand): Promise<Answer>
+  /** Resolves when what was asked before it closed has ended. */
+  settled(): Promise<void>
   /** A response as it begins, sent once; what is no success is thrown. */
   begin(
     path: string,
@@ -55,65 +57,90 @@ export interface Requester {
 export function createRequester(options: RequesterOptions): Requester {
   const { token, closing, timeoutMs = limits.clientMs, tries: most = limits.clientTries } = options
   const url = checkUrl(options.url)
+  checkCount(timeoutMs, 'timeoutMs')
+  checkCount(most, 'tries')
   const send = options.fetch ?? globalThis.fetch
+  const underWay = new Set<Promise<unknown>>()
 
-  async function once(
-    path: string,
-    query: Parameters,
-    {
-      headers,
-      ...init
-    }: { method: string; headers: Readonly<Record<string, string>>; body?: string; signal: AbortSignal },
-  ): Promise<Response> {
+  /** With a credential of now; what the caller's own function throws is the caller's. */
+  async function headersOf(more: Readonly<Record<string, string>>): Promise<Record<string, string>> {
     const credential = typeof token === 'function' ? await token() : token
+    return { ...more, ...(credential !== undefined && { authorization: `Bearer ${credential}` }) }
+  }
+
+  function addressOf(path: string, query: Parameters): string {
     const search = new URLSearchParams()
     for (const [name, value] of query) search.append(name, value)
-    return send(`${url}${path}${query.length === 0 ? '' : `?${search}`}`, {
-      ...init,
-      headers: { ...headers, ...(credential !== undefined && { authorization: `Bearer ${credential}` }) },
-      redirect: 'error',
-    })
+    return `${url}${path}${query.length === 0 ? '' : `?${search}`}`
+  }
+
+  /** One try: the answer, or the error that came instead. */
+  async function once(address: string, init: RequestInit): Promise<{ answer: unknown } | { failure: Error }> {
+    try {
+      const response = await send(address, { ...init, redirect: 'manual' })
+      return response.ok ? { answer: await response.json() } : { failure: await errorOf(response) }
+    } catch (error) {
+      init.signal?.throwIfAborted()
+      return { failure: new ServerUnreachable(url, error) }
+    }
+  }
+
+  async function ask(method: 'GET' | 'POST', path: string, demand: Demand): Promise<unknown> {
+    const { query = [], body, signal, ids } = demand
+    // Left to itself, fetch asks for compression, which costs more than it saves on a fast network.
+    const plain = { 'accept-encoding': options.compression ?? 'identity', 'content-type': 'application/json' }
+    const address = addressOf(path, query)
+    const text = body === undefined ? {} : { body: JSON.stringify(body) }
+    for (let tries = 1, doubtful = false; ; tries++) {
+      const headers = await headersOf(plain)
+      const timeout = AbortSignal.timeout(timeoutMs)
+      const ended = signal ? AbortSignal.any([signal, timeout]) : timeout
+      const came = await once(address, { method, headers, ...text, signal: ended }).catch((reason) => {
+        signal?.throwIfAborted()
+        return { failure: new ServerUnreachable(url, reason) }
+      })
+      if ('answer' in came) return came.answer
+      const { failure } = came
+      doubtful ||= mayHaveBeenDone(failure)
+      const over = !mayHeal(failure) || tries >= most || closing.aborted
+      if (over) throw doubtful && ids && mayHeal(failure) ? new OutcomeUnknown(ids, failure) : failure
+      await sleep(waitMs(failure, tries), signal ? AbortSignal.any([closing, signal]) : closing)
+      signal?.throwIfAborted()
+    }
   }
 
   return {
     url,
     async ask<Answer>(method: 'GET' | 'POST', path: string, demand: Demand = {}) {
-      let doubtful = false
-      for (let tries = 1; ; tries++) {
-        if (closing.aborted) throw new StoreClosed()
-        let failure: unknown
-        try {
-          const { query = [], body, signal } = demand
-          const response = await once(path, query, {
-            method,
-            // Left to itself, fetch asks for compression, which costs more than it saves on a fast network.
-            headers: { 'accept-encoding': options.compression ?? 'identity', 'content-type': 'application/json' },
-            ...(body !== undefined && { body: JSON.stringify(body) }),
-            signal: AbortSignal.any([closing, AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]),
-          })
-          if (response.ok) return (await response.json()) as Answer
-          failure = await errorOf(response)
-        } catch (error) {
-          if (closing.aborted) throw new StoreClosed()
-          demand.signal?.throwIfAborted()
-          failure = new ServerUnreachable(url, error)
-        }
-        doubtful ||= isStoreError(failure, 'server-unreachable') || isStoreError(failure, 'outcome-unknown')
-        if (!mayHeal(failure)) throw failure
-        if (tries >= most) throw doubtful && demand.ids ? new OutcomeUnknown(demand.ids, failure) : failure
-        await sleep(waitMs(failure, tries), demand.signal ? AbortSignal.any([closing, demand.signal]) : closing)
+      if (closing.aborted) throw new StoreClosed()
+      const asked = ask(method, path, demand)
+      underWay.add(asked)
+      try {
+        return (await asked) as Answer
+      } finally {
+        underWay.delete(asked)
       }
     },
+    async settled() {
+      await Promise.allSettled(underWay)
+    },
     async begin(path, query, headers, signal) {
-      const response = await once(path, query, {
-        method: 'GET',
-        headers: { 'accept-encoding': 'identity', ...headers },
-        signal,
-      })
+      const init = { headers: await headersOf({ 'accept-encoding': 'identity', ...headers }), signal }
+      const response = await send(addressOf(path, query), { ...init, redirect: 'manual' })
       if (!response.ok) throw await errorOf(response)
       return response
     },
   }
+}
+
+/** The request may have had its effect although this came back. */
+function mayHaveBeenDone(error: unknown): boolean {
+  if (isStoreError(error, 'server-unreachable') || isStoreError(error, 'outcome-unknown')) return true
+  return isStoreError(error, 'request-failed') && mayHeal(error)
+}
+
+function checkCount(value: number, path: string): void {
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgument(path, 'must be 1, 2, 3 …')
 }
 
 /** What may be otherwise when it is asked again; all of it is safe to ask again. */
@@ -146,23 +173,24 @@ async function errorOf(response: Response): Promise<Error> {
   const requestId = response.headers.get('x-request-id')
   const problem = parseProblem(text)
   if (problem === undefined) {
-    const message = `The server answered ${response.status} without a problem that could be read`
+    const message = `${response.url || 'The server'} answered ${response.status}, and nothing that Daybook says`
     return withRequestId(new RequestFailed(message, response.status), requestId)
   }
   return errorOfProblem(problem, requestId)
 }
 
 export function errorOfProblem(problem: Readonly<Record<string, unknown>>, requestId: string | null): Error {
-  const { type, title: _, status, details, requestId: __, ...facts } = problem
+  const { type, title: _, status, details, requestId: __, ...rest } = problem
   const code = String(type).replace('urn:daybook:problem:', '')
-  const message = String(facts['message'])
+  const message = String(rest['message'])
   if (!errorCodes.some((known) => known === code)) {
     return withRequestId(new RequestFailed(`${message} (${String(type)})`, Number(status)), requestId)
   }
   const [place] = Object.entries((details as { messages?: Record<string, string[]> } | null)?.messages ?? {})
   const where =
     place === undefined ? {} : { path: place[0], ...(code === 'invalid-argument' && { reason: place[1][0] }) }
-  return withRequestId(reviveError({ ...where, ...facts, code }), requestId)
+  const facts = { ...where, ...rest, code, ...(code === 'request-failed' && { status }) }
+  return withRequestId(reviveError(facts), requestId)
 }
 
 function withRequestId(error: Error, requestId: string | null): Error {

@@ -61,6 +61,7 @@ export interface Asked {
   readonly body: unknown
   /** `application/json`, or the one of the row's other media types that the client would rather have. */
   readonly media: string
+  readonly requestId: string
   /** The id that a retry with the same key derives again; undefined without a key. */
   readonly keyed: ((kind: 'stream' | 'event', ordinal: number) => string) | undefined
   /** Lays what the request itself says (ids by its key, trace, principal) under the events that it brought. */

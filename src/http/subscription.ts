@@ -3,7 +3,7 @@
  * feed that breaks, ends or falls silent costs delay, never an entry.
  */
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
-import { ServerUnreachable } from '../core/errors.ts'
+import { isStoreError, ServerUnreachable } from '../core/errors.ts'
 import type { AnyEvent, LogEntry } from '../core/event.ts'
 import type { SubscribeOptions } from '../core/feed.ts'
 import { limits } from '../core/limits.ts'
@@ -24,7 +24,7 @@ export async function* subscriptionPages<Event extends AnyEvent>(
       for await (const { event, data } of messages(requester, [...query, ['after', String(after)]], signal)) {
         failures = 0
         const value = JSON.parse(data)
-        if (event === 'problem') throw errorOfProblem(value, null)
+        if (event === 'problem') throw errorOfProblem(value, value.requestId)
         if (event === undefined) {
           yield [value as LogEntry<Event>]
           after = value.position
@@ -61,14 +61,17 @@ async function* messages(
   try {
     const accept = { accept: 'text/event-stream' }
     const response = await requester.begin('/log', query, accept, AbortSignal.any([signal, ended.signal]))
-    for await (const chunk of response.body ?? []) {
+    // Not every browser can iterate a body.
+    const reader = response.body?.getReader()
+    for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {
       clearTimeout(timer)
       timer = setTimeout(silent, limits.sseSilenceMs)
-      parser.feed(decoder.decode(chunk, { stream: true }))
+      parser.feed(decoder.decode(part.value, { stream: true }))
       yield* came.splice(0)
     }
   } catch (error) {
-    throw ended.signal.aborted ? new ServerUnreachable(requester.url, ended.signal.reason) : error
+    if (isStoreError(error)) throw error
+    throw new ServerUnreachable(requester.url, ended.signal.aborted ? ended.signal.reason : error)
   } finally {
     clearTimeout(timer)
     ended.abort()

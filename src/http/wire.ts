@@ -60,16 +60,24 @@ export const record = <Shape extends z.core.$ZodShape>(shape: Shape) =>
         : required('must be an object')(issue),
   })
 
+const printable = '[^\\u0000-\\u001f\\u007f-\\u009f]'
+const typePattern = '[A-Za-z0-9][A-Za-z0-9._-]{0,63}'
+const idPattern = '(?!\\.{1,2}$)[^/\\u0000-\\u001f\\u007f-\\u009f]{1,200}'
+
+/** What the core's rules look like as JSON Schema, for those who make requests from the document. */
+export const looksLike = (pattern: string, maxLength?: number) =>
+  z.meta({ pattern: `^${pattern}$`, ...(maxLength !== undefined && { maxLength }) })
+
 export const instant = z.string().check(z.meta({ format: 'date-time' }))
 export const revision = z.int().check(z.minimum(0))
 
 export const streamType: Param = {
-  schema: text(keeps(checkStreamType), z.meta({ pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' })),
+  schema: text(keeps(checkStreamType), looksLike(typePattern)),
   description: 'The type of the stream.',
   example: 'permit',
 }
 export const streamId: Param = {
-  schema: text(keeps(checkStreamId), z.meta({ maxLength: limits.streamIdCharacters })),
+  schema: text(keeps(checkStreamId), looksLike(idPattern)),
   description: 'The id of the stream: no control characters, no "/", neither "." nor "..".',
   example: 'case-891',
 }
@@ -90,7 +98,8 @@ export const idempotencyKey: Param = {
 
 export const eventType = text(
   keeps((type) => checkEventType(type, 'type')),
-  z.meta({ maxLength: limits.eventTypeCharacters, examples: ['Confirmation of receipt'] }),
+  looksLike(`(?!\\$)${printable}+`, limits.eventTypeCharacters),
+  z.meta({ examples: ['Confirmation of receipt'] }),
 )
 
 // What follows speaks the words of the design: { id, stream, revision, position, time, type, data, meta, tags }.
@@ -121,14 +130,18 @@ export const untilRevision: Param = {
 
 const streamName = text(
   keeps((stream) => checkStream(stream)),
+  looksLike(`${typePattern}/${idPattern}`),
   z.meta({ examples: ['permit/case-891'] }),
 )
 const tag = text(
   keeps((tag) => checkTag(tag, 'tag')),
-  z.meta({ maxLength: limits.tagCharacters }),
+  looksLike(`${printable}+`, limits.tagCharacters),
 )
 /** Daybook's own types may be asked for, but not written. */
-const askedType = text(keeps((type) => checkName(type, 'type', 'event type', limits.eventTypeCharacters)))
+const askedType = text(
+  keeps((type) => checkName(type, 'type', 'event type', limits.eventTypeCharacters)),
+  looksLike(`${printable}+`, limits.eventTypeCharacters),
+)
 const list = <Item extends z.ZodMiniType>(item: Item) => z.array(item, { error: required('must be a list') })
 
 export const streamTypes: Param = { ...streamType, many: true, description: 'Only streams of any of these types.' }
@@ -145,14 +158,22 @@ export const tags: Param = {
   example: 'seat:7',
 }
 
+const metaText = z.optional(z.string({ error: 'must be a text' }))
+/** Whatever helps; these four are conventions. */
+const meta = z.looseObject(
+  { occurredAt: metaText, correlationId: metaText, causationId: metaText, traceparent: metaText },
+  { error: 'must be an object, or left out' },
+)
+
 export const newEvent = record({
   type: eventType,
   data: z.optional(z.unknown().check(z.meta({ description: 'Any JSON value; it comes back by value. Default null.' }))),
-  meta: z.optional(z.nullable(z.record(z.string(), z.unknown(), { error: 'must be an object, or left out' }))),
-  tags: z.optional(list(tag)),
+  meta: z.optional(z.nullable(meta)),
+  tags: z.optional(list(tag).check(z.meta({ maxItems: limits.eventTags }))),
   id: z.optional(
     text(
       keeps((id) => checkName(id, 'id', 'event id', limits.eventIdCharacters)),
+      looksLike(`${printable}+`, limits.eventIdCharacters),
       z.meta({ description: 'Makes a retry safe; default: a new UUIDv7, or one that follows from `Idempotency-Key`.' }),
     ),
   ),
@@ -160,21 +181,33 @@ export const newEvent = record({
 const expected = z.union([wholeNumber(0), z.enum(['any', 'exists'])], {
   error: 'must be a revision (0: the stream must be new), "exists" or "any"',
 })
-const query = list(record({ types: z.optional(list(askedType)), tags: z.optional(list(tag)) }))
+const some = (field: string) => ({ required: [field], properties: { [field]: { minItems: 1 } } })
+const queryItem = record({
+  types: z.optional(list(askedType).check(z.meta({ maxItems: limits.queryTypes }))),
+  tags: z.optional(list(tag).check(z.meta({ maxItems: limits.queryTags }))),
+}).check(z.meta({ anyOf: [some('types'), some('tags')] }))
+const query = list(queryItem).check(z.meta({ minItems: 1, maxItems: limits.queryItems }))
 const condition = record({
   query,
   after: z.optional(wholeNumber(0)),
-  guard: z.optional(z.string({ error: 'must be a text that a decision read gave' })),
+  guard: z.optional(
+    z.string({ error: 'must be a text that a decision read gave' }).check(looksLike('(0|[1-9][0-9]{0,14})')),
+  ),
 })
 
 export const appendBody = record({
-  events: list(newEvent),
+  events: list(newEvent).check(z.meta({ minItems: 1, maxItems: limits.appendEvents })),
   expected: z.optional(expected),
   condition: z.optional(condition),
 })
 export type AppendBody = z.infer<typeof appendBody>
+const part = record({ stream: streamName, events: list(newEvent), expected: z.optional(expected) })
+const withEvents = { properties: { events: { minItems: 1 } } }
+const onlyChecked = { required: ['expected'], properties: { expected: { not: { const: 'any' } } } }
 export const appendManyBody = record({
-  appends: list(record({ stream: streamName, events: list(newEvent), expected: z.optional(expected) })),
+  appends: list(part.check(z.meta({ anyOf: [withEvents, onlyChecked] }))).check(
+    z.meta({ minItems: 1, maxItems: limits.appendStreams, contains: withEvents }),
+  ),
   condition: z.optional(condition),
 })
 export type AppendManyBody = z.infer<typeof appendManyBody>
@@ -185,7 +218,10 @@ export const boundaryBody = record({
 })
 export type BoundaryBody = z.infer<typeof boundaryBody>
 export const forgetBody = record({
-  reasonCode: text(keeps((code) => checkName(code, 'reasonCode', 'reason code', limits.reasonCodeCharacters))),
+  reasonCode: text(
+    keeps((code) => checkName(code, 'reasonCode', 'reason code', limits.reasonCodeCharacters)),
+    looksLike(`${printable}+`, limits.reasonCodeCharacters),
+  ),
   tombstone: z.optional(record({ type: eventType, data: z.optional(z.unknown()) })),
 })
 

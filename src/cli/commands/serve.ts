@@ -41,7 +41,11 @@ export function serveCommand(): Command {
         .env('DAYBOOK_RATE_LIMIT')
         .argParser(ordinal),
     )
-    .option('--principal-in-meta', "write the principal's name into the meta of the events that it appends")
+    .addOption(
+      new Option('--principal-in-meta', "write the principal's name into the meta of the events that it appends").env(
+        'DAYBOOK_PRINCIPAL_IN_META',
+      ),
+    )
     .addOption(
       new Option('--jwt-jwks <url>', "take signed tokens: where their issuer's keys are").env('DAYBOOK_JWT_JWKS'),
     )
@@ -55,7 +59,7 @@ export function serveCommand(): Command {
     )
     .addHelpText(
       'after',
-      '\nOnce there is an API key (daybook keys add) or an issuer of tokens, every request needs one.',
+      '\nFrom the first API key on (daybook keys add), or with an issuer of tokens, every request needs a key or a token.',
     )
     .action(run)
 }
@@ -85,13 +89,13 @@ async function run({ store: url, port, host, ...choice }: Choice): Promise<void>
   await server.close()
 }
 
-/** The rules that there are: keys as soon as the store holds one, tokens where an issuer is named. */
+/** The rules that there are: keys from the first one on, tokens where an issuer is named. */
 async function accessOf(
   storage: Storage,
   choice: Omit<Choice, 'store' | 'port' | 'host'>,
 ): Promise<Access | undefined> {
   const { jwtJwks: jwks, jwtIssuer: issuer, jwtAudience: audience, jwtScopeClaim, jwtScopes } = choice
-  const hasKeys = (await (await openKeys(storage)).list()).length > 0
+  const hasKeys = await (await openKeys(storage)).inUse()
   const given = [jwks, issuer, audience].filter((value) => value !== undefined).length
   if (given > 0 && given < 3) throw new InvalidArgument('jwt', 'needs --jwt-jwks, --jwt-issuer and --jwt-audience')
   if (!hasKeys && given === 0) return undefined

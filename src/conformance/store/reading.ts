@@ -175,6 +175,18 @@ export const reading = (open: OpenStore) =>
       await following
     },
 
+    'A subscription that is told to end says nothing more': async (open) => {
+      const store = await timed(open)
+      await positionOf(store, 'seat/1')
+      const ended = new AbortController()
+      const told: unknown[] = []
+      for await (const entry of store.subscribe({ signal: ended.signal, onCaughtUp: (at) => told.push(at) })) {
+        told.push(entry.revision)
+        ended.abort()
+      }
+      assert.deepEqual(told, [1])
+    },
+
     'Leaving the loop ends a subscription, and so does closing the store': async (open) => {
       const store = await timed(open)
       assert.equal((await collect(store.subscribe(), 3)).length, 3)

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Schemathesis (PyPI) against a server of its own: run.sh [examples per operation] [seed]
+set -euo pipefail
+cd "$(dirname "$0")"
+examples=${1:-20} seed=${2:-$RANDOM}
+work=$(mktemp -d)
+python3 -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==4.32.5"
+
+../../node_modules/.bin/node ../../bin/daybook.js serve --store memory: --port 0 > "$work/log" &
+server=$!
+trap 'kill $server; wait $server || true; rm -rf "$work"' EXIT
+for _ in $(seq 100); do
+  url=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$work/log")
+  [ -n "$url" ] && break
+  sleep 0.1
+done
+
+export PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1
+"$work/venv/bin/schemathesis" --config-file schemathesis.toml run "$url/openapi/openapi-spec.json" \
+  --checks all --max-examples "$examples" --seed "$seed"
