@@ -1,9 +1,11 @@
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import pino from 'pino'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { openStore, type Store } from '../core/store.ts'
+import { keyAccess, openKeys } from '../http/keys.ts'
 import { memoryStorage } from '../storage/memory/storage.ts'
+import { createMetrics } from './metrics.ts'
 import { type ServeOptions, type Server, serve } from './node.ts'
 
 const servers: Server[] = []
@@ -136,6 +138,79 @@ test('the metrics tell requests by route and status, the head and what the stora
   expect(metrics).toContain('daybook_http_request_seconds_count{method="POST",route="other",status="404"} 1')
   expect(metrics).toContain('daybook_log_head 2')
   expect(metrics).toContain('process_resident_memory_bytes')
+})
+
+test('the metrics tell appends by outcome, calls, groups, and how far the slowest feed is behind', async () => {
+  const metrics = createMetrics()
+  const store = await openStore(memoryStorage(), { observer: { ended: metrics.ended } })
+  const { server } = await start({ store, metrics })
+  const events = [{ type: 'Reserved', id: 'a' }, { type: 'Freed' }]
+  await store.append('seat/1', events, { expected: 0 })
+  await store.append('seat/1', [{ type: 'Reserved', id: 'a' }]).catch(() => {})
+  await store.append('seat/1', [{ type: 'Reserved' }], { expected: 0 }).catch(() => {})
+  await Promise.all([1, 2, 3].map((id) => store.append(`seat/${id + 1}`, [{ type: 'Reserved' }])))
+  await store.append('seat/9', [{ type: 'Reserved', id: 'b' }])
+  await store.append('seat/9', [{ type: 'Reserved', id: 'b' }])
+  const left = new AbortController()
+  const feed = await fetch(`${server.url}/log`, { headers: { accept: 'text/event-stream' }, signal: left.signal })
+  await feed.body?.getReader().read()
+  const text = await (await fetch(`${server.url}/metrics`)).text()
+  const lines = text.split('\n')
+  expect(lines).toContain('daybook_appends_total{outcome="committed"} 5')
+  expect(lines).toContain('daybook_appends_total{outcome="repeated"} 2')
+  expect(lines).toContain('daybook_appends_total{outcome="revision-conflict"} 1')
+  expect(lines).toContain('daybook_events_appended_total 6')
+  expect(lines).toContain('daybook_commit_group_size_bucket{le="2"} 5')
+  expect(lines).toContain('daybook_commit_group_size_bucket{le="4"} 6')
+  expect(lines).toContain('daybook_call_seconds_count{layer="store",call="append",outcome="revision-conflict"} 1')
+  expect(text).toMatch(/daybook_call_seconds_count{layer="storage",call="read the log",outcome="done"} \d+/)
+  expect(lines).toContain('daybook_feed_subscribers 1')
+  expect(text).toMatch(/daybook_feed_lag_events \d+/)
+  left.abort()
+})
+
+test('a principal that asks more often than it may is sent away for a while', async () => {
+  const { server } = await start({ ratePerSecond: 5 })
+  const answers = await Promise.all(Array.from({ length: 8 }, () => fetch(`${server.url}/stream-types`)))
+  const refused = answers.filter(({ status }) => status === 429)
+  expect(refused.length).toBe(3)
+  expect(refused[0]?.headers.get('retry-after')).toBe('1')
+  expect(await refused[0]?.json()).toMatchObject({ retryAfterMs: expect.any(Number) })
+  expect((await fetch(`${server.url}/liveness-check`)).status).toBe(200)
+  await expect(start({ ratePerSecond: 0 })).rejects.toMatchObject({ path: 'ratePerSecond' })
+})
+
+test('with access rules it may listen beyond this machine, and is asked by any name', async () => {
+  const storage = memoryStorage()
+  const { token } = await (await openKeys(storage)).add({ name: 'ci', scopes: ['*'] })
+  const store = await openStore(storage)
+  const { server } = await start({ store, host: '0.0.0.0', access: { keys: keyAccess(storage) } })
+  const { port } = new URL(server.url)
+  const headers = { host: 'events.example.org' }
+  const url = `http://127.0.0.1:${port}/stream-types`
+  expect((await fetch(url, { headers })).status).toBe(401)
+  expect((await fetch(url, { headers: { ...headers, authorization: `Bearer ${token}` } })).status).toBe(200)
+  await expect(start({ host: '0.0.0.0', access: {} })).rejects.toMatchObject({ path: 'host' })
+})
+
+test('a feed that is idle shows that it lives, and ends when the server stops', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  try {
+    const { server } = await start()
+    const feed = await fetch(`${server.url}/log`, { headers: { accept: 'text/event-stream' } })
+    const chunks: string[] = []
+    const reading = (async () => {
+      for await (const chunk of feed.body ?? []) chunks.push(Buffer.from(chunk).toString())
+    })()
+    await vi.waitFor(() => expect(chunks.join('')).toContain('event: caught-up'))
+    vi.advanceTimersByTime(15_000)
+    await vi.waitFor(() => expect(chunks.join('')).toContain(': keep-alive'))
+    vi.useRealTimers()
+    await server.close()
+    await reading
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 test('the interactive page and all that it loads come from the server itself', async () => {

@@ -93,9 +93,15 @@ export function createApp(options: AppOptions): App {
       } catch (error) {
         const { problem, headers, unexpected } = problemOf(error, requestId)
         if (unexpected) log?.error({ requestId, method, path, err: error }, 'request failed')
-        return new Response(printJson(problem), {
+        const text = printJson(problem)
+        return new Response(text, {
           status: problem.status,
-          headers: { ...jsonHeaders, 'content-type': 'application/problem+json', ...headers },
+          headers: {
+            ...jsonHeaders,
+            'content-type': 'application/problem+json',
+            ...headers,
+            ...lengthOf(text, request),
+          },
         })
       }
     }
