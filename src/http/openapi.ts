@@ -154,14 +154,17 @@ const exampleFacts: Partial<Record<ProblemKind, Json>> = {
 }
 
 function parameter(place: 'path' | 'query' | 'header', name: string, param: Param): Json {
-  const { schema, description, example, many, required } = param
+  const { schema, description, example, many } = param
+  const required = place === 'path' || param.required === true
+  // The page fills examples in; what need not be sent should not be sent just because it has one.
+  const told = required || example === undefined ? '' : ` For example \`${example}\`.`
   return {
     name,
     in: place,
-    required: place === 'path' || required === true,
-    description,
+    required,
+    description: description + told,
     schema: many ? { type: 'array', items: jsonSchema(schema) } : jsonSchema(schema),
-    ...(example !== undefined && { example: many ? [example] : example }),
+    ...(required && example !== undefined && { example }),
   }
 }
 

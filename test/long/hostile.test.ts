@@ -196,8 +196,8 @@ function send({ method, path, headers, body }: Hostile): Promise<{ status: numbe
       (answer: IncomingMessage) => {
         const status = answer.statusCode ?? 0
         const packed = answer.headers['content-encoding'] !== undefined
-      const id = answer.headers['x-request-id']
-      const done = (problem: string) => resolve({ status, problem: packed ? '' : problem, id })
+        const id = answer.headers['x-request-id']
+        const done = (problem: string) => resolve({ status, problem: packed ? '' : problem, id })
         if (answer.headers['content-type'] === 'text/event-stream') {
           answer.once('data', () => {
             answer.destroy()
