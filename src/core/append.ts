@@ -32,6 +32,8 @@ export interface AppendOptions {
   /** Default `'any'`. */
   readonly expected?: Expected
   readonly condition?: AppendCondition
+  /** Aborted before the append is handed over, nothing is written; afterwards it may be: repeat it with its ids. */
+  readonly signal?: AbortSignal
 }
 
 /** One stream's part of an append to several. Without events it only checks `expected` (a number or `'exists'`). */

@@ -18,6 +18,7 @@ export interface BoundaryPageOptions {
   readonly after?: number
   /** At most so many events, 1 to 1,000; default 100. */
   readonly limit?: number
+  readonly signal?: AbortSignal
 }
 
 /** The condition of the last page covers all pages before it. */
@@ -29,10 +30,11 @@ export interface BoundaryPart<Event extends AnyEvent = AnyEvent> extends Boundar
 export function boundaryPage<Event extends AnyEvent>(
   { storage, upcasters, observer }: Reading,
   query: EventQuery,
-  { after = 0, limit }: BoundaryPageOptions,
+  { after = 0, limit, signal }: BoundaryPageOptions,
 ): Promise<BoundaryPart<Event>> {
   const call = { layer: 'store', name: 'read boundary', size: ({ events }: BoundaryPart) => events.length } as const
   return observe(observer, call, async () => {
+    signal?.throwIfAborted()
     const page = await storage.readBoundary(withOldTypes(upcasters, query), after, pageSize(limit))
     const events = page.records.map(eventReader<Event>(upcasters))
     return { events, condition: { query, guard: page.guard }, scannedTo: page.scannedTo, more: page.more }
@@ -42,10 +44,11 @@ export function boundaryPage<Event extends AnyEvent>(
 /** All of it; `pageOf` asks for one page. */
 export async function readBoundary<Event extends AnyEvent>(
   pageOf: (options: BoundaryPageOptions) => Promise<BoundaryPart<Event>>,
+  options: Pick<BoundaryPageOptions, 'signal'>,
 ): Promise<Boundary<Event>> {
   const events: Recorded<Event>[] = []
   for (let after = 0; ; ) {
-    const page = await pageOf({ after, limit: limits.pageRecords })
+    const page = await pageOf({ ...options, after, limit: limits.pageRecords })
     events.push(...page.events)
     if (!page.more) return { events, condition: page.condition }
     after = page.scannedTo

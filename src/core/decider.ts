@@ -29,6 +29,7 @@ export interface Loaded<State> {
 export interface LoadOptions {
   /** Fold up to and with this revision, or what was recorded at or before this instant. */
   readonly at?: Until
+  readonly signal?: AbortSignal
 }
 
 export interface ExecuteOptions {
@@ -36,6 +37,7 @@ export interface ExecuteOptions {
   readonly meta?: Meta
   /** How often to decide anew after a lost race; default and most 10. */
   readonly tries?: number
+  readonly signal?: AbortSignal
 }
 
 export interface Executed<Event extends AnyEvent, State> extends Loaded<State> {
@@ -64,11 +66,16 @@ export async function load<Event extends AnyEvent, State>(
 ): Promise<Loaded<State>> {
   checkObject(options, 'options')
   checkFunctions(fold, 'fold', ['initialState', 'evolve'])
-  const { at } = options
+  const { at, signal } = options
   let state = fold.initialState()
   let revision = 0
   while (true) {
-    const range = { after: revision, limit: limits.pageRecords, ...(at !== undefined && { until: at }) }
+    const range = {
+      after: revision,
+      limit: limits.pageRecords,
+      ...(at !== undefined && { until: at }),
+      ...(signal && { signal }),
+    }
     const page = await store.readPage<Event>(stream, range)
     for (const event of page.events) state = fold.evolve(state, event)
     revision = page.events.at(-1)?.revision ?? revision
@@ -90,13 +97,15 @@ export async function execute<Command, Event extends AnyEvent, State>(
   if (!Number.isInteger(most) || most < 1 || most > limits.executeTries) {
     throw new InvalidArgument('tries', `must be 1 to ${limits.executeTries}`)
   }
+  const aborting = options.signal ? { signal: options.signal } : {}
   for (let tries = 1; ; tries++) {
-    const { state, revision } = await load(store, stream, decider)
+    const { state, revision } = await load(store, stream, decider, aborting)
     const decided = decider.decide(command, state)
     checkList(decided, 'decider.decide(…)')
     if (decided.length === 0) return { state, revision, events: [] }
     try {
-      const events = await record(store, stream, revision, withMeta(decided, options.meta))
+      const expected = { expected: revision, ...aborting }
+      const events = await record(store, stream, withMeta(decided, options.meta), expected)
       return { state: events.reduce<State>(decider.evolve, state), revision: revision + events.length, events }
     } catch (error) {
       if (!isStoreError(error, 'revision-conflict') || tries >= most) throw error
@@ -108,10 +117,10 @@ export async function execute<Command, Event extends AnyEvent, State>(
 async function record<Event extends AnyEvent>(
   store: LoadsAndAppends,
   stream: string,
-  expected: number,
   events: readonly NewEvent<Event>[],
+  options: AppendOptions,
 ): Promise<readonly Recorded<Event>[]> {
-  const { ids, first, revision, position, time } = await store.append(stream, events, { expected })
+  const { ids, first, revision, position, time } = await store.append(stream, events, options)
   return events.map((event, index) => ({
     ...event,
     // What a reader of the log will see, and not the caller's own object.

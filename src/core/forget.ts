@@ -21,6 +21,8 @@ export interface ForgetOptions {
   readonly reasonCode: string
   /** The one event that remains; by default of type `$forgotten`, with data null. */
   readonly tombstone?: { readonly type: string; readonly data?: unknown }
+  /** Aborted before the tombstone is written, nothing is forgotten; afterwards all of it will be. */
+  readonly signal?: AbortSignal
 }
 
 export interface ForgetReport {
@@ -62,6 +64,7 @@ export async function forget(forgetting: Forgetting, stream: string, options: Fo
   checkName(reasonCode, 'reasonCode', 'reason code', limits.reasonCodeCharacters)
   checkObject(tombstone, 'tombstone')
   if (options.tombstone !== undefined) checkEventType(tombstone.type, 'tombstone.type')
+  options.signal?.throwIfAborted()
   // The same id whenever it is asked, so that asking again is a retry, and finishes what a crash left.
   const id = derivedId(['tombstone', stream])
   const { type, data = null } = tombstone

@@ -28,7 +28,8 @@ export async function streamsPage(
   type: string,
   options: StreamsPageOptions,
 ): Promise<StreamsPage> {
-  const { updatedAfter, cursor, limit } = options
+  const { updatedAfter, cursor, limit, signal } = options
+  signal?.throwIfAborted()
   const page = await storage.listStreams({
     type,
     ...(updatedAfter !== undefined && { updatedFrom: parseInstant(updatedAfter, 'updatedAfter', 'up') }),

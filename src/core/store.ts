@@ -61,7 +61,7 @@ export interface Store extends AsyncDisposable {
     options?: AppendOptions,
   ): Promise<Appended>
   /** Appends to several streams: all or nothing, side by side in the log. Answers for those that got events. */
-  appendMany(appends: readonly StreamEvents[], options?: Pick<AppendOptions, 'condition'>): Promise<readonly Appended[]>
+  appendMany(appends: readonly StreamEvents[], options?: Omit<AppendOptions, 'expected'>): Promise<readonly Appended[]>
   /** The events of a stream: none where there is no such stream, its tombstone alone where it was forgotten. */
   read<Event extends AnyEvent = AnyEvent>(stream: string, options?: ReadOptions): AsyncIterable<Recorded<Event>>
   readPage<Event extends AnyEvent = AnyEvent>(stream: string, options?: ReadOptions): Promise<EventPage<Event>>
@@ -71,7 +71,10 @@ export interface Store extends AsyncDisposable {
   streamsPage(type: string, options?: StreamsPageOptions): Promise<StreamsPage>
   streamTypes(): Promise<readonly string[]>
   /** All events that a decision depends on, and the condition that guards it. */
-  readBoundary<Event extends AnyEvent = AnyEvent>(query: EventQuery): Promise<Boundary<Event>>
+  readBoundary<Event extends AnyEvent = AnyEvent>(
+    query: EventQuery,
+    options?: Pick<BoundaryPageOptions, 'signal'>,
+  ): Promise<Boundary<Event>>
   readBoundaryPage<Event extends AnyEvent = AnyEvent>(
     query: EventQuery,
     options?: BoundaryPageOptions,
@@ -137,8 +140,9 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const forgetting = { storage, queue, making }
   let closed: Promise<void> | undefined
 
-  const write = async (appends: readonly StreamEvents[], options: Pick<AppendOptions, 'condition'> = {}) => {
+  const write = async (appends: readonly StreamEvents[], options: Omit<AppendOptions, 'expected'> = {}) => {
     checkObject(options, 'options')
+    options.signal?.throwIfAborted()
     if (readOnly) throw new StoreReadOnly()
     return append({ queue, making, upcasters, observer }, appends, options.condition)
   }
@@ -165,6 +169,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
     async readPage(stream, options = {}) {
       checkRead(stream, options)
+      options.signal?.throwIfAborted()
       return eventPage(reading, stream, pageRangeOf(options))
     },
     async details(stream) {
@@ -183,9 +188,9 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       return streamsPage(reading, type, options)
     },
     streamTypes: () => storage.listStreamTypes(),
-    async readBoundary<Event extends AnyEvent>(query: EventQuery) {
-      checkBoundaryRead(query)
-      return readBoundary((page) => boundaryPage<Event>(reading, query, page))
+    async readBoundary<Event extends AnyEvent>(query: EventQuery, options = {}) {
+      checkBoundaryRead(query, options)
+      return readBoundary((page) => boundaryPage<Event>(reading, query, page), options)
     },
     async readBoundaryPage(query, options = {}) {
       checkBoundaryRead(query, options)
@@ -200,6 +205,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
     async readLogPage(options = {}) {
       checkLogRead(options)
+      options.signal?.throwIfAborted()
       return logPage(reading, options, pageRangeOf(options))
     },
     subscribe<Event extends AnyEvent>(options: SubscribeOptions = {}) {

@@ -71,7 +71,6 @@ export function createApp(options: AppOptions): App {
   hono.get('/openapi/openapi-spec.json', () => new Response(document, { headers: jsonHeaders }))
   hono.get('/openapi/', async ({ req }) => (await page?.('index.html')) ?? fallback(req.raw))
   hono.get('/openapi/:file', async ({ req }) => (await page?.(req.param('file'))) ?? fallback(req.raw))
-  hono.get('/metrics', ({ req }) => (metrics ? watch(req.raw, '/metrics', () => print(req.raw)) : fallback(req.raw)))
   for (const [path, methods] of methodsByPath()) {
     hono.all(honoPath(path), ({ req }) => watch(req.raw, path, () => notAllowed(req.method, methods)))
   }
@@ -133,6 +132,7 @@ export function createApp(options: AppOptions): App {
       principalInMeta: options.principalInMeta ?? false,
       requestId,
       feeds,
+      printMetrics: metrics && (() => metrics.print(feeds)),
       closing: options.closing,
     }).catch((error: unknown) => Promise.reject(inTheNamesOf(route, error)))
     if (principal) authorize(principal, route.needs?.(asked) ?? [])
@@ -142,12 +142,6 @@ export function createApp(options: AppOptions): App {
       log?.info({ audit: true, ...facts, wrote: route.wrote(answer) }, 'written')
     }
     return answer instanceof Response ? answer : respond(route, request, answer)
-  }
-
-  async function print(request: Request): Promise<Response> {
-    const principal = await identify(request)
-    if (principal) authorize(principal, [{ action: 'operate' }])
-    return metrics?.print(feeds) ?? fallback(request)
   }
 
   function fallback(request: Request): Promise<Response> {
@@ -215,7 +209,6 @@ function honoPath(path: string): string {
 
 function methodsByPath(): ReadonlyMap<string, readonly string[]> {
   const methods = new Map<string, string[]>([
-    ['/metrics', ['GET']],
     ['/openapi/openapi-spec.json', ['GET']],
     ['/openapi/', ['GET']],
   ])

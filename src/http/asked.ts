@@ -23,13 +23,14 @@ export interface Arrived {
   readonly principalInMeta: boolean
   readonly requestId: string
   readonly feeds: Set<Feed>
+  readonly printMetrics: Asked['printMetrics']
   /** Aborts when the server stops. */
   readonly closing: AbortSignal | undefined
 }
 
 /** Throws `HttpError` or `InvalidArgument` for what the row's schemas refuse, by the names that the client used. */
 export async function readAsked(route: Route, arrived: Arrived): Promise<Asked> {
-  const { store, request, parts, media, principal, requestId, feeds, closing } = arrived
+  const { store, request, parts, media, principal, requestId, feeds, printMetrics, closing } = arrived
   const { pathname, searchParams } = new URL(request.url)
   checkEncoding(pathname)
   const params = readParams(route.params, (name) => (parts[name] === undefined ? [] : [parts[name]])) as Params
@@ -58,6 +59,7 @@ export async function readAsked(route: Route, arrived: Arrived): Promise<Asked> 
       return closing ? AbortSignal.any([request.signal, closing]) : request.signal
     },
     feeds,
+    printMetrics,
   }
 }
 

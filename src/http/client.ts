@@ -62,8 +62,8 @@ export function createClient(options: ClientOptions): Store {
       ...(trace !== undefined && { meta: { traceparent: trace, ...event.meta } }),
     }))
   }
-  const eventPage = <Event extends AnyEvent>(stream: string, range: PageRange) =>
-    ask<EventPage<Event>>('GET', streamPath(stream), { query: rangeParameters(range, 'until-revision') })
+  const eventPage = <Event extends AnyEvent>(stream: string, range: PageRange, signal?: AbortSignal) =>
+    ask<EventPage<Event>>('GET', streamPath(stream), { query: rangeParameters(range, 'until-revision'), signal })
   const logPage = <Event extends AnyEvent>(options: LogReadOptions, range: PageRange) =>
     ask<LogEntries<Event>>('GET', '/log', {
       query: [...rangeParameters(range, 'until-position'), ...feedParameters(options)],
@@ -74,8 +74,8 @@ export function createClient(options: ClientOptions): Store {
     const query = parameters({ 'stream-type': type, 'updated-after': since, cursor, limit: pageSize(limit) })
     return ask<StreamsPage>('GET', '/streams', { query, signal })
   }
-  const boundaryPage = <Event extends AnyEvent>(query: EventQuery, page: BoundaryPageOptions) =>
-    ask<BoundaryPart<Event>>('POST', '/boundary', { body: { query, ...page } })
+  const boundaryPage = <Event extends AnyEvent>(query: EventQuery, { signal, ...page }: BoundaryPageOptions) =>
+    ask<BoundaryPart<Event>>('POST', '/boundary', { body: { query, ...page }, signal })
 
   const client: Store = {
     async append(stream, events, options = {}) {
@@ -86,24 +86,24 @@ export function createClient(options: ClientOptions): Store {
     },
     async appendMany(appends, options = {}) {
       checkObject(options, 'options')
-      const { condition } = options
+      const { condition, signal } = options
       checkAppends(appends, condition)
       const parts = appends.map((append): StreamEvents => ({ ...append, events: sealed(append.events) }))
       const ids = parts.flatMap(({ events }) => events.map(({ id }) => String(id)))
       const body = { appends: parts, ...(condition && { condition }) } satisfies AppendOptions & { appends: unknown }
-      const { appended } = await ask<{ appended: readonly Appended[] }>('POST', '/append', { body, ids })
+      const { appended } = await ask<{ appended: readonly Appended[] }>('POST', '/append', { body, ids, signal })
       return appended
     },
     read<Event extends AnyEvent>(stream: string, options: ReadOptions = {}) {
       checkRead(stream, options)
       return flatten(
-        eventPages((range) => eventPage<Event>(stream, range), options),
+        eventPages((range) => eventPage<Event>(stream, range, options.signal), options),
         options.limit,
       )
     },
     async readPage(stream, options = {}) {
       checkRead(stream, options)
-      return eventPage(stream, pageRangeOf(options))
+      return eventPage(stream, pageRangeOf(options), options.signal)
     },
     async details(stream) {
       checkStream(stream)
@@ -124,9 +124,9 @@ export function createClient(options: ClientOptions): Store {
     async streamTypes() {
       return (await ask<{ streamTypes: readonly string[] }>('GET', '/stream-types')).streamTypes
     },
-    async readBoundary<Event extends AnyEvent>(query: EventQuery) {
-      checkBoundaryRead(query)
-      return readBoundary((page) => boundaryPage<Event>(query, page))
+    async readBoundary<Event extends AnyEvent>(query: EventQuery, options = {}) {
+      checkBoundaryRead(query, options)
+      return readBoundary((page) => boundaryPage<Event>(query, page), options)
     },
     async readBoundaryPage(query, options = {}) {
       checkBoundaryRead(query, options)
@@ -153,7 +153,8 @@ export function createClient(options: ClientOptions): Store {
     async forget(stream, options) {
       checkStream(stream)
       checkObject(options, 'options')
-      return ask('POST', `${streamPath(stream)}/forget`, { body: options, ids: [derivedId(['tombstone', stream])] })
+      const { signal, ...body } = options
+      return ask('POST', `${streamPath(stream)}/forget`, { body, signal, ids: [derivedId(['tombstone', stream])] })
     },
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {

@@ -98,7 +98,7 @@ function success({ answer }: Route): Json {
     description,
     headers: { ...requestIdHeader, ...(page && etag) },
     content: {
-      'application/json': { schema: jsonSchema(schema), ...(example !== undefined && { example }) },
+      ...(schema && { 'application/json': { schema: jsonSchema(schema), ...(example !== undefined && { example }) } }),
       ...Object.fromEntries(others),
     },
   }

@@ -113,6 +113,7 @@ export function createRequester(options: RequesterOptions): Requester {
     url,
     async ask<Answer>(method: 'GET' | 'POST', path: string, demand: Demand = {}) {
       if (closing.aborted) throw new StoreClosed()
+      demand.signal?.throwIfAborted()
       const asked = ask(method, path, demand)
       underWay.add(asked)
       try {

@@ -38,7 +38,8 @@ export interface Route {
 
 export interface Answer {
   readonly status: 200 | 201
-  readonly schema: z.ZodMiniType
+  /** Of the JSON; left out, there is none. */
+  readonly schema?: z.ZodMiniType
   readonly description: string
   readonly example?: unknown
   /** A page of what does not change but by forgetting: it gets an ETag, and may be asked for conditionally. */
@@ -70,6 +71,8 @@ export interface Asked {
   readonly signal: AbortSignal
   /** Where a feed tells how far it is. */
   readonly feeds: Set<Feed>
+  /** Prometheus text, where the host keeps metrics. */
+  readonly printMetrics: (() => Promise<Response>) | undefined
 }
 
 export interface Feed {

@@ -175,6 +175,35 @@ export const reading = (open: OpenStore) =>
       await following
     },
 
+    'A signal that has aborted ends every call with its reason, and nothing is written': async (open) => {
+      const store = await timed(open)
+      const signal = AbortSignal.abort(new Error('enough'))
+      const counter = {
+        initialState: () => 0,
+        evolve: (count: number) => count + 1,
+        decide: () => [{ type: 'Counted' }],
+      }
+      const query = [{ types: ['Reserved'] }]
+      const calls = [
+        () => store.append('seat/1', [{ type: 'Late' }], { signal }),
+        () => store.appendMany([{ stream: 'seat/1', events: [{ type: 'Late' }] }], { signal }),
+        () => store.readPage('seat/1', { signal }),
+        () => collect(store.read('seat/1', { signal })),
+        () => store.readLogPage({ signal }),
+        () => collect(store.readLog({ signal })),
+        () => store.streamsPage('seat', { signal }),
+        () => collect(store.streams('seat', { signal })),
+        () => store.readBoundary(query, { signal }),
+        () => store.readBoundaryPage(query, { signal }),
+        () => store.load('seat/1', counter, { signal }),
+        () => store.execute(counter, 'seat/1', 'count', { signal }),
+        () => store.forget('seat/1', { reasonCode: 'asked', signal }),
+      ]
+      for (const call of calls) await assert.rejects(call(), { message: 'enough' }, String(call))
+      assert.deepEqual(await collect(store.subscribe({ signal })), [])
+      assert.equal((await store.details('seat/1'))?.revision, 9)
+    },
+
     'A subscription that is told to end says nothing more': async (open) => {
       const store = await timed(open)
       await positionOf(store, 'seat/1')

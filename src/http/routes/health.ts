@@ -55,6 +55,25 @@ export const healthRoutes: readonly Route[] = [
     needs: () => [{ action: 'operate' }],
     handle: ({ store }) => store.info(),
   },
+  {
+    method: 'GET',
+    path: '/metrics',
+    tag: 'Server',
+    summary: 'Counts, times and sizes',
+    answer: {
+      status: 200,
+      description: 'For Prometheus.',
+      media: {
+        'text/plain': { description: 'Prometheus text.', example: 'daybook_appends_total{outcome="committed"} 8577\n' },
+      },
+    },
+    problems: ['unknown-path'],
+    needs: () => [{ action: 'operate' }],
+    async handle({ printMetrics }) {
+      if (printMetrics === undefined) throw new HttpError(404, 'unknown-path', 'This server keeps no metrics')
+      return printMetrics()
+    },
+  },
 ]
 
 async function ready(store: Store) {
