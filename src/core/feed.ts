@@ -110,12 +110,23 @@ export async function* subscriptionPages<Event extends AnyEvent>(
     } catch (error) {
       if (signal.aborted) return
       failures++
-      if (!mayHeal(error) || (!options.onTrouble && failures >= limits.subscribeTries)) throw error
-      const retryInMs = backoffMs(failures, limits.subscribeBackoffMs, limits.subscribeBackoffMsMax)
-      options.onTrouble?.(error, retryInMs)
-      await sleep(retryInMs, signal)
+      if (!mayHeal(error)) throw error
+      await backOff(error, failures, options, signal)
     }
   }
+}
+
+/** Waits after a failure that may heal, and says so; throws it where nobody is told and it has come too often. */
+export async function backOff(
+  error: unknown,
+  failures: number,
+  { onTrouble }: Pick<SubscribeOptions, 'onTrouble'>,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!onTrouble && failures >= limits.subscribeTries) throw error
+  const retryInMs = backoffMs(failures, limits.subscribeBackoffMs, limits.subscribeBackoffMsMax)
+  onTrouble?.(error, retryInMs)
+  await sleep(retryInMs, signal)
 }
 
 /** Subscribers that stand at the same place and ask in the same moment, as those of a wake-up do, share one read. */

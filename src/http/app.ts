@@ -174,7 +174,9 @@ async function respond({ answer }: Route, request: Request, value: unknown): Pro
   const headers = { ...jsonHeaders, etag, 'cache-control': 'private, no-cache' }
   const known = request.headers.get('if-none-match')?.split(',')
   const same = known?.some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')))
-  return same ? new Response(null, { status: 304, headers }) : new Response(text, { status, headers })
+  return same
+    ? new Response(null, { status: 304, headers })
+    : new Response(text, { status, headers: { ...headers, ...lengthOf(text, request) } })
 }
 
 /** Told for short answers, which are then not compressed: it would make them longer. */

@@ -5,9 +5,8 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import { isStoreError, ServerUnreachable } from '../core/errors.ts'
 import type { AnyEvent, LogEntry } from '../core/event.ts'
-import type { SubscribeOptions } from '../core/feed.ts'
+import { backOff, type SubscribeOptions } from '../core/feed.ts'
 import { limits } from '../core/limits.ts'
-import { backoffMs, sleep } from '../core/turn.ts'
 import { errorOfProblem, mayHeal, type Parameters, type Requester } from './request.ts'
 
 export async function* subscriptionPages<Event extends AnyEvent>(
@@ -38,10 +37,8 @@ export async function* subscriptionPages<Event extends AnyEvent>(
     } catch (error) {
       if (signal.aborted) return
       failures++
-      if (!mayHeal(error) || (!options.onTrouble && failures >= limits.subscribeTries)) throw error
-      const retryInMs = backoffMs(failures, limits.subscribeBackoffMs, limits.subscribeBackoffMsMax)
-      options.onTrouble?.(error, retryInMs)
-      await sleep(retryInMs, signal)
+      if (!mayHeal(error)) throw error
+      await backOff(error, failures, options, signal)
     }
   }
 }
