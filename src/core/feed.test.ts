@@ -1,6 +1,8 @@
 import { expect, test, vi } from 'vitest'
 import { memoryStorage } from '../storage/memory/storage.ts'
+import { subscriptionPages } from './feed.ts'
 import { limits } from './limits.ts'
+import type { Reading } from './read.ts'
 import type { Storage } from './storage.ts'
 import { openStore } from './store.ts'
 
@@ -65,4 +67,36 @@ test('a subscription whose reads never heal ends with the error, unless somebody
   } finally {
     vi.useRealTimers()
   }
+})
+
+test('subscribers at the same place share a read; who catches up keeps no page but the last', async () => {
+  const inner = memoryStorage()
+  let reads = 0
+  const storage: Storage = {
+    ...inner,
+    async readLog(query) {
+      reads++
+      return inner.readLog(query)
+    },
+  }
+  const store = await openStore(storage)
+  for (let append = 0; append < 4; append++) {
+    await store.append(
+      'seat/1',
+      Array.from({ length: 500 }, () => ({ type: 'A' })),
+    )
+  }
+  const tail: NonNullable<Reading['tail']> = new Map()
+  const ended = new AbortController()
+  let most = 0
+  reads = 0
+  const follow = async () => {
+    const options = { onCaughtUp: () => ended.abort() }
+    for await (const _ of subscriptionPages({ storage, upcasters: [], tail }, options, ended.signal)) {
+      most = Math.max(most, tail.size)
+    }
+  }
+  await Promise.all(Array.from({ length: 20 }, follow))
+  expect(most).toBe(1)
+  expect(reads).toBeLessThan(20)
 })

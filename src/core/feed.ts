@@ -129,17 +129,21 @@ export async function backOff(
   await sleep(retryInMs, signal)
 }
 
-/** Subscribers that stand at the same place and ask in the same moment, as those of a wake-up do, share one read. */
+/**
+ * Subscribers that stand at the same place and ask in the same moment, as those of a wake-up do, share one read. Of each
+ * filter only the last read is kept, for those who catch up may make many before the moment is over.
+ */
 async function tailPage(reading: Reading, query: LogQuery, logId: string | undefined): Promise<LogPage> {
   const { tail } = reading
   if (tail === undefined) return checkedPage(reading, 'subscription', query, logId)
-  const key = JSON.stringify([logId, query])
-  const shared = tail.get(key) ?? checkedPage(reading, 'subscription', query, logId)
-  if (!tail.has(key)) {
-    tail.set(key, shared)
-    void turn().then(() => tail.delete(key))
-  }
-  return shared
+  const { after, ...rest } = query
+  const filter = JSON.stringify([logId, rest])
+  const last = tail.get(filter)
+  if (last?.after === after) return last.page
+  const page = checkedPage(reading, 'subscription', query, logId)
+  if (last === undefined) void turn().then(() => tail.delete(filter))
+  tail.set(filter, { after, page })
+  return page
 }
 
 /** Says at the call, and not at the first event, what is wrong with it. */

@@ -130,8 +130,8 @@ export interface Reading {
   readonly storage: Storage
   readonly upcasters: readonly Upcaster[]
   readonly observer?: Observer | undefined
-  /** Reads of subscriptions that were asked for in this turn of the event loop. */
-  readonly tail?: Map<string, Promise<LogPage>>
+  /** By filter, what subscriptions read last in this turn of the event loop. */
+  readonly tail?: Map<string, { readonly after: number; readonly page: Promise<LogPage> }>
 }
 
 export interface EventPage<Event extends AnyEvent = AnyEvent> {

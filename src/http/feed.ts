@@ -1,37 +1,42 @@
 /** The log as a stream of text: NDJSON up to its head, or server-sent events without end. */
-import type { LogEntries, LogReadOptions } from '../core/feed.ts'
+import { type LogEntries, type LogReadOptions, logPages } from '../core/feed.ts'
 import { limits } from '../core/limits.ts'
+import type { PageRange, ReadOptions } from '../core/read.ts'
 import type { Store } from '../core/store.ts'
 import { turn } from '../core/turn.ts'
 import { HttpError, problemOf } from './problem.ts'
 import type { Asked, Feed } from './route.ts'
 
-/** What is written at once: smaller writes cost more than what they carry. */
+/** What is held for a client before it is waited for. */
 const chunkCharacters = 65_536
 
 /** One entry a line, up to where the log ended when the answer began. A line that is cut off means that it was cut off. */
 export function ndjsonFeed({ store, signal }: Pick<Asked, 'store' | 'signal'>, options: LogReadOptions): Response {
-  const entries = store.readLog({ ...options, signal })[Symbol.asyncIterator]()
+  // By pages: to wait for each single entry would cost as much as to print it.
+  const pages = logPages((range) => store.readLogPage({ ...options, ...optionsOf(range) }), { ...options, signal })
   const encoder = new TextEncoder()
+  let left = options.limit ?? Number.POSITIVE_INFINITY
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       let text = ''
-      while (text.length < chunkCharacters) {
-        const { value, done } = await entries.next()
-        if (done) {
-          if (text !== '') controller.enqueue(encoder.encode(text))
-          controller.close()
-          return
-        }
-        text += `${JSON.stringify(value)}\n`
+      while (text === '' && left > 0) {
+        const { value: entries, done } = await pages.next()
+        if (done) break
+        for (const entry of entries.slice(0, left)) text += `${JSON.stringify(entry)}\n`
+        left -= entries.length
       }
-      controller.enqueue(encoder.encode(text))
+      if (text === '') controller.close()
+      else controller.enqueue(encoder.encode(text))
     },
     async cancel() {
-      await entries.return?.()
+      await pages.return(undefined)
     },
   })
   return new Response(body, { headers: { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' } })
+}
+
+function optionsOf({ asOf, ...range }: PageRange): ReadOptions {
+  return { ...range, ...(asOf !== undefined && { asOf: new Date(asOf) }) }
 }
 
 /**
