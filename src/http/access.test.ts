@@ -112,6 +112,27 @@ describe('API keys', () => {
   })
 })
 
+describe('a feed', () => {
+  test('ends when the key that opened it is revoked', async () => {
+    let now = Date.now()
+    const { keys, send, storage, store } = await withKeys({}, () => now)
+    const { token } = await keys.add({ name: 'ci', scopes: ['read:*'] })
+    const app = createApp({ store, version: '0.0.0', access: { keys: keyAccess(storage, () => now) } })
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    closers.push(() => vi.useRealTimers())
+    const headers = { accept: 'text/event-stream', authorization: `Bearer ${token}` }
+    const feed = await app.fetch(new Request('http://localhost/log', { headers }))
+    const text = feed.text()
+    vi.advanceTimersByTime(5_000)
+    await store.append('seat/1', [{ type: 'A' }])
+    await keys.revoke('ci')
+    now += 5_000
+    vi.advanceTimersByTime(5_000)
+    expect(await text).toMatch(/"type":"A"[\s\S]*event: problem\ndata: {"type":"urn:daybook:problem:unauthenticated"/)
+    expect((await send('GET', '/log', token)).status).toBe(401)
+  })
+})
+
 describe('scopes', () => {
   test('are by action and stream type, on every route', async () => {
     const { keyOf, send, store } = await withKeys()

@@ -123,7 +123,7 @@ export function createApp(options: AppOptions): App {
   async function serve(route: Route, context: Context, requestId: string): Promise<Response> {
     const request = context.req.raw
     const principal = route.needs && (await identify(request))
-    const asked = await readAsked(route, {
+    const asked: Asked = await readAsked(route, {
       store,
       request,
       parts: context.req.param() as Readonly<Record<string, string>>,
@@ -133,6 +133,9 @@ export function createApp(options: AppOptions): App {
       requestId,
       feeds,
       printMetrics: metrics && (() => metrics.print(feeds)),
+      authorize: async () => {
+        if (access) authorize(await authenticate(access, request.headers), route.needs?.(asked) ?? [])
+      },
       closing: options.closing,
     }).catch((error: unknown) => Promise.reject(inTheNamesOf(route, error)))
     if (principal) authorize(principal, route.needs?.(asked) ?? [])

@@ -24,13 +24,14 @@ export interface Arrived {
   readonly requestId: string
   readonly feeds: Set<Feed>
   readonly printMetrics: Asked['printMetrics']
+  readonly authorize: Asked['authorize']
   /** Aborts when the server stops. */
   readonly closing: AbortSignal | undefined
 }
 
 /** Throws `HttpError` or `InvalidArgument` for what the row's schemas refuse, by the names that the client used. */
 export async function readAsked(route: Route, arrived: Arrived): Promise<Asked> {
-  const { store, request, parts, media, principal, requestId, feeds, printMetrics, closing } = arrived
+  const { store, request, parts, media, principal, requestId, feeds, printMetrics, authorize, closing } = arrived
   const { pathname, searchParams } = new URL(request.url)
   checkEncoding(pathname)
   const params = readParams(route.params, (name) => (parts[name] === undefined ? [] : [parts[name]])) as Params
@@ -54,6 +55,7 @@ export async function readAsked(route: Route, arrived: Arrived): Promise<Asked> 
     media,
     requestId,
     keyed,
+    authorize,
     prepare: (events) => prepare(events, keyed, request.headers.get('traceparent'), named),
     get signal() {
       return closing ? AbortSignal.any([request.signal, closing]) : request.signal

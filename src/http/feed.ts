@@ -68,7 +68,10 @@ export function sseFeed(asked: Asked, options: LogReadOptions, first: LogEntries
     quietMs = 0
     writer.write(message(said, { position: said }, 'caught-up'))
   }
+  let openMs = 0
   const ticking = setInterval(() => {
+    openMs += limits.sseProgressMs
+    if (openMs % limits.keyCacheMs === 0) asked.authorize().catch(end)
     quietMs += limits.sseProgressMs
     if (!writer.idle()) return
     if (caughtUp) sayWhere()
@@ -97,14 +100,22 @@ export function sseFeed(asked: Asked, options: LogReadOptions, first: LogEntries
         writer.write(message(feed.position, entry))
         await writer.room()
       }
+      end()
     } catch (error) {
+      end(error)
+    }
+  }
+
+  /** A feed ends by what went wrong, if anything did; also one whose caller may not have it any more. */
+  function end(error?: unknown): void {
+    if (error !== undefined) {
       const { problem } = problemOf(error, asked.requestId)
       writer.write(`event: problem\ndata: ${JSON.stringify(problem)}\n\n`)
-    } finally {
-      clearInterval(ticking)
-      feeds.delete(feed)
-      writer.end()
     }
+    clearInterval(ticking)
+    feeds.delete(feed)
+    writer.end()
+    gone.abort()
   }
 
   return new Response(

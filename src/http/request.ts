@@ -74,13 +74,19 @@ export function createRequester(options: RequesterOptions): Requester {
     return `${url}${path}${query.length === 0 ? '' : `?${search}`}`
   }
 
-  /** One try: the answer, or the error that came instead. */
-  async function once(address: string, init: RequestInit): Promise<{ answer: unknown } | { failure: Error }> {
+  /** One try: the answer, or the error that came instead. Throws the caller's own reason to end it. */
+  async function once(
+    address: string,
+    init: RequestInit,
+    signal: AbortSignal | undefined,
+  ): Promise<{ answer: unknown } | { failure: Error }> {
+    const timeout = AbortSignal.timeout(timeoutMs)
+    const ended = signal ? AbortSignal.any([signal, timeout]) : timeout
     try {
-      const response = await send(address, { ...init, redirect: 'manual' })
+      const response = await send(address, { ...init, redirect: 'manual', signal: ended })
       return response.ok ? { answer: await response.json() } : { failure: await errorOf(response) }
     } catch (error) {
-      init.signal?.throwIfAborted()
+      signal?.throwIfAborted()
       return { failure: new ServerUnreachable(url, error) }
     }
   }
@@ -92,13 +98,7 @@ export function createRequester(options: RequesterOptions): Requester {
     const address = addressOf(path, query)
     const text = body === undefined ? {} : { body: JSON.stringify(body) }
     for (let tries = 1, doubtful = false; ; tries++) {
-      const headers = await headersOf(plain)
-      const timeout = AbortSignal.timeout(timeoutMs)
-      const ended = signal ? AbortSignal.any([signal, timeout]) : timeout
-      const came = await once(address, { method, headers, ...text, signal: ended }).catch((reason) => {
-        signal?.throwIfAborted()
-        return { failure: new ServerUnreachable(url, reason) }
-      })
+      const came = await once(address, { method, headers: await headersOf(plain), ...text }, signal)
       if ('answer' in came) return came.answer
       const { failure } = came
       doubtful ||= mayHaveBeenDone(failure)

@@ -67,6 +67,8 @@ export interface Asked {
   readonly keyed: ((kind: 'stream' | 'event', ordinal: number) => string) | undefined
   /** Lays what the request itself says (ids by its key, trace, principal) under the events that it brought. */
   prepare(events: readonly NewEvent[]): readonly NewEvent[]
+  /** Throws once the caller is not known or not allowed any more: what lasts must ask again. */
+  authorize(): Promise<void>
   /** Aborts when the client has gone or the server stops. */
   readonly signal: AbortSignal
   /** Where a feed tells how far it is. */

@@ -23,7 +23,12 @@ export async function* subscriptionPages<Event extends AnyEvent>(
       for await (const { event, data } of messages(requester, [...query, ['after', String(after)]], signal)) {
         failures = 0
         const value = JSON.parse(data)
-        if (event === 'problem') throw errorOfProblem(value, value.requestId)
+        if (event === 'problem') {
+          const error = errorOfProblem(value, value.requestId)
+          // A token that has run out meanwhile: the next connection asks for another.
+          if (isStoreError(error, 'unauthenticated')) break
+          throw error
+        }
         if (event === undefined) {
           yield [value as LogEntry<Event>]
           after = value.position
