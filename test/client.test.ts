@@ -39,17 +39,19 @@ async function steadily(store: Store): Promise<Served> {
   return { url, close }
 }
 
-/** Stops, stays away for a moment, and starts again at the same place, about ten times a second. */
+/** Stops, stays away for a moment, and starts again at the same place, some ten times a second; it is up for most of the time. */
 async function restarting(store: Store): Promise<Served> {
   let server: Server = await serve({ store, port: 0, logger })
   const { url } = server
   let ended = false
   const restarts = (async () => {
-    while (!ended) {
-      await pause(80)
+    for (let awayMs = 0; !ended; ) {
+      await pause(Math.max(80, 3 * awayMs))
+      const gone = performance.now()
       await server.close()
       await pause(20)
       server = await serve({ store, port: Number(new URL(url).port), logger })
+      awayMs = performance.now() - gone
     }
     await server.close()
   })()
