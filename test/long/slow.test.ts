@@ -30,8 +30,8 @@ async function dribble(head: string): Promise<{ answer: string; ms: number }> {
 
 test('who sends headers or a body too slowly is sent away, and others are served meanwhile', async () => {
   const slow = Promise.all([
-    dribble('GET / HTTP/1.1\r\nHost: x\r\nX-Slow: '),
-    dribble('POST /streams/seat HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n'),
+    dribble('GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: '),
+    dribble('POST /streams/seat HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n'),
   ])
   const ended = slow.then(() => true)
   while (!(await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 500, false))]))) {
