@@ -159,7 +159,7 @@ describe('the packed package', () => {
     },
   )
 
-  test('loads no storage and nothing of any runtime for its front door', () => {
+  test('loads no storage and nothing of any runtime for its front door, its client and its app', () => {
     const watched = (name: string): string[] =>
       runModule(`
         import { registerHooks } from 'node:module'
@@ -179,6 +179,9 @@ describe('the packed package', () => {
     const memory = watched('daybook/memory')
     expect(memory.filter((url) => url.startsWith('node:') || url.includes('/storage/sqlite/'))).toEqual([])
     expect(watched('daybook/open').filter((url) => url.includes('/storage/'))).toEqual([])
+    const client = watched('daybook/client')
+    expect(client.filter((url) => /^node:|node_modules\/(hono|zod|jose|pino)\/|dist\/storage\//.test(url))).toEqual([])
+    expect(watched('daybook/http').filter((url) => /^node:|node_modules\/jose\//.test(url))).toEqual([])
   })
 
   test('works: the library, SQLite on a thread, the command line and the server with its page', () => {
