@@ -10,6 +10,8 @@ export function checkObject(value: unknown, path: string): void {
 
 export function checkList(value: unknown, path: string): void {
   if (!Array.isArray(value)) throw new InvalidArgument(path, 'must be a list')
+  // Also where there is a hole, which `map` would pass over.
+  if (value.includes(undefined)) throw new InvalidArgument(`${path}[${[...value].indexOf(undefined)}]`, 'is missing')
 }
 
 /** An object with functions of these names. */

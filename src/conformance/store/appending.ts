@@ -242,6 +242,7 @@ export const appending = (open: OpenStore) =>
         })
       }
       await assert.rejects(store.append('seat/1', []), { code: 'invalid-argument' })
+      await assert.rejects(store.append('seat/1', Array(2)), { code: 'invalid-argument', path: 'events[0]' })
       const twice = [event, event].map((event) => ({ ...event, id: 'same' }))
       await assert.rejects(store.append('seat/1', twice), { code: 'invalid-argument' })
       const sameStream = { stream: 'seat/1', events: [event] }
