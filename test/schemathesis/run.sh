@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Schemathesis (PyPI) against a server of its own: run.sh [examples per operation] [seed]
 set -euo pipefail
-cd "$(dirname "$0")"
+here=$(cd "$(dirname "$0")" && pwd)
 examples=${1:-20} seed=${2:-$RANDOM}
 work=$(mktemp -d)
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==4.32.5"
 
-../../node_modules/.bin/node ../../bin/daybook.js serve --store memory: --port 0 > "$work/log" &
+"$here/../../node_modules/.bin/node" "$here/../../bin/daybook.js" serve --store memory: --port 0 > "$work/log" &
 server=$!
 trap 'kill $server; wait $server || true; rm -rf "$work"' EXIT
 for _ in $(seq 100); do
@@ -16,6 +16,8 @@ for _ in $(seq 100); do
   sleep 0.1
 done
 
-export PYTHONPATH=. PYTHONDONTWRITEBYTECODE=1
-"$work/venv/bin/schemathesis" --config-file schemathesis.toml run "$url/openapi/openapi-spec.json" \
+# It keeps what it found beside where it runs.
+cd "$work"
+export PYTHONPATH=$here PYTHONDONTWRITEBYTECODE=1
+"$work/venv/bin/schemathesis" --config-file "$here/schemathesis.toml" run "$url/openapi/openapi-spec.json" \
   --checks all --max-examples "$examples" --seed "$seed"
