@@ -51,7 +51,8 @@ traced(
     let groups = 0
     let acknowledgedSince = 0
     for (const line of readFileSync(trace, 'utf8').split('\n')) {
-      if (/f(data)?sync\(\d+<[^>]*\.db-wal>\)/.test(line)) {
+      // Another thread's call may stand in the middle of this one's line.
+      if (/f(data)?sync\(\d+<[^>]*\.db-wal>(\)| <unfinished)/.test(line)) {
         if (acknowledgedSince > 0) groups++
         acknowledgedSince = 0
         syncs++
