@@ -4,6 +4,7 @@ export default defineConfig({
   resolve: { conditions: ['daybook-source'] },
   ssr: { resolve: { conditions: ['daybook-source'] } },
   test: {
+    globalSetup: 'test/engines/postgres.ts',
     include: ['src/**/*.test.ts', 'test/*.test.ts'],
     // Only against hanging: nothing here checks speed.
     testTimeout: 60_000,

@@ -10,7 +10,7 @@ export interface OpenStorageOptions {
   readonly clock?: Clock
 }
 
-/** `memory:`, or `sqlite:` and a path. Throws `InvalidArgument` for another URL, else as the storage does. */
+/** `memory:`, `sqlite:` and a path, or `postgres://host/database`. Throws `InvalidArgument` for another URL, else as the storage does. */
 export async function openStorage(
   url: string,
   { readOnly = false, clock = Date.now }: OpenStorageOptions = {},
@@ -28,8 +28,17 @@ export async function openStorage(
       const { sqliteStorage } = await import('./storage/sqlite/storage.ts')
       return sqliteStorage({ file: place, readOnly, clock })
     }
-    default:
-      throw new InvalidArgument('store', `"${url}" is no store; write memory: or sqlite:./daybook.db`)
+    case 'postgres':
+    case 'postgresql': {
+      const { postgresStorage } = await import('./storage/postgres/storage.ts')
+      return postgresStorage({ url, readOnly, clock })
+    }
+    default: {
+      // What looks like a password stays out of messages.
+      const told = url.replace(/\/\/[^/]*@/, '//')
+      const known = 'memory:, sqlite:./daybook.db or postgres://host/database'
+      throw new InvalidArgument('store', `"${told}" is no store; write ${known}`)
+    }
   }
 }
 

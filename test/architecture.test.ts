@@ -25,6 +25,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   core: [],
   'storage/memory': ['core'],
   'storage/sqlite': ['core'],
+  'storage/postgres': ['core'],
   http: ['core'],
   conformance: ['core'],
   hosts: ['core', 'http'],
@@ -32,17 +33,20 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   cli: ['core', 'http', 'hosts', 'open'],
 }
 /** `open` knows all storages, but loads none that is not asked for. */
-const lazyArrows: Readonly<Record<string, readonly string[]>> = { open: ['storage/memory', 'storage/sqlite'] }
+const lazyArrows: Readonly<Record<string, readonly string[]>> = {
+  open: ['storage/memory', 'storage/sqlite', 'storage/postgres'],
+}
 
 /** Packages by room; a room that is not named uses none. */
 const packages: Readonly<Record<string, readonly string[]>> = {
   core: ['@noble/hashes', '@standard-schema/spec'],
+  'storage/postgres': ['pg'],
   http: ['@noble/hashes', 'eventsource-parser', 'hono', 'jose', 'zod'],
   hosts: ['@hono/node-server', '@opentelemetry/api', 'pino', 'prom-client', 'rate-limiter-flexible'],
   cli: ['commander', 'cli-progress', 'pino'],
 }
 /** Rooms that know a runtime. */
-const onNode = ['storage/sqlite', 'hosts', 'cli', 'conformance']
+const onNode = ['storage/sqlite', 'storage/postgres', 'hosts', 'cli', 'conformance']
 
 const files = sources('src')
 const code = files.filter(({ path }) => !path.endsWith('.test.ts') && !path.includes('/fixtures/'))

@@ -3,11 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { afterAll, describe, test } from 'vitest'
+import { afterAll, beforeAll, describe, inject, test } from 'vitest'
 import { type OpenStorage, type OpenStore, storageConformance, storeConformance } from '../src/conformance/index.ts'
 import { openStore } from '../src/core/store.ts'
 import { type MemoryLog, memoryLog, memoryStorage } from '../src/storage/memory/storage.ts'
+import { postgresStorage } from '../src/storage/postgres/storage.ts'
 import { type SqliteOptions, sqliteStorage } from '../src/storage/sqlite/storage.ts'
+import { newDatabase } from './engines/postgres.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-conformance-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -25,15 +27,32 @@ function sqlite(options: Partial<SqliteOptions> = {}): OpenStorage {
   return async ({ name, clock = Date.now }) => sqliteStorage({ file: join(folder, `${name}.db`), clock, ...options })
 }
 
-const storages: Readonly<Record<string, OpenStorage>> = {
-  memory: memory(),
-  'sqlite on node:sqlite': sqlite(),
-  'sqlite on a thread': sqlite({ thread: true }),
-  'sqlite on better-sqlite3': sqlite({ driver: (file, { readOnly }) => new Database(file, { readonly: readOnly }) }),
+/** A database for all cases, and a schema for each. */
+function postgres(): OpenStorage {
+  let url = ''
+  beforeAll(async () => {
+    const database = await newDatabase()
+    url = database.url
+    return database.drop
+  })
+  return ({ name, clock = Date.now }) => postgresStorage({ url, schema: name.replaceAll('-', '_'), clock })
 }
 
-for (const [name, open] of Object.entries(storages)) {
-  describe(name, () => {
+const storages: Readonly<Record<string, () => OpenStorage>> = {
+  memory,
+  'sqlite on node:sqlite': sqlite,
+  'sqlite on a thread': () => sqlite({ thread: true }),
+  'sqlite on better-sqlite3': () =>
+    sqlite({ driver: (file, { readOnly }) => new Database(file, { readonly: readOnly }) }),
+  postgres,
+}
+
+const engine = inject('postgres')
+
+for (const [name, make] of Object.entries(storages)) {
+  const missing = name === 'postgres' && 'missing' in engine && !process.env['CI'] ? engine.missing : undefined
+  describe.skipIf(missing)(`${name}${missing ? ` (${missing})` : ''}`, () => {
+    const open = make()
     describe('the storage', () => {
       for (const { promise, run } of storageConformance(open)) test(promise, run)
     })

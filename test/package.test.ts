@@ -97,6 +97,7 @@ describe('the packed package', () => {
       'daybook/open': ['open', 'openStorage'],
       'daybook/memory': ['memoryLog', 'memoryStorage'],
       'daybook/sqlite': ['sqliteStorage'],
+      'daybook/postgres': ['postgresStorage'],
       'daybook/http': ['createApp', 'jwtAccess', 'keyAccess', 'openKeys'],
       'daybook/client': ['createClient'],
       'daybook/node': ['createMetrics', 'processTracer', 'serve'],

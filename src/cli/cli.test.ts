@@ -114,7 +114,7 @@ describe('append and read', () => {
     })
     expect(await run('mysql:x', ['info'])).toMatchObject({
       code: 2,
-      errors: expect.stringContaining('write memory: or sqlite:'),
+      errors: expect.stringContaining('write memory:, sqlite:'),
     })
     const json = await run(store, ['append', 'seat/1', 'Reserved', '--expected', '0', '--json'])
     expect(JSON.parse(json.errors)).toMatchObject({

@@ -1,0 +1,108 @@
+/**
+ * The slice of the driver that this storage needs: a pool of `pg`, its own or one that is handed in. Values are parsed
+ * here, so that what else the application has taught `pg` does not matter.
+ */
+
+export interface PostgresQuery {
+  readonly text: string
+  readonly values?: unknown[]
+  readonly types?: { getTypeParser(oid: number): (value: string) => unknown }
+}
+
+export interface PostgresClient {
+  query(query: PostgresQuery): Promise<{ rows: unknown[] }>
+  on(event: 'notification', listener: (message: { payload?: string | undefined }) => void): unknown
+  on(event: 'error' | 'end', listener: (error?: Error) => void): unknown
+  release(destroy?: boolean): void
+}
+
+/** What `new Pool()` of `pg` is; with room for two connections at least, since a listener keeps one. */
+export interface PostgresPool {
+  query(query: PostgresQuery): Promise<{ rows: unknown[] }>
+  connect(): Promise<PostgresClient>
+  end(): Promise<void>
+  readonly options: {
+    readonly connectionString?: string | undefined
+    readonly host?: string | undefined
+    readonly port?: number | undefined
+    readonly database?: string | undefined
+  }
+  readonly totalCount: number
+  readonly idleCount: number
+  readonly waitingCount: number
+}
+
+/** How long to wait for the server to take a connection. */
+const connectMs = 10_000
+
+/** Loaded only where no pool is handed in. */
+export async function openPool(url: string): Promise<PostgresPool> {
+  const { default: pg } = await import('pg')
+  const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: connectMs, application_name: 'daybook' })
+  // An idle connection that breaks is taken out of the pool; who asks next gets another one.
+  pool.on('error', () => {})
+  return pool as PostgresPool
+}
+
+/** Runs one statement in a transaction of its own. */
+export async function rowsOf<Row>(
+  on: Pick<PostgresPool, 'query'>,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<readonly Row[]> {
+  const { rows } = await on.query({ text, values: [...values], types: { getTypeParser } })
+  return rows as Row[]
+}
+
+/** The types that statements here give: bool, numbers, bytea, JSON; all others are texts. */
+function getTypeParser(oid: number): (value: string) => unknown {
+  switch (oid) {
+    case 16:
+      return (value) => value === 't'
+    case 20:
+    case 21:
+    case 23:
+      return Number
+    case 17:
+      return (value) => new Uint8Array(Buffer.from(value.slice(2), 'hex'))
+    case 114:
+    case 3802:
+      return JSON.parse
+    default:
+      return (value) => value
+  }
+}
+
+/** Runs in one transaction. After an error it is gone; the connection too, where it may be to blame. */
+export async function transact<Result>(
+  pool: PostgresPool,
+  run: (client: PostgresClient) => Promise<Result>,
+): Promise<Result> {
+  const client = await pool.connect()
+  let failed = true
+  try {
+    await client.query({ text: 'BEGIN ISOLATION LEVEL READ COMMITTED' })
+    const result = await run(client)
+    await client.query({ text: 'COMMIT' })
+    failed = false
+    return result
+  } finally {
+    // A connection that closes rolls back.
+    client.release(failed)
+  }
+}
+
+/**
+ * `refused`: the server said no, and nothing was written. `busy`: so too, because others held it up. `lost`: no answer
+ * came, and nothing is known.
+ */
+export type PostgresFailure = 'refused' | 'busy' | 'lost'
+
+/** A lock that was not free in time, a deadlock, a cancelled query, a server that starts or has no connection left. */
+const busyCodes: ReadonlySet<unknown> = new Set(['55P03', '40P01', '57014', '57P03', '53300'])
+
+export function failureOf(error: unknown): PostgresFailure {
+  const { code, severity } = error as { code?: unknown; severity?: unknown }
+  if (busyCodes.has(code)) return 'busy'
+  return severity === 'ERROR' ? 'refused' : 'lost'
+}

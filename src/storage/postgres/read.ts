@@ -1,0 +1,156 @@
+/** Reading: each page is one statement, and so sees one moment of the log. */
+import { cursorOrdinal } from '../../core/argument.ts'
+import { positionGuard } from '../../core/commit.ts'
+import { entryOf } from '../../core/leaf.ts'
+import type { EventQuery } from '../../core/query.ts'
+import type {
+  BoundaryPage,
+  LogPage,
+  LogQuery,
+  LogRecord,
+  Position,
+  Revision,
+  RevisionRange,
+  StreamHead,
+  StreamListPage,
+  StreamListQuery,
+  StreamPage,
+} from '../../core/storage.ts'
+import { forgotten, read, type Session, stored, tombstone } from './session.ts'
+
+interface RecordRow {
+  /** Null in the one row of an empty page, which only tells where the log stands. */
+  readonly revision: number | null
+  readonly position: number
+  readonly time: number
+  readonly state: number
+  readonly content: string | null
+}
+
+interface StreamRow extends RecordRow {
+  readonly head: number
+  readonly head_time: number
+  readonly head_position: number
+  readonly closed: boolean
+  readonly until: number
+}
+
+interface LogRow extends RecordRow {
+  readonly stream: string
+  readonly salt: Uint8Array | null
+  readonly commitment: Uint8Array | null
+  readonly entry: Uint8Array | null
+  readonly head: number
+  readonly until: number
+  /** Of a filtered page: the part of the range that it looked through, and how many of it pass. */
+  readonly window_after?: number
+  readonly window_until?: number
+  readonly found?: number
+}
+
+/** What a trimmed row's content is. */
+export interface Stub {
+  readonly id: string
+  readonly type: string
+  readonly tags: readonly string[]
+  readonly segment: string
+}
+
+export async function readStream(session: Session, stream: string, range: RevisionRange): Promise<StreamPage> {
+  const { after, until = null, asOf = null, direction, limit } = range
+  const values = [stream, after, until, asOf, limit]
+  const rows = await read<StreamRow>(session, session.sql.streamPage[direction], values)
+  const [row] = rows
+  if (row === undefined) return { records: [], more: false }
+  const { head: revision, head_time: time, head_position: position, closed } = row
+  const head: StreamHead = { stream, revision, time, position, closed }
+  const records = rows.flatMap((row) => recordOf(stream, row) ?? [])
+  const last = records.at(-1)?.revision
+  if (last === undefined) return { head, records, more: false }
+  // Of a forgotten stream only the tombstone is left.
+  const first = closed ? revision : after + 1
+  return { head, records, more: direction === 'forwards' ? last < row.until : last > first }
+}
+
+export async function readLog(session: Session, query: LogQuery): Promise<LogPage> {
+  const { sql, logId } = session
+  const { after, until = null, asOf = null, direction, limit } = query
+  const { streamTypes = [], types = [], tags = [] } = query
+  const filtered = streamTypes.length + types.length + tags.length > 0
+  const pages = !filtered ? sql.logPage : tags.length > 0 ? sql.tagPage : sql.kindPage
+  const statement = pages[direction][query.evidence ? 'proven' : 'plain']
+  const filter = filtered ? [streamTypes, types, [...new Set(tags)]] : []
+  const rows = await read<LogRow>(session, statement, [after, until, asOf, limit, ...filter])
+  const [row] = rows
+  if (row === undefined) throw new Error('A page of the log came without its head')
+  const records = rows.flatMap((row) => logRecordOf(row, query.evidence) ?? [])
+  const { head, until: end, found = limit, window_after: windowAfter = after, window_until: windowUntil = end } = row
+  if (after >= end) return { logId, head, records, scannedTo: after, more: false }
+  const forwards = direction === 'forwards'
+  // Short of its limit, a page of filtered records has seen its window to the end.
+  const whole = found === limit || records.length < found
+  const edge = forwards ? windowUntil : windowAfter + 1
+  const scannedTo = whole ? (records.at(-1)?.position ?? edge) : edge
+  return { logId, head, records, scannedTo, more: forwards ? scannedTo < end : scannedTo > after + 1 }
+}
+
+export async function readBoundary(
+  session: Session,
+  query: EventQuery,
+  from: Position,
+  limit: number,
+): Promise<BoundaryPage> {
+  const rows = await read<LogRow>(session, session.sql.boundaryPage, [JSON.stringify(query), from, limit])
+  const { head = 0, found = 0 } = rows[0] ?? {}
+  const all = rows.flatMap((row) => logRecordOf(row) ?? [])
+  const records = all.filter((record) => record.state === 'stored' || record.state === 'trimmed')
+  const whole = found === limit || records.length < found
+  const scannedTo = (whole && records.at(-1)?.position) || head
+  return { records, guard: positionGuard(scannedTo), scannedTo, more: scannedTo < head }
+}
+
+export async function listStreams(session: Session, query: StreamListQuery): Promise<StreamListPage> {
+  const { type, updatedFrom = null, cursor = '0', limit } = query
+  const values = [type, cursorOrdinal(cursor), updatedFrom, limit + 1]
+  const rows = await read<{ name: string } & Omit<StreamHead, 'stream'>>(session, session.sql.listStreams, values)
+  const streams = rows.slice(0, limit).map(({ name, revision, position, time, closed }): StreamHead => {
+    return { stream: name, revision, time, closed, ...(position !== undefined && { position }) }
+  })
+  return rows.length > limit ? { streams, next: String(streams.at(-1)?.position) } : { streams }
+}
+
+export async function listStreamTypes(session: Session): Promise<readonly string[]> {
+  const rows = await read<{ type: string }>(session, session.sql.listStreamTypes)
+  return rows.map(({ type }) => type)
+}
+
+export async function positionOf(session: Session, stream: string, revision: Revision): Promise<Position | undefined> {
+  const [row] = await read<{ position: number }>(session, session.sql.positionOf, [stream, revision])
+  return row?.position
+}
+
+function logRecordOf(row: LogRow, evidence?: true): LogRecord | undefined {
+  const record = recordOf(row.stream, row)
+  return record && evidence ? withEvidence(record, row) : record
+}
+
+function recordOf(stream: string, row: RecordRow): LogRecord | undefined {
+  const { revision, position, time, state } = row
+  if (revision === null) return undefined
+  const content = row.content ?? ''
+  if (state === stored) return { state: 'stored', stream, revision, position, time, content }
+  if (state === tombstone) return { state: 'tombstone', stream, revision, position, time, content }
+  if (state === forgotten) return { state: 'forgotten', stream, revision, position, time }
+  const { id, type, tags, segment } = JSON.parse(content) as Stub
+  return { state: 'trimmed', stream, revision, position, time, id, type, tags, segment }
+}
+
+function withEvidence(record: LogRecord, row: LogRow): LogRecord {
+  const { salt, commitment, entry } = row
+  if (record.state !== 'forgotten') {
+    const proof = { salt: salt ?? undefined, commitment: commitment ?? undefined, entry: entry ?? undefined }
+    return { ...record, evidence: proof }
+  }
+  // Where it was not emptied yet, its entry is still to be made.
+  return { ...record, evidence: { entry: entry ?? (commitment ? entryOf({ ...record, commitment }) : undefined) } }
+}

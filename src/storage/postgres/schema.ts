@@ -1,0 +1,188 @@
+/**
+ * The tables, and how a database of any age comes to have them. Migrations are numbered, only ever added to, and run one
+ * process at a time. All names are qualified, so that nothing hangs on a search path.
+ */
+import {
+  InvalidArgument,
+  isStoreError,
+  NotAStore,
+  SchemaTooNew,
+  StorageFailed,
+  StoreMissing,
+} from '../../core/errors.ts'
+import { appendOf } from './append.ts'
+import { type PostgresPool, rowsOf, transact } from './driver.ts'
+import { functionsOf } from './functions.ts'
+
+/** Texts compare by their bytes, whatever the database's own order is. */
+const name = 'text COLLATE "C"'
+
+const migrations: readonly ((s: string) => string)[] = [
+  (s) => `
+  CREATE TABLE ${s}.meta (name ${name} PRIMARY KEY, value text NOT NULL);
+
+  -- A stream's newest event; closed: it was forgotten.
+  CREATE TABLE ${s}.stream (
+    stream_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name ${name} NOT NULL UNIQUE,
+    type ${name} NOT NULL,
+    revision bigint NOT NULL,
+    position bigint NOT NULL,
+    time bigint NOT NULL,
+    closed boolean NOT NULL
+  ) WITH (fillfactor = 70);
+  CREATE INDEX stream_updated ON ${s}.stream (type, position);
+  CREATE INDEX stream_closed ON ${s}.stream (position) WHERE closed;
+
+  -- The pairs of stream type and event type that occur, so that one narrow index serves filters by either.
+  -- class 0: events; 1: tombstones; 2: forgotten events, whose type is gone ('').
+  CREATE TABLE ${s}.kind (
+    kind_no int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    stream_type ${name} NOT NULL,
+    event_type ${name} NOT NULL,
+    class smallint NOT NULL,
+    UNIQUE (stream_type, event_type, class)
+  );
+
+  -- Rows are never deleted. state 0: stored; 1: tombstone; 2: trimmed (content is { id, type, tags, segment });
+  -- 3: forgotten (only the key, the time and the entry are left).
+  CREATE TABLE ${s}.log (
+    position bigint PRIMARY KEY,
+    stream_no bigint NOT NULL,
+    revision bigint NOT NULL,
+    time bigint NOT NULL,
+    kind_no int NOT NULL,
+    state smallint NOT NULL,
+    id ${name} UNIQUE,
+    content text,
+    salt bytea,
+    commitment bytea,
+    entry bytea,
+    UNIQUE (stream_no, revision)
+  );
+  CREATE INDEX log_kind ON ${s}.log (kind_no, position);
+
+  CREATE TABLE ${s}.tag (
+    tag ${name} NOT NULL,
+    position bigint NOT NULL,
+    kind_no int NOT NULL,
+    PRIMARY KEY (tag, position) INCLUDE (kind_no)
+  );
+
+  CREATE TABLE ${s}.collection (name ${name} PRIMARY KEY, spec text NOT NULL);
+
+  -- attached: what of the document stands in the two tables below, as { index: [[place, ord]], streams }.
+  CREATE TABLE ${s}.document (
+    document_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    collection ${name} NOT NULL,
+    key ${name} NOT NULL,
+    version text NOT NULL,
+    body text NOT NULL,
+    attached jsonb NOT NULL,
+    words tsvector,
+    UNIQUE (collection, key)
+  ) WITH (fillfactor = 70);
+  CREATE INDEX document_words ON ${s}.document USING gin (words) WHERE words IS NOT NULL;
+  -- place: hash of collection, index and the values of equals, for an index row holds no more than 2,700 bytes.
+  CREATE TABLE ${s}.document_index (
+    place bytea NOT NULL,
+    ord ${name} NOT NULL,
+    key ${name} NOT NULL,
+    document_no bigint NOT NULL,
+    PRIMARY KEY (place, ord, key)
+  );
+  CREATE TABLE ${s}.document_stream (
+    stream ${name} NOT NULL,
+    document_no bigint NOT NULL,
+    PRIMARY KEY (stream, document_no)
+  );
+  ${functionsOf(s)}
+  ${appendOf(s)}`,
+]
+
+export const schemaVersion = migrations.length
+
+export interface OpenOptions {
+  readonly pool: PostgresPool
+  /** The storage's, for messages. */
+  readonly place: string
+  readonly schema: string
+  readonly readOnly: boolean
+}
+
+/** A name that needs no quoting, so that it reads the same everywhere. */
+export function checkSchema(schema: string): void {
+  if (/^[a-z_][a-z0-9_]{0,62}$/.test(schema) && !schema.startsWith('pg_')) return
+  throw new InvalidArgument(
+    'schema',
+    `"${schema}" must be of lower-case letters, digits and "_", and not begin with "pg_"`,
+  )
+}
+
+/** Makes the tables or brings them up to date; answers with the id of the log. */
+export async function openSchema(options: OpenOptions): Promise<string> {
+  const { pool, place, schema, readOnly } = options
+  try {
+    const found = await findSchema(pool, options)
+    if (found === 0 && readOnly) throw new StoreMissing(place)
+    if (found < schemaVersion && !readOnly) await migrate(options)
+    const [row] = await rowsOf<{ value: string }>(pool, `SELECT value FROM ${schema}.meta WHERE name = 'log-id'`)
+    if (row === undefined) throw new NotAStore(place, 'its log has no id')
+    return row.value
+  } catch (error) {
+    throw openingError(error, place)
+  }
+}
+
+/** The schema's number; 0 where there is none. Throws for what is no store, or a newer one. */
+async function findSchema(on: Pick<PostgresPool, 'query'>, { place, schema }: OpenOptions): Promise<number> {
+  const [server] = await rowsOf<{ version: number; encoding: string; relations: number; meta: boolean }>(
+    on,
+    `SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding,
+      (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1) AS relations,
+      EXISTS (
+        SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'value'
+        WHERE n.nspname = $1 AND c.relname = 'meta') AS meta`,
+    [schema],
+  )
+  const { version = 0, encoding = '', relations = 0, meta = false } = server ?? {}
+  if (version < oldestServer) throw new NotAStore(place, `PostgreSQL 14 or newer is needed, this is ${version}`)
+  if (encoding !== 'UTF8') throw new NotAStore(place, `the database is encoded in ${encoding}; UTF8 is needed`)
+  if (relations === 0) return 0
+  const foreign = `the schema "${schema}" holds tables of another application`
+  if (!meta) throw new NotAStore(place, foreign)
+  const [row] = await rowsOf<{ value: string }>(on, `SELECT value FROM ${schema}.meta WHERE name = 'schema-version'`)
+  if (row === undefined) throw new NotAStore(place, foreign)
+  const found = Number(row.value)
+  if (found > schemaVersion) throw new SchemaTooNew({ place, found, known: schemaVersion })
+  return found
+}
+
+const oldestServer = 140_000
+
+async function migrate(options: OpenOptions): Promise<void> {
+  const { pool, schema } = options
+  await transact(pool, async (client) => {
+    await rowsOf(client, "SELECT pg_advisory_xact_lock(hashtext('daybook migration'), hashtext($1))", [schema])
+    // Another process may have been first.
+    const found = await findSchema(client, options)
+    if (found === schemaVersion) return
+    if (found === 0) await client.query({ text: `CREATE SCHEMA IF NOT EXISTS ${schema}` })
+    for (const migration of migrations.slice(found)) await client.query({ text: migration(schema) })
+    await rowsOf(
+      client,
+      `INSERT INTO ${schema}.meta (name, value) VALUES ('schema-version', $1), ('log-id', $2)
+      ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE meta.name = 'schema-version'`,
+      [schemaVersion, crypto.randomUUID()],
+    )
+  })
+}
+
+function openingError(error: unknown, place: string): unknown {
+  if (isStoreError(error)) return error
+  const { code } = error as { code?: unknown }
+  if (code === '3D000') return new StoreMissing(place, error)
+  // Of a server with several addresses, the first one's refusal says enough.
+  return new StorageFailed(`open ${place}`, error instanceof AggregateError ? error.errors[0] : error)
+}

@@ -1,0 +1,44 @@
+/** What every part of the storage works with: the pool, the statements of the schema, the log's id. */
+import { StorageFailed } from '../../core/errors.ts'
+import { backoffMs, sleep } from '../../core/turn.ts'
+import { failureOf, type PostgresPool, rowsOf } from './driver.ts'
+import type { Statements } from './statements.ts'
+
+export interface Session {
+  /** The storage's name: engine and place, without a password. */
+  readonly place: string
+  readonly pool: PostgresPool
+  readonly sql: Statements
+  readonly logId: string
+}
+
+/** Kinds of a class: events, tombstones, forgotten events. */
+export const eventKind = 0
+export const tombstoneKind = 1
+export const forgottenKind = 2
+
+/** States of a log row. */
+export const stored = 0
+export const tombstone = 1
+export const trimmed = 2
+export const forgotten = 3
+
+/** How often a read is tried again on another connection, when the server is busy or its connection was lost. */
+const readTries = 3
+const readBackoffMs = 20
+
+/** The rows of a statement that only reads, which therefore may be asked again. Throws `StorageFailed`. */
+export async function read<Row>(
+  { pool, place }: Session,
+  statement: string,
+  values: readonly unknown[] = [],
+): Promise<readonly Row[]> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await rowsOf<Row>(pool, statement, values)
+    } catch (error) {
+      if (tries === readTries || failureOf(error) === 'refused') throw new StorageFailed(`read from ${place}`, error)
+      await sleep(backoffMs(tries, readBackoffMs, 1_000))
+    }
+  }
+}

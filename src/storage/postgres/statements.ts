@@ -1,0 +1,231 @@
+/** Every SQL statement of the storage, one constant each, for the schema that they run in. */
+import { limits } from '../../core/limits.ts'
+
+export type Statements = ReturnType<typeof statementsOf>
+
+export function statementsOf(s: string) {
+  /** Of a closed stream all but the tombstone is forgotten (3), whether or not it was emptied yet. */
+  const record = `
+    x.name AS stream, l.revision, l.position, l.time,
+    CASE WHEN x.closed AND l.state <> 1 THEN 3 ELSE l.state END AS state,
+    CASE WHEN x.closed AND l.state <> 1 THEN NULL ELSE l.content END AS content`
+  const evidence = 'l.salt, l.commitment, l.entry'
+  const noEvidence = 'NULL AS salt, NULL AS commitment, NULL AS entry'
+
+  /** Of rows in their order those that are a page by their bytes; lengths are known without reading large contents. */
+  const cut = (rows: string, order: string) => `
+    SELECT * FROM (
+      SELECT r.*, row_number() OVER w AS number,
+        sum(coalesce(octet_length(r.content), 0)) OVER (w ROWS UNBOUNDED PRECEDING) AS bytes
+      FROM (${rows}) r WINDOW w AS (ORDER BY r.${order})) counted
+    WHERE bytes <= ${limits.pageBytes} OR number = 1`
+
+  /** Revisions after $2, up to and with $3, recorded at or before $4; $5 rows. */
+  const streamPage = (direction: string) => `
+    SELECT h.revision AS head, h.head_time, h.head_position, h.closed, h.until, r.revision, r.position, r.time, r.state,
+      r.content
+    FROM (
+      SELECT stream_no, revision, time AS head_time, position AS head_position, closed,
+        CASE WHEN closed THEN greatest($2, revision - 1) ELSE $2 END AS after,
+        least(revision, $3, CASE WHEN $4::bigint IS NOT NULL THEN ${s}.revision_at_1($4, stream_no, revision) END)
+          AS until
+      FROM ${s}.stream WHERE name = $1) h
+    LEFT JOIN LATERAL (${cut(
+      `
+      SELECT l.revision, l.position, l.time, l.state, l.content FROM ${s}.log l
+      WHERE l.stream_no = h.stream_no AND l.revision > h.after AND l.revision <= h.until
+      ORDER BY l.revision ${direction} LIMIT $5`,
+      `revision ${direction}`,
+    )}) r ON true
+    ORDER BY r.revision ${direction}`
+
+  /** The head and the end of a range that begins after $1: $2, or the last position at or before the instant $3. */
+  const range = `
+    SELECT head, least(head, $2, CASE WHEN $3::bigint IS NOT NULL THEN ${s}.position_at_1($3, head) END) AS until
+    FROM (SELECT coalesce(max(position), 0) AS head FROM ${s}.log) newest`
+
+  const logPage = (direction: string, proofs: string) => `
+    SELECT h.head, h.until, r.* FROM (${range}) h
+    LEFT JOIN LATERAL (${cut(
+      `
+      SELECT ${record}, ${proofs}
+      FROM (
+        SELECT * FROM ${s}.log WHERE position > $1 AND position <= h.until ORDER BY position ${direction} LIMIT $4) l
+      JOIN ${s}.stream x ON x.stream_no = l.stream_no`,
+      `position ${direction}`,
+    )}) r ON true
+    ORDER BY r.position ${direction}`
+
+  /** Kinds by stream types ($5) and event types ($6), each where any were asked for; with tags ($7) not the forgotten. */
+  const kinds = (classes: string) => `
+    ARRAY(
+      SELECT kind_no FROM ${s}.kind
+      WHERE class IN (${classes}) AND (cardinality($5::text[]) = 0 OR stream_type = ANY ($5))
+        AND (class > 0 OR cardinality($6::text[]) = 0 OR event_type = ANY ($6)))`
+
+  const readable = `(l.state = 1 OR NOT (SELECT y.closed FROM ${s}.stream y WHERE y.stream_no = l.stream_no))`
+
+  /** The window of a filtered page: as much of the range as one page looks through. */
+  const window = (forwards: boolean) => `
+    SELECT head, until AS range_until,
+      ${forwards ? '$1::bigint' : `greatest($1, until - ${limits.scanRecords})`} AS after,
+      ${forwards ? `least(until, $1 + ${limits.scanRecords})` : 'until'} AS until
+    FROM (${range}) whole`
+
+  const filteredPage = (direction: string, proofs: string, positions: string) => `
+    WITH h AS MATERIALIZED (${window(direction === 'ASC')}),
+    found AS MATERIALIZED (${positions} ORDER BY position ${direction} LIMIT $4)
+    SELECT h.head, h.range_until AS until, h.after AS window_after, h.until AS window_until,
+      (SELECT count(*) FROM found) AS found, r.*
+    FROM h LEFT JOIN LATERAL (${cut(
+      `
+      SELECT ${record}, ${proofs} FROM found f JOIN ${s}.log l ON l.position = f.position
+      JOIN ${s}.stream x ON x.stream_no = l.stream_no`,
+      `position ${direction}`,
+    )}) r ON true
+    ORDER BY r.position ${direction}`
+
+  /** By types ($6) of events or of streams ($5) alone. Where no event type is asked for, forgotten events pass too. */
+  const byKind = `
+    SELECT l.position FROM ${s}.log l, h
+    WHERE l.kind_no = ANY (${kinds('0, 1, 2')}) AND l.position > h.after AND l.position <= h.until
+      AND (cardinality($6::text[]) = 0 OR ${readable}) AND cardinality($7::text[]) = 0`
+  /** By all of the tags ($7). A tombstone has none, and passes all the same. */
+  const byTag = `
+    SELECT t.position FROM ${s}.tag t, h
+    WHERE t.tag = ($7::text[])[1] AND t.position > h.after AND t.position <= h.until AND t.kind_no = ANY (${kinds('0')})
+      AND (SELECT count(*) FROM ${s}.tag o WHERE o.tag = ANY ($7::text[]) AND o.position = t.position)
+        = cardinality($7::text[])
+      AND NOT (
+        SELECT y.closed FROM ${s}.log l JOIN ${s}.stream y ON y.stream_no = l.stream_no WHERE l.position = t.position)
+    UNION ALL
+    SELECT l.position FROM ${s}.log l, h
+    WHERE l.kind_no = ANY (${kinds('1')}) AND l.position > h.after AND l.position <= h.until`
+
+  const byIndex = `
+    SELECT i.key, i.ord, d.version, d.body FROM ${s}.document_index i
+    JOIN ${s}.document d ON d.document_no = i.document_no WHERE i.place = $1`
+
+  /** For each direction, without evidence and with it. */
+  const pages = <Page>(page: (direction: string, proofs: string) => Page) => ({
+    forwards: { plain: page('ASC', noEvidence), proven: page('ASC', evidence) },
+    backwards: { plain: page('DESC', noEvidence), proven: page('DESC', evidence) },
+  })
+
+  return {
+    // Writing
+    append: `SELECT ${s}.append_1($1, $2, $3, $4, $5, $6, $7, $8) AS outcomes`,
+    notify: 'SELECT pg_notify($1, $2)',
+    lockLog: `SELECT ${s}.lock_log_1()`,
+
+    // Reading the log
+    head: `SELECT coalesce(max(position), 0) AS head FROM ${s}.log`,
+    streamPage: { forwards: streamPage('ASC'), backwards: streamPage('DESC') },
+    logPage: pages(logPage),
+    kindPage: pages((direction, proofs) => filteredPage(direction, proofs, byKind)),
+    tagPage: pages((direction, proofs) => filteredPage(direction, proofs, byTag)),
+    boundaryPage: `
+      WITH h AS MATERIALIZED (SELECT coalesce(max(position), 0) AS head FROM ${s}.log),
+      found AS MATERIALIZED (
+        SELECT DISTINCT m.position
+        FROM h, jsonb_array_elements($1::jsonb) item, ${s}.matches_1(item, $2, h.head, $3) m (position)
+        ORDER BY m.position LIMIT $3)
+      SELECT h.head, (SELECT count(*) FROM found) AS found, r.*
+      FROM h LEFT JOIN LATERAL (${cut(
+        `
+        SELECT ${record}, ${noEvidence} FROM found f JOIN ${s}.log l ON l.position = f.position
+        JOIN ${s}.stream x ON x.stream_no = l.stream_no`,
+        'position',
+      )}) r ON true
+      ORDER BY r.position`,
+    listStreams: `
+      SELECT name, revision, position, time, closed FROM ${s}.stream
+      WHERE type = $1 AND position > greatest($2::bigint, (
+        SELECT ${s}.position_at_1($3::bigint - 1, coalesce(max(position), 0)) FROM ${s}.log HAVING $3 IS NOT NULL))
+      ORDER BY position LIMIT $4`,
+    listStreamTypes: `
+      WITH RECURSIVE known AS (
+        SELECT min(type) AS type FROM ${s}.stream
+        UNION ALL
+        SELECT (SELECT min(x.type) FROM ${s}.stream x WHERE x.type > known.type) FROM known WHERE type IS NOT NULL)
+      SELECT type FROM known WHERE type IS NOT NULL`,
+    positionOf: `
+      SELECT l.position FROM ${s}.stream x JOIN ${s}.log l ON l.stream_no = x.stream_no
+      WHERE x.name = $1 AND l.revision = $2`,
+
+    // Erasing
+    findStream: `SELECT stream_no, revision, closed, type FROM ${s}.stream WHERE name = $1`,
+    eraseRange: `
+      SELECT l.position, l.revision, l.time, l.kind_no, l.state, l.content, l.commitment FROM ${s}.log l
+      WHERE l.stream_no = $1 AND l.revision >= $2 AND l.revision <= $3 ORDER BY l.revision LIMIT $4`,
+    trimEvents: `
+      UPDATE ${s}.log l SET state = 2, content = e.content, entry = e.entry
+      FROM unnest($1::bigint[], $2::text[], $3::bytea[]) e (position, content, entry) WHERE l.position = e.position`,
+    forgetEvents: `
+      UPDATE ${s}.log l SET state = 3, kind_no = ${s}.kind_number_1($4, '', 2), id = NULL, content = NULL, salt = NULL,
+        commitment = NULL, entry = e.entry
+      FROM unnest($1::bigint[], $2::bytea[]) e (position, entry)
+      WHERE l.position = e.position AND l.stream_no = $3`,
+    deleteTags: `
+      DELETE FROM ${s}.tag t USING unnest($1::text[], $2::bigint[]) e (tag, position)
+      WHERE t.tag = e.tag AND t.position = e.position`,
+    deleteUnusedKinds: `
+      DELETE FROM ${s}.kind k
+      WHERE k.kind_no = ANY ($1::int[]) AND NOT EXISTS (SELECT FROM ${s}.log l WHERE l.kind_no = k.kind_no)`,
+    heldBy: `
+      SELECT d.document_no, d.collection, d.key FROM ${s}.document_stream h
+      JOIN ${s}.document d ON d.document_no = h.document_no WHERE h.stream = $1 LIMIT $2`,
+    lockDocuments: `SELECT ${s}.lock_documents_1($1)`,
+    /** Those that still hold it, now that nobody else writes them. */
+    deleteHeld: `
+      SELECT ${s}.delete_document_1(h.document_no) FROM ${s}.document_stream h
+      WHERE h.stream = $1 AND h.document_no = ANY ($2::bigint[])`,
+    horizon: 'SELECT pg_current_xact_id()::text AS xid',
+    heldUp: `
+      SELECT EXISTS (
+        SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
+          AND age(backend_xmin) > age($1::xid8::xid)) AS held_up`,
+    vacuum: `VACUUM ${s}.log, ${s}.tag, ${s}.kind, ${s}.document, ${s}.document_index, ${s}.document_stream`,
+
+    // Restoring
+    findEnd: `
+      SELECT coalesce(max(position), 0) AS head, EXISTS (SELECT FROM ${s}.meta WHERE name = 'restoring') AS restoring
+      FROM ${s}.log`,
+    startRestoring: `INSERT INTO ${s}.meta (name, value) VALUES ('restoring', '1') ON CONFLICT (name) DO NOTHING`,
+    findRevisions: `SELECT name, revision FROM ${s}.stream WHERE name = ANY ($1::text[])`,
+    restoreStreams: `
+      INSERT INTO ${s}.stream (name, type, revision, position, time, closed)
+      SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::boolean[])
+      ON CONFLICT (name) DO UPDATE SET
+        revision = excluded.revision, position = excluded.position, time = excluded.time, closed = excluded.closed`,
+    restoreEvents: `
+      INSERT INTO ${s}.log (position, stream_no, revision, time, kind_no, state, id, content, salt, commitment, entry)
+      SELECT e.position, x.stream_no, e.revision, e.time, ${s}.kind_number_1(x.type, e.type, e.class), e.state, e.id,
+        e.content, e.salt, e.commitment, e.entry
+      FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::int[], $7::int[], $8::text[],
+        $9::text[], $10::bytea[], $11::bytea[], $12::bytea[])
+        e (position, stream, revision, time, type, class, state, id, content, salt, commitment, entry)
+      JOIN ${s}.stream x ON x.name = e.stream`,
+    restoreTags: `
+      INSERT INTO ${s}.tag (tag, position, kind_no)
+      SELECT e.tag, e.position, l.kind_no FROM unnest($1::text[], $2::bigint[]) e (tag, position)
+      JOIN ${s}.log l ON l.position = e.position`,
+
+    // Documents
+    getDocuments: `
+      SELECT k.number, d.version, d.body
+      FROM unnest($1::text[], $2::text[]) WITH ORDINALITY k (collection, key, number)
+      JOIN ${s}.document d ON d.collection = k.collection AND d.key = k.key`,
+    findCollections: `SELECT name, spec FROM ${s}.collection WHERE name = ANY ($1::text[])`,
+    insertCollections: `
+      INSERT INTO ${s}.collection (name, spec) SELECT * FROM unnest($1::text[], $2::text[]) ON CONFLICT DO NOTHING`,
+    queryIndex: {
+      forwards: `${byIndex} AND (i.ord, i.key) > ($2, $3) AND i.ord <= $4 ORDER BY i.ord, i.key LIMIT $5`,
+      backwards: `${byIndex} AND (i.ord, i.key) < ($2, $3) AND i.ord >= $4 ORDER BY i.ord DESC, i.key DESC LIMIT $5`,
+    },
+    queryWords: `
+      SELECT d.document_no, d.key, d.version, d.body FROM ${s}.document d
+      WHERE d.words @@ $1::tsquery AND d.document_no > $2 ORDER BY d.document_no LIMIT $3`,
+  }
+}

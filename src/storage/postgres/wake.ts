@@ -1,0 +1,103 @@
+/**
+ * Wake-ups between processes: NOTIFY after each commit, heard by a connection of its own while somebody is subscribed. A
+ * slow poll covers what gets lost, and a quicker one stands in where no notification comes through, as behind a pooler.
+ */
+import { sleep } from '../../core/turn.ts'
+import type { Bell } from '../../core/wake.ts'
+import { type PostgresClient, rowsOf } from './driver.ts'
+import type { Session } from './session.ts'
+
+export interface Waker {
+  /** Somebody subscribes: listens until the signal ends it. */
+  listen(signal: AbortSignal): AsyncIterable<void>
+  /** Something was committed here. Those elsewhere are told soon after, once for all that comes meanwhile. */
+  committed(): void
+  close(): Promise<void>
+}
+
+/** How often the log is asked for its head while somebody is subscribed: with notifications, and without. */
+const pollMs = 1_000
+const deafPollMs = 100
+
+export function createWaker({ pool, sql }: Session, channel: string, bell: Bell): Waker {
+  let ended: AbortController | undefined
+  let listening: Promise<void> | undefined
+  let telling: Promise<void> | undefined
+  let untold = false
+  let heard = false
+
+  /** Listens, and asks now and then, as long as anybody is subscribed. Whatever breaks is begun anew. */
+  async function run(signal: AbortSignal): Promise<void> {
+    let client: PostgresClient | undefined
+    let seen = -1
+    const drop = () => {
+      client?.release(true)
+      client = undefined
+      heard = false
+    }
+    while (!signal.aborted) {
+      try {
+        if (client === undefined) {
+          const mine = await pool.connect()
+          const gone = () => client === mine && drop()
+          mine.on('error', gone)
+          mine.on('end', gone)
+          client = mine
+          mine.on('notification', () => {
+            heard = true
+            bell.ring()
+          })
+          await mine.query({ text: `LISTEN ${channel}` })
+          // What came before the connection stood was not heard; and this says whether anything is.
+          tell()
+          bell.ring()
+        }
+        const [row] = await rowsOf<{ head: number }>(pool, sql.head)
+        if (row !== undefined && row.head !== seen && seen >= 0) bell.ring()
+        seen = row?.head ?? seen
+      } catch {
+        // Whoever is woken reads, and meets the failure where it can be told.
+        drop()
+        bell.ring()
+      }
+      await sleep(heard ? pollMs : deafPollMs, signal)
+    }
+    drop()
+  }
+
+  function tell(): void {
+    untold = true
+    telling ??= (async () => {
+      while (untold) {
+        untold = false
+        await rowsOf(pool, sql.notify, [channel, '']).catch(() => {})
+      }
+      telling = undefined
+    })()
+  }
+
+  return {
+    async *listen(signal) {
+      if (ended === undefined) {
+        ended = new AbortController()
+        listening = run(ended.signal)
+      }
+      try {
+        yield* bell.listen(signal)
+      } finally {
+        if (bell.listeners === 0) {
+          ended?.abort()
+          ended = undefined
+        }
+      }
+    },
+    committed() {
+      bell.ring()
+      tell()
+    },
+    async close() {
+      ended?.abort()
+      await Promise.all([listening, telling])
+    },
+  }
+}
