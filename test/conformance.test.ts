@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { afterAll, beforeAll, describe, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, test } from 'vitest'
 import { type OpenStorage, type OpenStore, storageConformance, storeConformance } from '../src/conformance/index.ts'
 import { openStore } from '../src/core/store.ts'
 import { type MemoryLog, memoryLog, memoryStorage } from '../src/storage/memory/storage.ts'
 import { postgresStorage } from '../src/storage/postgres/storage.ts'
 import { type SqliteOptions, sqliteStorage } from '../src/storage/sqlite/storage.ts'
-import { newDatabase } from './engines/postgres.ts'
+import { missingPostgres, newDatabase } from './engines/postgres.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-conformance-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -47,11 +47,9 @@ const storages: Readonly<Record<string, () => OpenStorage>> = {
   postgres,
 }
 
-const engine = inject('postgres')
-
 for (const [name, make] of Object.entries(storages)) {
-  const missing = name === 'postgres' && 'missing' in engine && !process.env['CI'] ? engine.missing : undefined
-  describe.skipIf(missing)(`${name}${missing ? ` (${missing})` : ''}`, () => {
+  const missing = name === 'postgres' ? missingPostgres() : undefined
+  describe.skipIf(missing !== undefined)(`${name}${missing ? ` (${missing})` : ''}`, () => {
     const open = make()
     describe('the storage', () => {
       for (const { promise, run } of storageConformance(open)) test(promise, run)

@@ -35,6 +35,12 @@ export default async function setup(project: TestProject): Promise<(() => Promis
   return server.stop
 }
 
+/** Why tests on PostgreSQL are skipped here, in a line; where everything must hold they are not. */
+export function missingPostgres(): string | undefined {
+  const engine = inject('postgres')
+  return 'missing' in engine && !process.env['CI'] ? engine.missing : undefined
+}
+
 /** A new, empty database in the run's server; dropped by `drop`. */
 export async function newDatabase(): Promise<{ readonly url: string; drop(): Promise<void> }> {
   const engine = inject('postgres')
@@ -68,7 +74,7 @@ async function startServer(programs: string): Promise<{ readonly url: string; st
   writeFileSync(secret, password, { mode: 0o600 })
   const account = accountOf(folder, secret)
   const port = await freePort()
-  const initdb = ['-D', data, '-U', 'daybook', '-A', 'scram-sha-256', `--pwfile=${secret}`, '-E', 'UTF8', '-N']
+  const initdb = ['-D', data, '-U', 'tester', '-A', 'scram-sha-256', `--pwfile=${secret}`, '-E', 'UTF8', '-N']
   const [first = '', ...rest] = [...account, join(programs, 'initdb'), ...initdb, '--locale=C']
   execFileSync(first, rest, { stdio: ['ignore', 'ignore', 'inherit'] })
   const settings = [
@@ -83,7 +89,7 @@ async function startServer(programs: string): Promise<{ readonly url: string; st
     ...[join(programs, 'postgres'), '-D', data, ...settings.flatMap((setting) => ['-c', setting])],
   ]
   const server = spawn(program, args, { stdio: 'ignore' })
-  const url = `postgres://daybook:${password}@127.0.0.1:${port}/postgres`
+  const url = `postgres://tester:${password}@127.0.0.1:${port}/postgres`
   await untilReady(url, server)
   return {
     url,

@@ -59,21 +59,23 @@ export async function getDocuments(
   })
 }
 
+/** False where one is not known yet. Throws `CollectionClash`. */
+export async function isDeclared(session: Session, collections: readonly CollectionSpec[]): Promise<boolean> {
+  const names = collections.map(({ collection }) => collection)
+  const rows = await read<{ name: string; spec: string }>(session, session.sql.findCollections, [names])
+  const stored = new Map(rows.map(({ name, spec }) => [name, spec]))
+  for (const spec of collections) {
+    const known = stored.get(spec.collection)
+    if (known !== undefined && known !== canonicalJson(spec)) throw new CollectionClash(spec.collection)
+  }
+  return names.every((name) => stored.has(name))
+}
+
 export async function declareCollections(session: Session, collections: readonly CollectionSpec[]): Promise<void> {
   const names = collections.map(({ collection }) => collection)
-  const specs = collections.map((spec) => canonicalJson(spec))
-  const known = async () => {
-    const rows = await read<{ name: string; spec: string }>(session, session.sql.findCollections, [names])
-    const stored = new Map(rows.map(({ name, spec }) => [name, spec]))
-    for (const [index, name] of names.entries()) {
-      if (stored.has(name) && stored.get(name) !== specs[index]) throw new CollectionClash(name)
-    }
-    return stored.size === new Set(names).size
-  }
-  if (await known()) return
-  await rowsOf(session.pool, session.sql.insertCollections, [names, specs])
+  await rowsOf(session.pool, session.sql.insertCollections, [names, collections.map((spec) => canonicalJson(spec))])
   // Another process may have been first, with other indexes.
-  await known()
+  await isDeclared(session, collections)
 }
 
 export function queryDocuments(session: Session, query: DocumentQuery): Promise<DocumentPage> {

@@ -110,12 +110,12 @@ export interface OpenOptions {
   readonly readOnly: boolean
 }
 
-/** A name that needs no quoting, so that it reads the same everywhere. */
+/** A name that needs no quoting, and leaves room for the names that are made with it. */
 export function checkSchema(schema: string): void {
-  if (/^[a-z_][a-z0-9_]{0,62}$/.test(schema) && !schema.startsWith('pg_')) return
+  if (/^[a-z_][a-z0-9_]{0,53}$/.test(schema) && !schema.startsWith('pg_')) return
   throw new InvalidArgument(
     'schema',
-    `"${schema}" must be of lower-case letters, digits and "_", and not begin with "pg_"`,
+    `"${schema}" must be 1 to 54 lower-case letters, digits and "_", and begin with neither a digit nor "pg_"`,
   )
 }
 

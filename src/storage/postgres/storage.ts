@@ -3,12 +3,12 @@
  * lives there. `postgresStorage({ url: 'postgres://localhost/shop' })`.
  */
 import { widestLimits } from '../../core/commit.ts'
-import { InvalidArgument, StoreReadOnly } from '../../core/errors.ts'
+import { InvalidArgument, isStoreError, StorageFailed, StoreBusy, StoreReadOnly } from '../../core/errors.ts'
 import type { Storage } from '../../core/storage.ts'
 import { createBell } from '../../core/wake.ts'
 import { commit } from './commit.ts'
-import { declareCollections, getDocuments, queryDocuments } from './documents.ts'
-import { openPool, type PostgresPool } from './driver.ts'
+import { declareCollections, getDocuments, isDeclared, queryDocuments } from './documents.ts'
+import { failureOf, openPool, type PostgresPool } from './driver.ts'
 import { erase, restore } from './erase.ts'
 import type { PostgresOptions } from './options.ts'
 import { listStreams, listStreamTypes, positionOf, readBoundary, readLog, readStream } from './read.ts'
@@ -47,6 +47,15 @@ export async function postgresStorage(options: PostgresOptions): Promise<Storage
     return result
   }
 
+  /** Of what is no commit, and can be asked for again. */
+  function change<Result>(run: () => Promise<Result>): Promise<Result> {
+    return write(run).catch((error) => {
+      if (isStoreError(error)) throw error
+      if (failureOf(error) === 'busy') throw new StoreBusy(`Others hold ${place} locked`, 1_000, error)
+      throw new StorageFailed(`write to ${place}`, error)
+    })
+  }
+
   return {
     name: place,
     limits: widestLimits,
@@ -59,10 +68,12 @@ export async function postgresStorage(options: PostgresOptions): Promise<Storage
     listStreamTypes: () => listStreamTypes(session),
     getDocuments: (keys) => getDocuments(session, keys),
     queryDocuments: (query) => queryDocuments(session, query),
-    declare: (collections) => declareCollections(session, collections),
+    async declare(collections) {
+      if (!(await isDeclared(session, collections))) await change(() => declareCollections(session, collections))
+    },
     positionOf: (stream, revision) => positionOf(session, stream, revision),
-    erase: (step) => write(() => erase(session, step)),
-    restore: (records) => write(() => restore(session, records)),
+    erase: (step) => change(() => erase(session, step)),
+    restore: (records) => change(() => restore(session, records)),
     wake: (signal) => waker.listen(signal),
     gauges: () => ({
       connections: pool.totalCount,

@@ -24,12 +24,12 @@ export function createWaker({ pool, sql }: Session, channel: string, bell: Bell)
   let listening: Promise<void> | undefined
   let telling: Promise<void> | undefined
   let untold = false
-  let heard = false
 
   /** Listens, and asks now and then, as long as anybody is subscribed. Whatever breaks is begun anew. */
   async function run(signal: AbortSignal): Promise<void> {
     let client: PostgresClient | undefined
     let seen = -1
+    let heard = false
     const drop = () => {
       client?.release(true)
       client = undefined
@@ -48,12 +48,13 @@ export function createWaker({ pool, sql }: Session, channel: string, bell: Bell)
             bell.ring()
           })
           await mine.query({ text: `LISTEN ${channel}` })
-          // What came before the connection stood was not heard; and this says whether anything is.
+          // Says whether anything is heard.
           tell()
-          bell.ring()
+          // What came before was not.
+          seen = -1
         }
         const [row] = await rowsOf<{ head: number }>(pool, sql.head)
-        if (row !== undefined && row.head !== seen && seen >= 0) bell.ring()
+        if (row?.head !== seen) bell.ring()
         seen = row?.head ?? seen
       } catch {
         // Whoever is woken reads, and meets the failure where it can be told.
