@@ -1,4 +1,4 @@
-/** Real processes on one file: they share it, and what they acknowledge is on the disk. */
+/** Real processes on one file, or one server: they share it, and what they acknowledge is on the disk. */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,18 +6,22 @@ import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { positionsOf, range } from '../src/conformance/kit.ts'
 import { openStore } from '../src/core/store.ts'
-import { sqliteStorage } from '../src/storage/sqlite/storage.ts'
+import { openStorage } from '../src/open.ts'
+import { missingPostgres, newDatabase } from './engines/postgres.ts'
 import { checkFile, startWriter } from './processes/writers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-processes-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const place = () => join(folder, `${crypto.randomUUID()}.db`)
 
-test('several processes write to one file at once, and a subscriber in another sees each event once, in order', async () => {
-  const file = place()
+const missing = missingPostgres()
+const onPostgres = missing === undefined ? test : test.skip
+
+/** Writers in processes of their own, a subscriber here. */
+async function share(url: string): Promise<void> {
   const [processes, callers, count] = [3, 8, 25]
   const total = processes * callers * count
-  const storage = await sqliteStorage({ file })
+  const storage = await openStorage(url)
   const store = await openStore({ ...storage, close: async () => {} })
   const seen: { position?: number }[] = []
   const following = (async () => {
@@ -26,13 +30,23 @@ test('several processes write to one file at once, and a subscriber in another s
       if (seen.length === total) return
     }
   })()
-  const writers = range(1, processes).map((writer) => startWriter({ file, writer: String(writer), callers, count }))
+  const writers = range(1, processes).map((writer) => startWriter({ url, writer: String(writer), callers, count }))
   const acknowledged = (await Promise.all(writers.map(({ done }) => done))).flat()
   expect(acknowledged).toHaveLength(total)
   await following
   expect(positionsOf(seen)).toEqual(range(1, total))
   await checkFile(storage, acknowledged)
   await storage.close()
+}
+
+test('several processes write to one file at once, and a subscriber in another sees each event once, in order', () => {
+  return share(`sqlite:${place()}`)
+})
+
+onPostgres(`several processes write to one PostgreSQL likewise${missing ? ` (${missing})` : ''}`, async () => {
+  const database = await newDatabase()
+  await share(database.url)
+  await database.drop()
 })
 
 const strace = spawnSync('strace', ['--version']).status === 0
@@ -45,7 +59,7 @@ traced(
     const trace = join(folder, 'trace')
     const count = 40
     const wrapper = ['strace', '-f', '-y', '-e', 'trace=fsync,fdatasync,write', '-o', trace]
-    const { done } = startWriter({ file, writer: '1', callers: 4, count }, wrapper)
+    const { done } = startWriter({ url: `sqlite:${file}`, writer: '1', callers: 4, count }, wrapper)
     expect(await done).toHaveLength(4 * count)
     let syncs = 0
     let groups = 0

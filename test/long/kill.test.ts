@@ -26,7 +26,7 @@ test(`killed ${times(200)} times, writers lose nothing that they acknowledged (L
       acknowledged = []
     }
     const writers = [1, 2].map((writer) =>
-      startWriter({ file, writer: `${round}-${writer}`, callers: 8, count: 1_000_000 }),
+      startWriter({ url: `sqlite:${file}`, writer: `${round}-${writer}`, callers: 8, count: 1_000_000 }),
     )
     // Sometimes while they open the file, mostly in the middle of commits, sometimes around a checkpoint.
     await new Promise((resolve) => setTimeout(resolve, 100 + random() * 700))

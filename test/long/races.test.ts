@@ -47,7 +47,9 @@ test('six processes write to one file while subscribers in another follow all of
   }
   const all = follow({}, total)
   const ofOne = follow({ tags: ['writer:3'] }, callers * count)
-  const writers = range(1, processes).map((writer) => startWriter({ file, writer: String(writer), callers, count }))
+  const writers = range(1, processes).map((writer) =>
+    startWriter({ url: `sqlite:${file}`, writer: String(writer), callers, count }),
+  )
   const acknowledged = (await Promise.all(writers.map(({ done }) => done))).flat()
   expect(acknowledged).toHaveLength(total)
   expect(positionsOf(await all)).toEqual(range(1, total))

@@ -1,5 +1,5 @@
 /**
- * A process that writes to an SQLite file until it is done or killed: `node writer.ts '{"file":…,"writer":…,"callers":…,"count":…}'`.
+ * A process that writes to a store until it is done or killed: `node writer.ts '{"url":…,"writer":…,"callers":…,"count":…}'`.
  * Each caller appends to a stream of its own and puts a document beside it that counts the same; what was acknowledged
  * is on the standard output before the next commit begins.
  */
@@ -8,10 +8,10 @@ import { commitOf, event } from '../../src/conformance/kit.ts'
 import { createCommitQueue } from '../../src/core/commit-queue.ts'
 import { putDocument } from '../../src/core/document.ts'
 import type { CollectionSpec } from '../../src/core/storage.ts'
-import { sqliteStorage } from '../../src/storage/sqlite/storage.ts'
+import { openStorage } from '../../src/open.ts'
 
 export interface WriterOptions {
-  readonly file: string
+  readonly url: string
   readonly writer: string
   readonly callers: number
   /** Commits of each caller. */
@@ -27,8 +27,8 @@ export interface Acknowledged {
 
 export const counters: CollectionSpec = { collection: 'counters', indexes: [] }
 
-async function write({ file, writer, callers, count }: WriterOptions): Promise<void> {
-  const storage = await sqliteStorage({ file })
+async function write({ url, writer, callers, count }: WriterOptions): Promise<void> {
+  const storage = await openStorage(url)
   await storage.declare([counters])
   const queue = createCommitQueue(storage)
 
