@@ -57,10 +57,13 @@ export function appendOf(s: string): string {
     commits jsonb, ids text[], types text[], contents text[], proofs bytea, tag_events int[], tags text[], clock bigint
   ) RETURNS jsonb LANGUAGE plpgsql VOLATILE AS $$
   DECLARE
-    outcomes jsonb := '[]';
+    outcomes jsonb[] := '{}';
     outcome jsonb;
     one jsonb;
+    appends jsonb;
     append jsonb;
+    expected text;
+    conflict jsonb;
     streams jsonb;
     ordinal int := 0;
     early_head bigint;
@@ -81,7 +84,6 @@ export function appendOf(s: string): string {
     kinds int[] := '{}';
     at int;
     event_state int;
-    i int;
   BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
       RAISE EXCEPTION 'Daybook appends in READ COMMITTED only, not in %', current_setting('transaction_isolation');
@@ -116,13 +118,16 @@ export function appendOf(s: string): string {
     FOR one IN SELECT value FROM jsonb_array_elements(commits) LOOP
       ordinal := ordinal + 1;
       outcome := NULL;
+      conflict := NULL;
+      appends := one->'appends';
       numbers := '{}';
       revisions := '{}';
-      FOR append IN SELECT value FROM jsonb_array_elements(one->'appends') LOOP
+      FOR i IN 1 .. jsonb_array_length(appends) LOOP
+        append := appends->(i - 1);
         SELECT x.stream_no, x.revision, x.closed INTO number, revision_before, stream_closed
         FROM ${s}.stream x WHERE x.name = append->>'stream';
-        numbers := numbers || number;
-        revisions := revisions || coalesce(revision_before, 0);
+        numbers[i] := number;
+        revisions[i] := coalesce(revision_before, 0);
         IF stream_closed AND outcome IS NULL THEN
           last_event := (append->>'last')::int;
           SELECT jsonb_build_object('outcome', 'committed', 'repeated', true, 'streams', jsonb_build_array(
@@ -132,23 +137,17 @@ export function appendOf(s: string): string {
           WHERE append ? 'tombstone' AND l.id = ids[last_event] AND l.state = 1 AND l.content = contents[last_event];
           outcome := coalesce(outcome, jsonb_build_object('outcome', 'forgotten', 'stream', append->'stream'));
         END IF;
+        expected := append->>'expected';
+        IF conflict IS NULL AND expected <> 'any'
+          AND (expected = 'exists' AND revisions[i] = 0 OR expected <> 'exists' AND expected <> revisions[i]::text)
+        THEN
+          conflict := jsonb_build_object('outcome', 'conflict', 'stream', append->'stream',
+            'expected', append->'expected', 'actual', revisions[i]);
+        END IF;
       END LOOP;
 
       IF outcome IS NULL AND known THEN outcome := ${s}.repeat_1(one, ids, contents); END IF;
-
-      IF outcome IS NULL THEN
-        i := 0;
-        FOR append IN SELECT value FROM jsonb_array_elements(one->'appends') LOOP
-          i := i + 1;
-          CONTINUE WHEN CASE append->>'expected'
-            WHEN 'any' THEN true
-            WHEN 'exists' THEN revisions[i] > 0
-            ELSE revisions[i] = (append->>'expected')::bigint END;
-          outcome := jsonb_build_object('outcome', 'conflict', 'stream', append->'stream',
-            'expected', append->'expected', 'actual', revisions[i]);
-          EXIT;
-        END LOOP;
-      END IF;
+      outcome := coalesce(outcome, conflict);
 
       IF outcome IS NULL AND one ? 'after' THEN
         start := (one->>'after')::bigint;
@@ -182,14 +181,13 @@ export function appendOf(s: string): string {
       IF outcome IS NULL AND one ? 'documents' THEN outcome := ${s}.check_documents_1(one); END IF;
 
       IF outcome IS NOT NULL THEN
-        outcomes := outcomes || outcome;
+        outcomes[ordinal] := outcome;
         CONTINUE each;
       END IF;
 
       streams := '[]';
-      i := 0;
-      FOR append IN SELECT value FROM jsonb_array_elements(one->'appends') LOOP
-        i := i + 1;
+      FOR i IN 1 .. jsonb_array_length(appends) LOOP
+        append := appends->(i - 1);
         first_event := (append->>'first')::int;
         last_event := (append->>'last')::int;
         CONTINUE WHEN last_event < first_event;
@@ -226,10 +224,10 @@ export function appendOf(s: string): string {
           'last', revision_before + last_event - first_event + 1, 'time', now_ms, 'position', head);
       END LOOP;
       IF one ? 'documents' THEN PERFORM ${s}.write_documents_1(one); END IF;
-      outcomes := outcomes || jsonb_build_object('outcome', 'committed', 'repeated', false, 'streams', streams);
+      outcomes[ordinal] := jsonb_build_object('outcome', 'committed', 'repeated', false, 'streams', streams);
     END LOOP;
     IF written THEN DELETE FROM ${s}.meta WHERE name = 'restoring'; END IF;
-    RETURN outcomes;
+    RETURN to_jsonb(outcomes);
   END $$;
   `
 }

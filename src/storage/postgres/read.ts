@@ -2,6 +2,7 @@
 import { cursorOrdinal } from '../../core/argument.ts'
 import { positionGuard } from '../../core/commit.ts'
 import { entryOf } from '../../core/leaf.ts'
+import { limits } from '../../core/limits.ts'
 import type { EventQuery } from '../../core/query.ts'
 import type {
   BoundaryPage,
@@ -41,10 +42,7 @@ interface LogRow extends RecordRow {
   readonly commitment: Uint8Array | null
   readonly entry: Uint8Array | null
   readonly head: number
-  readonly until: number
-  /** Of a filtered page: the part of the range that it looked through, and how many of it pass. */
-  readonly window_after?: number
-  readonly window_until?: number
+  /** Of a page by a filter or a query: how many pass, though their bytes may not fit in. */
   readonly found?: number
 }
 
@@ -74,24 +72,34 @@ export async function readStream(session: Session, stream: string, range: Revisi
 
 export async function readLog(session: Session, query: LogQuery): Promise<LogPage> {
   const { sql, logId } = session
-  const { after, until = null, asOf = null, direction, limit } = query
-  const { streamTypes = [], types = [], tags = [] } = query
+  const { after, direction, limit, asOf, streamTypes = [], types = [], tags = [] } = query
+  const forwards = direction === 'forwards'
+  // Positions are dense, so that forwards the window of a page is known without asking for the head.
+  const until = forwards && asOf === undefined ? query.until : await endOf(session, query)
   const filtered = streamTypes.length + types.length + tags.length > 0
+  const most = filtered ? limits.scanRecords : limit
+  const window = {
+    after: forwards ? after : Math.max(after, (until ?? 0) - most),
+    until: forwards ? Math.min(until ?? Number.MAX_SAFE_INTEGER, after + most) : (until ?? 0),
+  }
   const pages = !filtered ? sql.logPage : tags.length > 0 ? sql.tagPage : sql.kindPage
   const statement = pages[direction][query.evidence ? 'proven' : 'plain']
-  const filter = filtered ? [streamTypes, types, [...new Set(tags)]] : []
-  const rows = await read<LogRow>(session, statement, [after, until, asOf, limit, ...filter])
-  const [row] = rows
-  if (row === undefined) throw new Error('A page of the log came without its head')
+  const filter = filtered ? [limit, streamTypes, types, [...new Set(tags)]] : []
+  const rows = await read<LogRow>(session, statement, [window.after, window.until, ...filter])
+  const { head = 0, found = limit } = rows[0] ?? {}
+  const end = Math.min(until ?? head, head)
+  if (after >= end) return { logId, head, records: [], scannedTo: after, more: false }
   const records = rows.flatMap((row) => logRecordOf(row, query.evidence) ?? [])
-  const { head, until: end, found = limit, window_after: windowAfter = after, window_until: windowUntil = end } = row
-  if (after >= end) return { logId, head, records, scannedTo: after, more: false }
-  const forwards = direction === 'forwards'
   // Short of its limit, a page of filtered records has seen its window to the end.
   const whole = found === limit || records.length < found
-  const edge = forwards ? windowUntil : windowAfter + 1
+  const edge = forwards ? Math.min(window.until, end) : window.after + 1
   const scannedTo = whole ? (records.at(-1)?.position ?? edge) : edge
   return { logId, head, records, scannedTo, more: forwards ? scannedTo < end : scannedTo > after + 1 }
+}
+
+async function endOf(session: Session, { until, asOf }: LogQuery): Promise<Position> {
+  const [row] = await read<{ until: number }>(session, session.sql.end, [until ?? null, asOf ?? null])
+  return row?.until ?? 0
 }
 
 export async function readBoundary(
@@ -100,7 +108,7 @@ export async function readBoundary(
   from: Position,
   limit: number,
 ): Promise<BoundaryPage> {
-  const rows = await read<LogRow>(session, session.sql.boundaryPage, [JSON.stringify(query), from, limit])
+  const rows = await read<LogRow>(session, session.sql.boundaryPage, [from, JSON.stringify(query), limit])
   const { head = 0, found = 0 } = rows[0] ?? {}
   const all = rows.flatMap((row) => logRecordOf(row) ?? [])
   const records = all.filter((record) => record.state === 'stored' || record.state === 'trimmed')

@@ -9,6 +9,9 @@ export function statementsOf(s: string) {
     x.name AS stream, l.revision, l.position, l.time,
     CASE WHEN x.closed AND l.state <> 1 THEN 3 ELSE l.state END AS state,
     CASE WHEN x.closed AND l.state <> 1 THEN NULL ELSE l.content END AS content`
+  /** OFFSET 0 keeps it a probe for each row of the page, where the planner would read all streams for one page. */
+  const itsStream = `
+    CROSS JOIN LATERAL (SELECT y.name, y.closed FROM ${s}.stream y WHERE y.stream_no = l.stream_no OFFSET 0) x`
   const evidence = 'l.salt, l.commitment, l.entry'
   const noEvidence = 'NULL AS salt, NULL AS commitment, NULL AS entry'
 
@@ -39,68 +42,57 @@ export function statementsOf(s: string) {
     )}) r ON true
     ORDER BY r.revision ${direction}`
 
-  /** The head and the end of a range that begins after $1: $2, or the last position at or before the instant $3. */
-  const range = `
-    SELECT head, least(head, $2, CASE WHEN $3::bigint IS NOT NULL THEN ${s}.position_at_1($3, head) END) AS until
-    FROM (SELECT coalesce(max(position), 0) AS head FROM ${s}.log) newest`
+  /** Positions after $1, up to and with $2: numbers that the planner sees, so that it knows how few rows they are. */
+  const within = (table: string) => `${table}.position > $1 AND ${table}.position <= $2`
+
+  const newest = `(SELECT coalesce(max(position), 0) AS head FROM ${s}.log) h`
 
   const logPage = (direction: string, proofs: string) => `
-    SELECT h.head, h.until, r.* FROM (${range}) h
-    LEFT JOIN LATERAL (${cut(
-      `
-      SELECT ${record}, ${proofs}
-      FROM (
-        SELECT * FROM ${s}.log WHERE position > $1 AND position <= h.until ORDER BY position ${direction} LIMIT $4) l
-      JOIN ${s}.stream x ON x.stream_no = l.stream_no`,
+    SELECT h.head, r.* FROM ${newest}
+    LEFT JOIN (${cut(
+      `SELECT ${record}, ${proofs} FROM ${s}.log l ${itsStream} WHERE ${within('l')}`,
       `position ${direction}`,
     )}) r ON true
     ORDER BY r.position ${direction}`
 
-  /** Kinds by stream types ($5) and event types ($6), each where any were asked for; with tags ($7) not the forgotten. */
+  /** Kinds by stream types ($4) and event types ($5), each where any were asked for. */
   const kinds = (classes: string) => `
-    ARRAY(
-      SELECT kind_no FROM ${s}.kind
-      WHERE class IN (${classes}) AND (cardinality($5::text[]) = 0 OR stream_type = ANY ($5))
-        AND (class > 0 OR cardinality($6::text[]) = 0 OR event_type = ANY ($6)))`
+    SELECT kind_no FROM ${s}.kind
+    WHERE class IN (${classes}) AND (cardinality($4::text[]) = 0 OR stream_type = ANY ($4))
+      AND (class > 0 OR cardinality($5::text[]) = 0 OR event_type = ANY ($5))`
 
-  const readable = `(l.state = 1 OR NOT (SELECT y.closed FROM ${s}.stream y WHERE y.stream_no = l.stream_no))`
+  /** The first $3 entries of each kind, so that a rare one is found by the index and of a common one few are looked at. */
+  const ofKinds = (classes: string, direction: string) => `
+    SELECT k.position FROM (${kinds(classes)}) asked CROSS JOIN LATERAL (
+      SELECT l.position FROM ${s}.log l
+      WHERE l.kind_no = asked.kind_no AND ${within('l')}
+        AND (cardinality($5::text[]) = 0 OR l.state = 1
+          OR NOT (SELECT y.closed FROM ${s}.stream y WHERE y.stream_no = l.stream_no))
+      ORDER BY l.position ${direction} LIMIT $3) k`
 
-  /** The window of a filtered page: as much of the range as one page looks through. */
-  const window = (forwards: boolean) => `
-    SELECT head, until AS range_until,
-      ${forwards ? '$1::bigint' : `greatest($1, until - ${limits.scanRecords})`} AS after,
-      ${forwards ? `least(until, $1 + ${limits.scanRecords})` : 'until'} AS until
-    FROM (${range}) whole`
+  /** By types ($5) of events or of streams ($4) alone. Where no event type is asked for, forgotten events pass too. */
+  const byKind = (direction: string) => `${ofKinds('0, 1, 2', direction)} WHERE cardinality($6::text[]) = 0`
 
-  const filteredPage = (direction: string, proofs: string, positions: string) => `
-    WITH h AS MATERIALIZED (${window(direction === 'ASC')}),
-    found AS MATERIALIZED (${positions} ORDER BY position ${direction} LIMIT $4)
-    SELECT h.head, h.range_until AS until, h.after AS window_after, h.until AS window_until,
-      (SELECT count(*) FROM found) AS found, r.*
-    FROM h LEFT JOIN LATERAL (${cut(
-      `
-      SELECT ${record}, ${proofs} FROM found f JOIN ${s}.log l ON l.position = f.position
-      JOIN ${s}.stream x ON x.stream_no = l.stream_no`,
-      `position ${direction}`,
-    )}) r ON true
-    ORDER BY r.position ${direction}`
-
-  /** By types ($6) of events or of streams ($5) alone. Where no event type is asked for, forgotten events pass too. */
-  const byKind = `
-    SELECT l.position FROM ${s}.log l, h
-    WHERE l.kind_no = ANY (${kinds('0, 1, 2')}) AND l.position > h.after AND l.position <= h.until
-      AND (cardinality($6::text[]) = 0 OR ${readable}) AND cardinality($7::text[]) = 0`
-  /** By all of the tags ($7). A tombstone has none, and passes all the same. */
-  const byTag = `
-    SELECT t.position FROM ${s}.tag t, h
-    WHERE t.tag = ($7::text[])[1] AND t.position > h.after AND t.position <= h.until AND t.kind_no = ANY (${kinds('0')})
-      AND (SELECT count(*) FROM ${s}.tag o WHERE o.tag = ANY ($7::text[]) AND o.position = t.position)
-        = cardinality($7::text[])
+  /** By all of the tags ($6). A tombstone has none, and passes all the same. */
+  const byTag = (direction: string) => `
+    (SELECT t.position FROM ${s}.tag t
+    WHERE t.tag = ($6::text[])[1] AND ${within('t')} AND t.kind_no = ANY (ARRAY(${kinds('0')}))
+      AND (cardinality($6) = 1 OR cardinality($6)
+        = (SELECT count(*) FROM ${s}.tag o WHERE o.tag = ANY ($6) AND o.position = t.position))
       AND NOT (
         SELECT y.closed FROM ${s}.log l JOIN ${s}.stream y ON y.stream_no = l.stream_no WHERE l.position = t.position)
-    UNION ALL
-    SELECT l.position FROM ${s}.log l, h
-    WHERE l.kind_no = ANY (${kinds('1')}) AND l.position > h.after AND l.position <= h.until`
+    ORDER BY t.position ${direction} LIMIT $3)
+    UNION ALL ${ofKinds('1', direction)}`
+
+  const foundPage = (positions: string, direction: string, proofs: string) => `
+    WITH found AS MATERIALIZED (SELECT position FROM (${positions}) p ORDER BY position ${direction} LIMIT $3)
+    SELECT h.head, (SELECT count(*) FROM found) AS found, r.* FROM ${newest}
+    LEFT JOIN (${cut(
+      `
+      SELECT ${record}, ${proofs} FROM found f JOIN ${s}.log l ON l.position = f.position ${itsStream}`,
+      `position ${direction}`,
+    )}) r ON true
+    ORDER BY r.position ${direction}`
 
   const byIndex = `
     SELECT i.key, i.ord, d.version, d.body FROM ${s}.document_index i
@@ -119,25 +111,22 @@ export function statementsOf(s: string) {
     lockLog: `SELECT ${s}.lock_log_1()`,
 
     // Reading the log
-    head: `SELECT coalesce(max(position), 0) AS head FROM ${s}.log`,
+    head: `SELECT head FROM ${newest}`,
+    /** Where a range ends: at the head, at $1, or before what was recorded after the instant $2. */
+    end: `
+      SELECT least(head, $1, CASE WHEN $2::bigint IS NOT NULL THEN ${s}.position_at_1($2, head) END) AS until
+      FROM ${newest}`,
     streamPage: { forwards: streamPage('ASC'), backwards: streamPage('DESC') },
     logPage: pages(logPage),
-    kindPage: pages((direction, proofs) => filteredPage(direction, proofs, byKind)),
-    tagPage: pages((direction, proofs) => filteredPage(direction, proofs, byTag)),
-    boundaryPage: `
-      WITH h AS MATERIALIZED (SELECT coalesce(max(position), 0) AS head FROM ${s}.log),
-      found AS MATERIALIZED (
-        SELECT DISTINCT m.position
-        FROM h, jsonb_array_elements($1::jsonb) item, ${s}.matches_1(item, $2, h.head, $3) m (position)
-        ORDER BY m.position LIMIT $3)
-      SELECT h.head, (SELECT count(*) FROM found) AS found, r.*
-      FROM h LEFT JOIN LATERAL (${cut(
-        `
-        SELECT ${record}, ${noEvidence} FROM found f JOIN ${s}.log l ON l.position = f.position
-        JOIN ${s}.stream x ON x.stream_no = l.stream_no`,
-        'position',
-      )}) r ON true
-      ORDER BY r.position`,
+    kindPage: pages((direction, proofs) => foundPage(byKind(direction), direction, proofs)),
+    tagPage: pages((direction, proofs) => foundPage(byTag(direction), direction, proofs)),
+    /** Events after $1 that any item of a query ($2) asks for, $3 of them. */
+    boundaryPage: foundPage(
+      `SELECT DISTINCT m.position
+      FROM ${newest}, jsonb_array_elements($2::jsonb) item, ${s}.matches_1(item, $1, h.head, $3) m (position)`,
+      'ASC',
+      noEvidence,
+    ),
     listStreams: `
       SELECT name, revision, position, time, closed FROM ${s}.stream
       WHERE type = $1 AND position > greatest($2::bigint, (
