@@ -35,7 +35,7 @@ export async function openStorage(
     }
     default: {
       // What looks like a password stays out of messages.
-      const told = url.replace(/\/\/[^/]*@/, '//')
+      const told = url.replace(/\/\/.*@/, '//')
       const known = 'memory:, sqlite:./daybook.db or postgres://host/database'
       throw new InvalidArgument('store', `"${told}" is no store; write ${known}`)
     }

@@ -51,6 +51,7 @@ export const boundaries = (open: OpenStorage) =>
         assert.equal(await fails({ types: ['Freed'], tags: ['seat:1'] }), false)
         assert.equal(await fails({ tags: ['ann', 'seat:1'] }), true)
         assert.equal(await fails({ tags: ['ann', 'seat:2'] }), false)
+        assert.equal(await fails({ tags: ['ann', 'ann'] }), true)
         assert.equal(await fails({ types: ['Freed'], tags: ['ann'] }, { tags: ['seat:1'] }), true)
         assert.equal(await fails({ types: ['Freed'], tags: ['ann'] }, { tags: ['seat:2'] }), false)
         if (storage.abilities.conditions === 'any') {

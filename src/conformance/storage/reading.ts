@@ -142,6 +142,7 @@ export const reading = (open: OpenStorage) =>
       assert.deepEqual(await found({ streamTypes: ['seat'], types: ['Reserved'] }), [1, 5])
       assert.deepEqual(await found({ tags: ['ann'] }), [1, 2])
       assert.deepEqual(await found({ tags: ['ann', 'vip'] }), [1])
+      assert.deepEqual(await found({ tags: ['ann', 'ann'] }), [1, 2])
       assert.deepEqual(await found({ tags: ['vip'], types: ['Reserved'], streamTypes: ['show'] }), [4])
       assert.deepEqual(await found({ streamTypes: [], types: [], tags: [] }), [1, 2, 3, 4, 5])
     },

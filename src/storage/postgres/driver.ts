@@ -13,6 +13,7 @@ export interface PostgresClient {
   query(query: PostgresQuery): Promise<{ rows: unknown[] }>
   on(event: 'notification', listener: (message: { payload?: string | undefined }) => void): unknown
   on(event: 'error' | 'end', listener: (error?: Error) => void): unknown
+  removeListener(event: 'error', listener: (error?: Error) => void): unknown
   release(destroy?: boolean): void
 }
 
@@ -79,6 +80,9 @@ export async function transact<Result>(
   run: (client: PostgresClient) => Promise<Result>,
 ): Promise<Result> {
   const client = await pool.connect()
+  // Where it breaks between two statements, the next one says so.
+  const broken = () => {}
+  client.on('error', broken)
   let failed = true
   try {
     await client.query({ text: 'BEGIN ISOLATION LEVEL READ COMMITTED' })
@@ -87,6 +91,7 @@ export async function transact<Result>(
     failed = false
     return result
   } finally {
+    client.removeListener('error', broken)
     // A connection that closes rolls back.
     client.release(failed)
   }

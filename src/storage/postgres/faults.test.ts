@@ -128,6 +128,22 @@ describe.skipIf(missing !== undefined)(`faults of PostgreSQL${missing ? ` (${mis
     await pool.end()
   })
 
+  test('a step of erasing whose connection breaks says so, has done nothing, and can be repeated', async () => {
+    const storage = await postgresStorage({ url })
+    await write(storage, 'seat/1', ...events(3))
+    await client.query('BEGIN; SELECT daybook.lock_log_1()')
+    const step = { erase: 'trim', stream: 'seat/1', from: 1, to: 3, segment: 'segment-1' } as const
+    const failed = expect(storage.erase(step)).rejects.toMatchObject({ code: 'storage-failed' })
+    await until(async () => {
+      const { rowCount } = await client.query(`SELECT pg_terminate_backend(pid) ${others} AND wait_event_type = 'Lock'`)
+      return rowCount === 1
+    })
+    await failed
+    await client.query('ROLLBACK')
+    expect(await storage.erase(step)).toEqual({ erased: 3, done: true })
+    await storage.close()
+  })
+
   test('scrubbing is pending while a long read may still need what was erased', async () => {
     const storage = await postgresStorage({ url })
     await write(storage, 'seat/1', ...events(3))
@@ -150,6 +166,7 @@ describe.skipIf(missing !== undefined)(`faults of PostgreSQL${missing ? ` (${mis
           query: (query) => client.query(query),
           on: (event: string, listener: (told: never) => void) =>
             event !== 'notification' && client.on('error', listener as () => void),
+          removeListener: () => {},
           release: (destroy) => client.release(destroy),
         }
       },

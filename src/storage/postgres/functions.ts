@@ -59,7 +59,7 @@ export function functionsOf(s: string): string {
   CREATE FUNCTION ${s}.matches_1(item jsonb, start bigint, until bigint, most int) RETURNS SETOF bigint
   LANGUAGE plpgsql STABLE AS $$
   DECLARE
-    tags text[] := ARRAY(SELECT jsonb_array_elements_text(item->'tags'));
+    tags text[] := ARRAY(SELECT DISTINCT jsonb_array_elements_text(item->'tags'));
     kinds int[];
     rarest text := tags[1];
   BEGIN
