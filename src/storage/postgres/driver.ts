@@ -2,6 +2,7 @@
  * The slice of the driver that this storage needs: a pool of `pg`, its own or one that is handed in. Values are parsed
  * here, so that what else the application has taught `pg` does not matter.
  */
+import { Unsupported } from '../../core/errors.ts'
 
 export interface PostgresQuery {
   readonly text: string
@@ -38,11 +39,20 @@ const connectMs = 10_000
 
 /** Loaded only where no pool is handed in. */
 export async function openPool(url: string): Promise<PostgresPool> {
-  const { default: pg } = await import('pg')
+  const pg = await loadDriver()
   const pool = new pg.Pool({ connectionString: url, connectionTimeoutMillis: connectMs, application_name: 'daybook' })
   // An idle connection that breaks is taken out of the pool; who asks next gets another one.
   pool.on('error', () => {})
   return pool as PostgresPool
+}
+
+async function loadDriver() {
+  try {
+    return (await import('pg')).default
+  } catch (cause) {
+    const mend = 'PostgreSQL needs the package "pg" beside daybook: npm install pg'
+    throw Object.assign(new Unsupported('postgres', mend), { cause })
+  }
 }
 
 /** Runs one statement in a transaction of its own. */
