@@ -135,6 +135,8 @@ describe.skipIf(missing !== undefined)(`faults of PostgreSQL${missing ? ` (${mis
     const step = { erase: 'trim', stream: 'seat/1', from: 1, to: 3, segment: 'segment-1' } as const
     const failed = expect(storage.erase(step)).rejects.toMatchObject({ code: 'storage-failed' })
     await until(async () => {
+      // A transaction looks at the activity once, unless it is told otherwise.
+      await client.query('SELECT pg_stat_clear_snapshot()')
       const { rowCount } = await client.query(`SELECT pg_terminate_backend(pid) ${others} AND wait_event_type = 'Lock'`)
       return rowCount === 1
     })
