@@ -101,8 +101,8 @@ export async function transact<Result>(
     failed = false
     return result
   } finally {
-    client.removeListener('error', broken)
-    // A connection that closes rolls back.
+    // A connection that closes rolls back, and may still say why it broke.
+    if (!failed) client.removeListener('error', broken)
     client.release(failed)
   }
 }
