@@ -22,6 +22,7 @@ export interface PostgresClient {
 export interface PostgresPool {
   query(query: PostgresQuery): Promise<{ rows: unknown[] }>
   connect(): Promise<PostgresClient>
+  on(event: 'connect', listener: (client: PostgresClient) => void): unknown
   end(): Promise<void>
   readonly options: {
     readonly connectionString?: string | undefined
@@ -44,6 +45,14 @@ export async function openPool(url: string): Promise<PostgresPool> {
   // An idle connection that breaks is taken out of the pool; who asks next gets another one.
   pool.on('error', () => {})
   return pool as PostgresPool
+}
+
+/**
+ * A connection that is given up after an error may still tell of another one, and `pg` then looks for a listener: without
+ * one the process would end. Whoever uses the connection learns of it by its own statement.
+ */
+export function listenForErrors(pool: PostgresPool): void {
+  pool.on('connect', (client) => client.on('error', () => {}))
 }
 
 async function loadDriver() {

@@ -172,6 +172,7 @@ describe.skipIf(missing !== undefined)(`faults of PostgreSQL${missing ? ` (${mis
           release: (destroy) => client.release(destroy),
         }
       },
+      on: () => {},
       end: () => pool.end(),
       options: pool.options,
       totalCount: 0,

@@ -8,7 +8,7 @@ import type { Storage } from '../../core/storage.ts'
 import { createBell } from '../../core/wake.ts'
 import { commit } from './commit.ts'
 import { declareCollections, getDocuments, isDeclared, queryDocuments } from './documents.ts'
-import { failureOf, openPool, type PostgresPool } from './driver.ts'
+import { failureOf, listenForErrors, openPool, type PostgresPool } from './driver.ts'
 import { erase, restore } from './erase.ts'
 import type { PostgresOptions } from './options.ts'
 import { listStreams, listStreamTypes, positionOf, readBoundary, readLog, readStream } from './read.ts'
@@ -25,6 +25,7 @@ export async function postgresStorage(options: PostgresOptions): Promise<Storage
   const { schema = 'daybook', readOnly = false, clock = Date.now } = options
   checkSchema(schema)
   const pool = 'pool' in options ? options.pool : await openPool(options.url)
+  listenForErrors(pool)
   const closePool = async () => {
     if (!('pool' in options)) await pool.end()
   }
