@@ -30,12 +30,12 @@ export interface BoundaryPart<Event extends AnyEvent = AnyEvent> extends Boundar
 export function boundaryPage<Event extends AnyEvent>(
   { storage, upcasters, observer }: Reading,
   query: EventQuery,
-  { after = 0, limit, signal }: BoundaryPageOptions,
+  { after = 0, limit = limits.pageRecordsDefault, signal }: BoundaryPageOptions,
 ): Promise<BoundaryPart<Event>> {
   const call = { layer: 'store', name: 'read boundary', size: ({ events }: BoundaryPart) => events.length } as const
   return observe(observer, call, async () => {
     signal?.throwIfAborted()
-    const page = await storage.readBoundary(withOldTypes(upcasters, query), after, pageSize(limit))
+    const page = await storage.readBoundary(withOldTypes(upcasters, query), after, limit)
     const events = page.records.map(eventReader<Event>(upcasters))
     return { events, condition: { query, guard: page.guard }, scannedTo: page.scannedTo, more: page.more }
   })

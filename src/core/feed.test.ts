@@ -86,7 +86,7 @@ test('subscribers at the same place share a read; who catches up keeps no page b
       Array.from({ length: 500 }, () => ({ type: 'A' })),
     )
   }
-  const tail: NonNullable<Reading['tail']> = new Map()
+  const tail: Reading['tail'] = new Map()
   const ended = new AbortController()
   let most = 0
   reads = 0

@@ -135,7 +135,6 @@ export async function backOff(
  */
 async function tailPage(reading: Reading, query: LogQuery, logId: string | undefined): Promise<LogPage> {
   const { tail } = reading
-  if (tail === undefined) return checkedPage(reading, 'subscription', query, logId)
   const { after, ...rest } = query
   const filter = JSON.stringify([logId, rest])
   const last = tail.get(filter)

@@ -3,7 +3,7 @@ import { characters } from './encoding.ts'
 import { InvalidArgument } from './errors.ts'
 import { limits } from './limits.ts'
 
-const typePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+export const streamTypePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const controlCharacter = /\p{Cc}/u
 
 /** Throws `InvalidArgument` unless the name is `type/id` by the rules of `docs/concepts.md`. */
@@ -18,7 +18,7 @@ export function checkStream(name: string, path = 'stream'): void {
 }
 
 export function checkStreamType(type: string, path = 'stream type'): void {
-  if (typeof type !== 'string' || !typePattern.test(type)) {
+  if (typeof type !== 'string' || !streamTypePattern.test(type)) {
     const rule = `1 to ${limits.streamTypeCharacters} of A-Z a-z 0-9 . _ - and begin with a letter or digit`
     throw new InvalidArgument(
       path,

@@ -22,11 +22,7 @@ export interface EndedCall {
 
 /** The slice of an OpenTelemetry tracer that is needed here. */
 export interface Tracer {
-  startActiveSpan<Result>(
-    name: string,
-    options: { readonly attributes: Readonly<Record<string, string | number>> },
-    run: (span: Span) => Result,
-  ): Result
+  startActiveSpan<Result>(name: string, run: (span: Span) => Result): Result
 }
 
 export interface Span {
@@ -39,8 +35,6 @@ export interface Span {
 export interface Call<Result> {
   readonly layer: EndedCall['layer']
   readonly name: string
-  /** For the span: `daybook.stream` and the like. */
-  readonly attributes?: Readonly<Record<string, string | number>>
   readonly size?: number | ((result: Result) => number)
 }
 
@@ -55,9 +49,9 @@ export function observe<Result>(
 ): Promise<Result> {
   if (observer === undefined) return run()
   if (observer.tracer === undefined) return timed(observer, call, run)
-  const { layer, name, attributes = {} } = call
+  const { layer, name } = call
   const title = layer === 'store' ? `daybook ${name}` : `daybook storage ${name}`
-  return observer.tracer.startActiveSpan(title, { attributes }, async (span) => {
+  return observer.tracer.startActiveSpan(title, async (span) => {
     try {
       return await timed(observer, call, run, span)
     } catch (error) {

@@ -131,7 +131,7 @@ export interface Reading {
   readonly upcasters: readonly Upcaster[]
   readonly observer?: Observer | undefined
   /** By filter, what subscriptions read last in this turn of the event loop. */
-  readonly tail?: Map<string, { readonly after: number; readonly page: Promise<LogPage> }>
+  readonly tail: Map<string, { readonly after: number; readonly page: Promise<LogPage> }>
 }
 
 export interface EventPage<Event extends AnyEvent = AnyEvent> {

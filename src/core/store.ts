@@ -37,7 +37,7 @@ import { newId, type Random, secureRandom } from './id.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { checkStream, checkStreamType } from './name.ts'
 import { type Observer, observe } from './observe.ts'
-import type { EventQuery } from './query.ts'
+import { checkFilter, type EventQuery } from './query.ts'
 import {
   checkRead,
   type EventPage,
@@ -168,9 +168,10 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       )
     },
     async readPage(stream, options = {}) {
-      checkRead(stream, options)
+      checkStream(stream)
+      const range = pageRangeOf(options)
       options.signal?.throwIfAborted()
-      return eventPage(reading, stream, pageRangeOf(options))
+      return eventPage(reading, stream, range)
     },
     async details(stream) {
       checkStream(stream)
@@ -204,9 +205,10 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       )
     },
     async readLogPage(options = {}) {
-      checkLogRead(options)
+      checkFilter(options, 'filter')
+      const range = pageRangeOf(options)
       options.signal?.throwIfAborted()
-      return logPage(reading, options, pageRangeOf(options))
+      return logPage(reading, options, range)
     },
     subscribe<Event extends AnyEvent>(options: SubscribeOptions = {}) {
       checkSubscribe(options)

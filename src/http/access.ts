@@ -1,9 +1,9 @@
 /** Who may do what: principals with scopes, what a request needs, and how a request says who it is. */
 import { Forbidden, InvalidArgument, Unauthenticated } from '../core/errors.ts'
+import { streamTypePattern } from '../core/name.ts'
 
 /** `read`, `append` and `forget` are of a stream type; `operate` is the server: metrics and what it tells of itself. */
-export const actions = ['read', 'append', 'forget', 'operate'] as const
-export type Action = (typeof actions)[number]
+export type Action = 'read' | 'append' | 'forget' | 'operate'
 
 /** What a request needs; without a stream type, that of all. */
 export interface Need {
@@ -70,8 +70,7 @@ export function checkScope(scope: string, path: string): void {
 }
 
 export function isScope(scope: string): boolean {
-  return scopePattern.test(scope)
+  if (scope === '*' || scope === 'operate') return true
+  const [, action, type = ''] = /^(read|append|forget):(.*)$/.exec(scope) ?? []
+  return action !== undefined && (type === '*' || streamTypePattern.test(type))
 }
-
-/** The last part is a stream type. */
-const scopePattern = /^(\*|operate|(read|append|forget):(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,63}))$/

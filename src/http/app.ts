@@ -6,6 +6,7 @@ import { type Context, Hono } from 'hono'
 import { accepts } from 'hono/accepts'
 import { compress } from 'hono/compress'
 import { cors } from 'hono/cors'
+import { utf8Length } from '../core/encoding.ts'
 import { InvalidArgument, isStoreError, SchemaViolation } from '../core/errors.ts'
 import type { Store } from '../core/store.ts'
 import { type Access, authenticate, authorize, type Principal } from './access.ts'
@@ -65,7 +66,9 @@ export function createApp(options: AppOptions): App {
   hono.get('*', compress({ contentTypeFilter: (type) => !type.startsWith('text/event-stream') }))
   for (const route of routes) {
     hono.on(route.method, honoPath(route.path), (context) =>
-      watch(context.req.raw, route.path, (requestId) => serve(route, context, requestId)),
+      watch(context.req.raw, route.path, (requestId) =>
+        serve(route, context, requestId).catch((error: unknown) => Promise.reject(inTheNamesOf(route, error))),
+      ),
     )
   }
   hono.get('/openapi/openapi-spec.json', () => new Response(document, { headers: jsonHeaders }))
@@ -137,9 +140,9 @@ export function createApp(options: AppOptions): App {
         if (access) authorize(await authenticate(access, request.headers), route.needs?.(asked) ?? [])
       },
       closing: options.closing,
-    }).catch((error: unknown) => Promise.reject(inTheNamesOf(route, error)))
+    })
     if (principal) authorize(principal, route.needs?.(asked) ?? [])
-    const answer = await handled(route, asked)
+    const answer = await route.handle(asked)
     if (route.wrote) {
       const facts = { requestId, principal: principal?.name ?? null, method: route.method, route: route.path }
       log?.info({ audit: true, ...facts, wrote: route.wrote(answer) }, 'written')
@@ -152,7 +155,7 @@ export function createApp(options: AppOptions): App {
       if (request.method === 'GET' || request.method === 'HEAD') {
         return new Response('', { status: 301, headers: { location: '/openapi/' } })
       }
-      throw new HttpError(404, 'unknown-path', 'There is nothing here; GET /openapi/ tells what there is')
+      throw new HttpError('unknown-path', 'There is nothing here; GET /openapi/ tells what there is')
     })
   }
 
@@ -185,20 +188,12 @@ async function respond({ answer }: Route, request: Request, value: unknown): Pro
 /** Told for short answers, which are then not compressed: it would make them longer. */
 function lengthOf(text: string, { method }: Request): { 'content-length'?: string } {
   if (method !== 'GET' || text.length >= 1_024) return {}
-  return { 'content-length': String(new TextEncoder().encode(text).length) }
+  return { 'content-length': String(utf8Length(text)) }
 }
 
 async function digest(text: string): Promise<string> {
   const hash = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))
   return btoa(String.fromCharCode(...new Uint8Array(hash, 0, 18)))
-}
-
-async function handled(route: Route, asked: Asked): Promise<unknown> {
-  try {
-    return await route.handle(asked)
-  } catch (error) {
-    throw inTheNamesOf(route, error)
-  }
 }
 
 /** Of what the row offers, what the client would rather have. A HEAD never begins a feed. */
@@ -223,7 +218,7 @@ function methodsByPath(): ReadonlyMap<string, readonly string[]> {
 
 async function notAllowed(method: string, methods: readonly string[]): Promise<never> {
   const allow = [...methods, ...(methods.includes('GET') ? ['HEAD'] : [])].join(', ')
-  throw new HttpError(405, 'method-not-allowed', `${method} is not allowed here; allowed: ${allow}`, {
+  throw new HttpError('method-not-allowed', `${method} is not allowed here; allowed: ${allow}`, {
     headers: { allow },
   })
 }

@@ -54,7 +54,7 @@ function unpacked({ body, headers }: Request): AsyncIterable<Uint8Array> | null 
       return body && fromStream(body.pipeThrough(new DecompressionStream(encoding)), encoding)
     default: {
       const message = `The body is encoded with ${JSON.stringify(encoding)}; send it as it is, or with gzip or deflate`
-      throw new HttpError(415, 'unsupported-encoding', message, { headers: { 'accept-encoding': 'gzip, deflate' } })
+      throw new HttpError('unsupported-encoding', message, { headers: { 'accept-encoding': 'gzip, deflate' } })
     }
   }
 }
@@ -69,7 +69,7 @@ async function* fromStream(body: ReadableStream<Uint8Array>, encoding: string): 
 
 function tooLarge(): HttpError {
   const message = `The body is over the limit requestBytes = ${limits.requestBytes}`
-  return new HttpError(413, 'request-too-large', message, { headers: { connection: 'close' } })
+  return new HttpError('request-too-large', message, { headers: { connection: 'close' } })
 }
 
 function decode(bytes: Uint8Array): string {

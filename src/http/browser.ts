@@ -29,5 +29,5 @@ function originHost(origin: string): string | undefined {
 }
 
 function refused(message: string): HttpError {
-  return new HttpError(403, 'foreign-origin', message)
+  return new HttpError('foreign-origin', message)
 }

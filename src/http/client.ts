@@ -3,7 +3,7 @@
  * Every request may be sent again: an append gets the ids of its events before its first try, so the server knows a
  * repeat for what it is. What a repeat answers says `repeated`, though it may be the first that came back.
  */
-import { type Appended, type AppendOptions, checkAppends, type StreamEvents } from '../core/append.ts'
+import { type Appended, checkAppends, type StreamEvents } from '../core/append.ts'
 import { checkObject } from '../core/argument.ts'
 import { type BoundaryPageOptions, type BoundaryPart, checkBoundaryRead, readBoundary } from '../core/boundary.ts'
 import { execute, load } from '../core/decider.ts'
@@ -19,7 +19,7 @@ import {
 import { derivedId, newId, secureRandom } from '../core/id.ts'
 import { type StreamsPage, type StreamsPageOptions, streamsPages } from '../core/listing.ts'
 import { checkStream, checkStreamType } from '../core/name.ts'
-import type { EventQuery, LogFilter } from '../core/query.ts'
+import { checkFilter, type EventQuery, type LogFilter } from '../core/query.ts'
 import {
   checkRead,
   type EventPage,
@@ -90,7 +90,7 @@ export function createClient(options: ClientOptions): Store {
       checkAppends(appends, condition)
       const parts = appends.map((append): StreamEvents => ({ ...append, events: sealed(append.events) }))
       const ids = parts.flatMap(({ events }) => events.map(({ id }) => String(id)))
-      const body = { appends: parts, ...(condition && { condition }) } satisfies AppendOptions & { appends: unknown }
+      const body = { appends: parts, ...(condition && { condition }) }
       const { appended } = await ask<{ appended: readonly Appended[] }>('POST', '/append', { body, ids, signal })
       return appended
     },
@@ -102,7 +102,7 @@ export function createClient(options: ClientOptions): Store {
       )
     },
     async readPage(stream, options = {}) {
-      checkRead(stream, options)
+      checkStream(stream)
       return eventPage(stream, pageRangeOf(options), options.signal)
     },
     async details(stream) {
@@ -140,7 +140,7 @@ export function createClient(options: ClientOptions): Store {
       )
     },
     async readLogPage(options = {}) {
-      checkLogRead(options)
+      checkFilter(options, 'filter')
       return logPage(options, pageRangeOf(options))
     },
     subscribe<Event extends AnyEvent>(options: SubscribeOptions = {}) {

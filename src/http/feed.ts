@@ -1,26 +1,32 @@
 /** The log as a stream of text: NDJSON up to its head, or server-sent events without end. */
-import { type LogEntries, type LogReadOptions, logPages } from '../core/feed.ts'
+import { StoreBusy } from '../core/errors.ts'
+import { type LogReadOptions, logPages } from '../core/feed.ts'
 import { limits } from '../core/limits.ts'
 import type { PageRange, ReadOptions } from '../core/read.ts'
-import type { Store } from '../core/store.ts'
 import { turn } from '../core/turn.ts'
-import { HttpError, problemOf } from './problem.ts'
+import { problemOf } from './problem.ts'
 import type { Asked, Feed } from './route.ts'
 
 /** What is held for a client before it is waited for. */
 const chunkCharacters = 65_536
 
 /** One entry a line, up to where the log ended when the answer began. A line that is cut off means that it was cut off. */
-export function ndjsonFeed({ store, signal }: Pick<Asked, 'store' | 'signal'>, options: LogReadOptions): Response {
+export async function ndjsonFeed(
+  { store, signal }: Pick<Asked, 'store' | 'signal'>,
+  options: LogReadOptions,
+): Promise<Response> {
   // By pages: to wait for each single entry would cost as much as to print it.
   const pages = logPages((range) => store.readLogPage({ ...options, ...optionsOf(range) }), { ...options, signal })
+  // Throws here what keeps the feed from beginning, while that can still be the answer.
+  let first: Awaited<ReturnType<typeof pages.next>> | undefined = await pages.next()
   const encoder = new TextEncoder()
   let left = options.limit ?? Number.POSITIVE_INFINITY
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
       let text = ''
       while (text === '' && left > 0) {
-        const { value: entries, done } = await pages.next()
+        const { value: entries, done } = first ?? (await pages.next())
+        first = undefined
         if (done) break
         for (const entry of entries.slice(0, left)) text += `${JSON.stringify(entry)}\n`
         left -= entries.length
@@ -41,20 +47,18 @@ function optionsOf({ asOf, ...range }: PageRange): ReadOptions {
 
 /**
  * An event for each entry, with `logId:position` as its id; `caught-up` whenever all there is was sent. A client that
- * reads slowly is waited for: what is held for it is bounded. `first` is the page that showed that the feed can begin.
+ * reads slowly is waited for: what is held for it is bounded. `logId` is of the log that it was seen to begin in.
  */
-export function sseFeed(asked: Asked, options: LogReadOptions, first: LogEntries): Response {
+export function sseFeed(asked: Asked, options: LogReadOptions, logId: string): Response {
   const { store, signal, feeds } = asked
   if (feeds.size >= limits.feedSubscribers) {
-    const message = `${limits.feedSubscribers} subscribers are being served already`
-    throw new HttpError(503, 'store-busy', message, { headers: { 'retry-after': '1' } })
+    throw new StoreBusy(`${limits.feedSubscribers} subscribers are being served already`, limits.sseRetryMs)
   }
   const feed: Feed = { position: options.after ?? 0 }
   const gone = new AbortController()
   const writer = createWriter()
   feeds.add(feed)
 
-  const { logId } = first
   const message = (position: number, data: unknown, event?: string) =>
     `${event === undefined ? '' : `event: ${event}\n`}id: ${logId}:${position}\ndata: ${JSON.stringify(data)}\n\n`
 
@@ -187,9 +191,4 @@ function createWriter() {
       ended = true
     },
   }
-}
-
-/** Throws what keeps the feed from beginning: a foreign log, a position beyond the head, a filter that is none. */
-export function firstPage(store: Store, options: LogReadOptions): Promise<LogEntries> {
-  return store.readLogPage({ ...options, limit: 1 })
 }

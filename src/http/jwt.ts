@@ -78,6 +78,6 @@ function reasonOf({ code, message }: Error & { readonly code: string }): string 
 }
 
 function unreachable(cause: unknown): HttpError {
-  const told = new HttpError(503, 'issuer-unreachable', "The issuer's keys cannot be had; try again later")
+  const told = new HttpError('issuer-unreachable', "The issuer's keys cannot be had; try again later")
   return Object.assign(told, { cause })
 }

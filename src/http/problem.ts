@@ -28,13 +28,12 @@ export class HttpError extends Error {
   readonly headers: Readonly<Record<string, string>>
 
   constructor(
-    status: number,
     kind: ProblemKind,
     message: string,
     more: { details?: unknown; headers?: Readonly<Record<string, string>> } = {},
   ) {
     super(message)
-    this.status = status
+    this.status = problemKinds[kind].status
     this.kind = kind
     this.details = more.details ?? null
     this.headers = more.headers ?? {}
@@ -44,7 +43,7 @@ export class HttpError extends Error {
 /** Bad input, field by field. */
 export function invalid(messages: Readonly<Record<string, readonly string[]>>): HttpError {
   const [first = ['request', ['is invalid']]] = Object.entries(messages)
-  return new HttpError(400, 'invalid-argument', `${first[0]}: ${first[1][0]}`, { details: { messages } })
+  return new HttpError('invalid-argument', `${first[0]}: ${first[1][0]}`, { details: { messages } })
 }
 
 interface Kind {

@@ -5,7 +5,14 @@
 import * as z from 'zod/mini'
 import { type InvalidArgument, isStoreError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import { checkEventType, checkName, checkStream, checkStreamId, checkStreamType, checkTag } from '../core/name.ts'
+import {
+  checkEventType,
+  checkName,
+  checkStream,
+  checkStreamId,
+  checkStreamType,
+  streamTypePattern,
+} from '../core/name.ts'
 import { parseInstant } from '../core/time.ts'
 
 /** A part of the path, a query parameter or a header: text that a schema validates; a number is read from its digits. */
@@ -61,7 +68,8 @@ export const record = <Shape extends z.core.$ZodShape>(shape: Shape) =>
   })
 
 const printable = '[^\\u0000-\\u001f\\u007f-\\u009f]'
-const typePattern = '[A-Za-z0-9][A-Za-z0-9._-]{0,63}'
+/** Without its anchors, for it is a part of others. */
+const typePattern = streamTypePattern.source.slice(1, -1)
 const idPattern = '(?!\\.{1,2}$)[^/\\u0000-\\u001f\\u007f-\\u009f]{1,200}'
 
 /** What the core's rules look like as JSON Schema, for those who make requests from the document. */
@@ -81,11 +89,19 @@ export const streamId: Param = {
   description: 'The id of the stream: no control characters, no "/", neither "." nor "..".',
   example: 'case-891',
 }
+const instantText = text(
+  keeps((value) => parseInstant(value, 'instant')),
+  z.meta({ format: 'date-time' }),
+)
+/** 1 to `most` characters, none of them a control character. */
+const named = (what: string, most: number) =>
+  text(
+    keeps((name) => checkName(name, what, what, most)),
+    looksLike(`${printable}+`, most),
+  )
+
 export const updatedAfter: Param = {
-  schema: text(
-    keeps((value) => parseInstant(value, 'updated-after')),
-    z.meta({ format: 'date-time' }),
-  ),
+  schema: instantText,
   description: 'Only streams updated at or after this instant (RFC 3339, up to nanoseconds); default: all.',
   example: '2026-01-31T09:30:00.000Z',
 }
@@ -115,10 +131,7 @@ export const direction: Param = {
   example: 'backwards',
 }
 export const until: Param = {
-  schema: text(
-    keeps((value) => parseInstant(value, 'until')),
-    z.meta({ format: 'date-time' }),
-  ),
+  schema: instantText,
   description: 'Only what was recorded at or before this instant (RFC 3339).',
   example: '2026-01-31T09:30:00.000Z',
 }
@@ -133,15 +146,9 @@ const streamName = text(
   looksLike(`${typePattern}/${idPattern}`),
   z.meta({ examples: ['permit/case-891'] }),
 )
-const tag = text(
-  keeps((tag) => checkTag(tag, 'tag')),
-  looksLike(`${printable}+`, limits.tagCharacters),
-)
+const tag = named('tag', limits.tagCharacters)
 /** Daybook's own types may be asked for, but not written. */
-const askedType = text(
-  keeps((type) => checkName(type, 'type', 'event type', limits.eventTypeCharacters)),
-  looksLike(`${printable}+`, limits.eventTypeCharacters),
-)
+const askedType = named('event type', limits.eventTypeCharacters)
 const list = <Item extends z.ZodMiniType>(item: Item) => z.array(item, { error: required('must be a list') })
 
 export const streamTypes: Param = { ...streamType, many: true, description: 'Only streams of any of these types.' }
@@ -171,9 +178,7 @@ export const newEvent = record({
   meta: z.optional(z.nullable(meta)),
   tags: z.optional(list(tag).check(z.meta({ maxItems: limits.eventTags }))),
   id: z.optional(
-    text(
-      keeps((id) => checkName(id, 'id', 'event id', limits.eventIdCharacters)),
-      looksLike(`${printable}+`, limits.eventIdCharacters),
+    named('event id', limits.eventIdCharacters).check(
       z.meta({ description: 'Makes a retry safe; default: a new UUIDv7, or one that follows from `Idempotency-Key`.' }),
     ),
   ),
@@ -218,10 +223,7 @@ export const boundaryBody = record({
 })
 export type BoundaryBody = z.infer<typeof boundaryBody>
 export const forgetBody = record({
-  reasonCode: text(
-    keeps((code) => checkName(code, 'reasonCode', 'reason code', limits.reasonCodeCharacters)),
-    looksLike(`${printable}+`, limits.reasonCodeCharacters),
-  ),
+  reasonCode: named('reason code', limits.reasonCodeCharacters),
   tombstone: z.optional(record({ type: eventType, data: z.optional(z.unknown()) })),
 })
 

@@ -70,7 +70,7 @@ export const healthRoutes: readonly Route[] = [
     problems: ['unknown-path'],
     needs: () => [{ action: 'operate' }],
     async handle({ printMetrics }) {
-      if (printMetrics === undefined) throw new HttpError(404, 'unknown-path', 'This server keeps no metrics')
+      if (printMetrics === undefined) throw new HttpError('unknown-path', 'This server keeps no metrics')
       return printMetrics()
     },
   },
@@ -80,6 +80,6 @@ async function ready(store: Store) {
   try {
     return await store.info()
   } catch (cause) {
-    throw Object.assign(new HttpError(503, 'not-ready', 'The store does not answer'), { cause })
+    throw Object.assign(new HttpError('not-ready', 'The store does not answer'), { cause })
   }
 }

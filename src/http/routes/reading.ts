@@ -3,7 +3,7 @@ import * as z from 'zod/mini'
 import type { LogReadOptions } from '../../core/feed.ts'
 import type { EventQuery } from '../../core/query.ts'
 import { rangeOf, readsType, streamOf } from '../asked.ts'
-import { firstPage, ndjsonFeed, parseEventId, sseFeed } from '../feed.ts'
+import { ndjsonFeed, parseEventId, sseFeed } from '../feed.ts'
 import { invalid } from '../problem.ts'
 import type { Asked, Route } from '../route.ts'
 import {
@@ -209,14 +209,15 @@ async function readLog(asked: Asked): Promise<unknown> {
   }
   switch (media) {
     case 'application/x-ndjson':
-      await firstPage(store, { ...range, ...filter })
       return ndjsonFeed(asked, { ...range, ...filter })
     case 'text/event-stream': {
       for (const name of ['until', 'until-position', 'direction', 'limit']) {
         if (query[name] !== undefined) throw invalid({ [name]: ['a feed without end has none'] })
       }
       const options = { ...range, ...filter, ...resumedAt(headers['Last-Event-ID']) }
-      return sseFeed(asked, options, await firstPage(store, options))
+      // Throws here what keeps the feed from beginning, while that can still be the answer.
+      const { logId } = await store.readLogPage({ ...options, limit: 1 })
+      return sseFeed(asked, options, logId)
     }
     default:
       return store.readLogPage({ ...range, ...filter })
