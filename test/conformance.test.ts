@@ -6,9 +6,11 @@ import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { type OpenStorage, type OpenStore, storageConformance, storeConformance } from '../src/conformance/index.ts'
 import { openStore } from '../src/core/store.ts'
+import { createTable, dynamoStorage } from '../src/storage/dynamodb/storage.ts'
 import { type MemoryLog, memoryLog, memoryStorage } from '../src/storage/memory/storage.ts'
 import { postgresStorage } from '../src/storage/postgres/storage.ts'
 import { type SqliteOptions, sqliteStorage } from '../src/storage/sqlite/storage.ts'
+import { missingDynamo, newClient } from './engines/dynamodb.ts'
 import { missingPostgres, newDatabase } from './engines/postgres.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-conformance-'))
@@ -38,6 +40,15 @@ function postgres(): OpenStorage {
   return ({ name, clock = Date.now }) => postgresStorage({ url, schema: name.replaceAll('-', '_'), clock })
 }
 
+/** A table for each case. Every tag that conditions of the suite name is a boundary tag. */
+function dynamodb(): OpenStorage {
+  return async ({ name, clock = Date.now }) => {
+    const place = { table: name, client: newClient() }
+    await createTable({ ...place, boundaryTags: ['seat:', 'ann', 'course:'] })
+    return dynamoStorage({ ...place, clock })
+  }
+}
+
 const storages: Readonly<Record<string, () => OpenStorage>> = {
   memory,
   'sqlite on node:sqlite': sqlite,
@@ -45,10 +56,11 @@ const storages: Readonly<Record<string, () => OpenStorage>> = {
   'sqlite on better-sqlite3': () =>
     sqlite({ driver: (file, { readOnly }) => new Database(file, { readonly: readOnly }) }),
   postgres,
+  dynamodb,
 }
 
 for (const [name, make] of Object.entries(storages)) {
-  const missing = name === 'postgres' ? missingPostgres() : undefined
+  const missing = missingEngine(name)
   describe.skipIf(missing !== undefined)(`${name}${missing ? ` (${missing})` : ''}`, () => {
     const open = make()
     describe('the storage', () => {
@@ -59,4 +71,9 @@ for (const [name, make] of Object.entries(storages)) {
       for (const { promise, run } of storeConformance(onStorage)) test(promise, run)
     })
   })
+}
+
+function missingEngine(name: string): string | undefined {
+  if (name === 'postgres') return missingPostgres()
+  return name === 'dynamodb' ? missingDynamo() : undefined
 }
