@@ -36,6 +36,7 @@ interface Seen {
 
 export async function transact(session: Session, commit: Commit): Promise<CommitOutcome> {
   let lost = 0
+  let lostCause: unknown
   for (let tries = 1; tries <= commitTries; tries++) {
     const seen = await see(session, commit)
     const refused = await check(session, commit, seen)
@@ -53,9 +54,12 @@ export async function transact(session: Session, commit: Commit): Promise<Commit
       await pause(result.held ? Math.min(tries, 6) : tries > 8 ? tries - 8 : 0)
     } catch (error) {
       // Whether it was done the next look says.
-      if (error instanceof Throttled || ++lost === lostTries) throw error
+      if (error instanceof Throttled) throw lostCause ?? error
+      lostCause = error
+      if (++lost === lostTries) throw error
     }
   }
+  if (lostCause !== undefined) throw lostCause
   return { outcome: 'busy', retryAfterMs: busyMs }
 }
 
