@@ -7,10 +7,9 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { createRecorder, type HistoryRecorder, readToTheEnd } from '../../src/conformance/clients.ts'
 import { contradictionIn, type Operation } from '../../src/conformance/history.ts'
 import { range } from '../../src/conformance/kit.ts'
-import { open } from '../../src/open.ts'
 import { breakPostgres, checkEngine, faultyEngines, missingEngine } from '../engines/faulty.ts'
 import { missingPostgres, newDatabase } from '../engines/postgres.ts'
-import { machineTime, startClients } from '../processes/clients.ts'
+import { machineTime, openAmidFaults, startClients } from '../processes/clients.ts'
 import { chance, seed, times } from './share.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-histories-'))
@@ -43,10 +42,11 @@ async function killedRound(url: string, round: number, random: () => number): Pr
     return startClients({ url, clients, streams, operations, seed: Math.floor(random() * 1_000_000) })
   })
   const [, ...others] = processes
-  await new Promise((resolve) => setTimeout(resolve, 300 + random() * 1_200))
+  await Promise.all(others.map(({ began }) => began))
+  await new Promise((resolve) => setTimeout(resolve, random() * 1_000))
   for (const { process } of others) process.kill('SIGKILL')
   for (const { done } of processes) for (const operation of await done) recorder.record(operation)
-  await using store = await open(url)
+  await using store = await openAmidFaults(url)
   await readToTheEnd(store, streams, recorder)
   const history = recorder.history()
   expect(contradictionIn(history)?.message).toBeUndefined()
