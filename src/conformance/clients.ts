@@ -7,7 +7,14 @@ import assert from 'node:assert/strict'
 import { type Expected, isStoreError, type RevisionConflict } from '../core/errors.ts'
 import type { Recorded } from '../core/event.ts'
 import type { Store } from '../core/store.ts'
-import { type AppendOperation, contradictionIn, type Operation, type ReadOperation } from './history.ts'
+import {
+  type AppendAnswer,
+  type AppendOperation,
+  contradictionIn,
+  type Operation,
+  type ReadOperation,
+  type Unanswered,
+} from './history.ts'
 import { range } from './kit.ts'
 import { collect } from './store/kit.ts'
 
@@ -56,7 +63,7 @@ export interface ClientsOptions {
 /** Rejects with what no store may answer, whatever its storage does. */
 export async function runClients({ stores, clients, ...options }: ClientsOptions): Promise<void> {
   await Promise.all(
-    clients.map((name, index) => run({ ...options, name, store: stores[index % stores.length] as Store })),
+    clients.map((name, index) => run({ ...options, name, store: stores[index % stores.length] ?? assert.fail() })),
   )
 }
 
@@ -64,7 +71,7 @@ export async function runClients({ stores, clients, ...options }: ClientsOptions
 export async function checkClients(options: Omit<ClientsOptions, 'recorder'>): Promise<readonly Operation[]> {
   const recorder = createRecorder()
   await runClients({ ...options, recorder })
-  await readToTheEnd(options.stores[0] as Store, options.streams, recorder)
+  await readToTheEnd(options.stores[0] ?? assert.fail(), options.streams, recorder)
   const history = recorder.history()
   assert.equal(contradictionIn(history)?.message, undefined)
   return history
@@ -94,7 +101,7 @@ async function run(client: Client): Promise<void> {
   const known = new Map<string, number>()
   for (const turn of range(1, operations)) {
     if (faults && random() < faultShare) await faults()
-    const stream = streams[Math.floor(random() * streams.length)] as string
+    const stream = streams[Math.floor(random() * streams.length)] ?? assert.fail()
     const seen = known.get(stream) ?? 0
     const kind = random()
     if (kind < 0.5) known.set(stream, await append(client, { stream, seen, turn }))
@@ -106,7 +113,7 @@ async function run(client: Client): Promise<void> {
 
 /** Of its operations a client spends so many on a fault first. */
 const faultShare = 0.04
-/** Some appends of unknown outcome are left so. */
+/** So many appends that are not yet known to be written, or not to be, are left so. */
 const giveUpShare = 0.3
 const appendTries = 30
 
@@ -152,16 +159,10 @@ function expectation(random: () => number, seen: number): Expected {
   return kind < 0.9 ? seen : Math.max(0, seen - 1 + Math.floor(random() * 4))
 }
 
-type Answer =
-  | Pick<AppendOperation & { outcome: 'acknowledged' }, 'outcome' | 'first' | 'last'>
-  | Pick<AppendOperation & { outcome: 'conflict' }, 'outcome' | 'actual'>
-  | Pick<AppendOperation & { outcome: 'refused' }, 'outcome'>
-  | Pick<AppendOperation & { outcome: 'unknown' }, 'outcome'>
-
 async function tryAppend(
   store: Store,
   { stream, ids, expected }: Pick<AppendOperation, 'stream' | 'ids' | 'expected'>,
-): Promise<Answer> {
+): Promise<AppendAnswer | Unanswered> {
   try {
     const events = ids.map((id) => ({ type: 'Happened', id }))
     const { first, revision } = await store.append(stream, events, { expected })

@@ -2,17 +2,22 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Expected } from '../core/errors.ts'
-import { type AppendOperation, contradictionIn, type Operation, type ReadOperation } from './history.ts'
+import { type AppendAnswer, contradictionIn, type Operation, type ReadOperation } from './history.ts'
 
 type Instants = readonly [invoked: number, responded: number]
-type Answer = Pick<AppendOperation & { outcome: 'acknowledged' }, 'outcome' | 'first' | 'last'>
 
 const stream = 'seat/1'
 const called = (client: string, [invoked, responded]: Instants) => ({ client, stream, invoked, responded })
-const at = (first: number, last = first): Answer => ({ outcome: 'acknowledged', first, last })
+const at = (first: number, last = first): AppendAnswer => ({ outcome: 'acknowledged', first, last })
 
-function append(client: string, when: Instants, ids: string, expected: Expected, answer: Answer | number): Operation {
-  const outcome = typeof answer === 'number' ? ({ outcome: 'conflict', actual: answer } as const) : answer
+function append(
+  client: string,
+  when: Instants,
+  ids: string,
+  expected: Expected,
+  answer: AppendAnswer | number,
+): Operation {
+  const outcome: AppendAnswer = typeof answer === 'number' ? { outcome: 'conflict', actual: answer } : answer
   return { kind: 'append', ...called(client, when), ids: [...ids], expected, ...outcome }
 }
 
@@ -174,7 +179,7 @@ const broken: Readonly<Record<string, readonly [readonly Operation[], clients: r
   'a conflict tells what was expected': [
     [append('ann', [1, 2], 'a', 0, 0), end('')],
     ['ann'],
-    'was in conflict with revision 0 has what it expected',
+    'was in conflict with revision 0, though that is what it expected',
   ],
   'an append that was in conflict is there': [
     [append('bob', [1, 2], 'b', 0, at(1)), append('ann', [3, 4], 'a', 0, 1), end('ba')],

@@ -40,15 +40,18 @@ interface AppendCall {
   readonly expected: Expected
 }
 
-export type AppendOperation = AppendCall &
-  (
-    | (Answered & { readonly outcome: 'acknowledged'; readonly first: number; readonly last: number })
-    | (Answered & { readonly outcome: 'conflict'; readonly actual: number })
-    /** For another reason; nothing was written. */
-    | (Answered & { readonly outcome: 'refused' })
-    /** It may have been written, at any time after its invocation. */
-    | (Called & { readonly outcome: 'unknown' })
-  )
+export type AppendAnswer =
+  | { readonly outcome: 'acknowledged'; readonly first: number; readonly last: number }
+  | { readonly outcome: 'conflict'; readonly actual: number }
+  /** For another reason; nothing was written. */
+  | { readonly outcome: 'refused' }
+
+/** Where there was no answer it may have been written, at any time after its invocation. */
+export interface Unanswered {
+  readonly outcome: 'unknown'
+}
+
+export type AppendOperation = AppendCall & ((Answered & AppendAnswer) | (Called & Unanswered))
 
 export interface ReadOperation extends Answered {
   readonly kind: 'read'
@@ -156,8 +159,8 @@ function growthOf(last: ReadOperation, operations: readonly Operation[]): Growth
 /** What is wrong with an append that begins right after revision `before`. */
 function wronglyWritten(append: AppendOperation, before: number, content: readonly string[]): string | undefined {
   const [first, last] = [before + 1, before + append.ids.length]
-  if (append.ids.some((id, index) => content[before + index] !== id))
-    return 'its events do not stand together, in order,'
+  const whole = append.ids.every((id, index) => content[before + index] === id)
+  if (!whole) return 'its events do not stand together, in order,'
   if (!asExpected(append.expected, before)) return `it was written at revision ${first}`
   switch (append.outcome) {
     case 'acknowledged':
@@ -194,7 +197,7 @@ function slotsOfAppend(append: AppendOperation, growth: Growth): Slots | Found |
     case 'acknowledged':
       return found([append, growth.last], ', and yet it is missing in')
     case 'conflict':
-      if (asExpected(append.expected, append.actual)) return found([append], 'has what it expected')
+      if (asExpected(append.expected, append.actual)) return found([append], ', though that is what it expected')
       return slotsOfState(append, append.actual, growth)
     case 'refused':
     case 'unknown':
