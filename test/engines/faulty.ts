@@ -14,10 +14,12 @@ import { range } from '../../src/conformance/kit.ts'
 import { openStore, type Store } from '../../src/core/store.ts'
 import { serve } from '../../src/hosts/node.ts'
 import { createClient } from '../../src/http/client.ts'
+import { createTable, dynamoStorage } from '../../src/storage/dynamodb/storage.ts'
 import { memoryLog, memoryStorage } from '../../src/storage/memory/storage.ts'
 import { postgresStorage } from '../../src/storage/postgres/storage.ts'
 import type { SqliteDatabase, SqliteDriver } from '../../src/storage/sqlite/driver.ts'
 import { sqliteStorage } from '../../src/storage/sqlite/storage.ts'
+import { missingDynamo, newClient } from './dynamodb.ts'
 import { missingPostgres, newDatabase } from './postgres.ts'
 
 export interface FaultyEngine {
@@ -35,6 +37,7 @@ export const faultyEngines: Readonly<Record<string, (random: Chance) => Promise<
   'sqlite on node:sqlite': sqliteHere,
   'sqlite on a thread': sqliteOnThread,
   postgres,
+  dynamodb,
   'the client of a server': client,
 }
 
@@ -66,7 +69,8 @@ export async function checkEngine(
 
 /** Why an engine is not there on this machine. */
 export function missingEngine(name: string): string | undefined {
-  return name === 'postgres' ? missingPostgres() : undefined
+  if (name === 'postgres') return missingPostgres()
+  return name === 'dynamodb' ? missingDynamo() : undefined
 }
 
 /** One of several, each as likely as the others. */
@@ -179,6 +183,34 @@ export async function breakPostgres(pool: pg.Pool, random: Chance): Promise<void
       `SELECT pg_cancel_backend(pid) ${others} AND state = 'active'`,
     ]),
   )
+}
+
+/** Requests get lost, or their answers; the engine throttles, or says that it failed. */
+async function dynamodb(random: Chance): Promise<FaultyEngine> {
+  const table = `faulty-${crypto.randomUUID()}`
+  const client = newClient()
+  await createTable({ table, client })
+  let failing = 0
+  const send = client.send.bind(client) as (command: object) => Promise<unknown>
+  const sendOrFail = async (command: object) => {
+    if (failing === 0) return send(command)
+    failing--
+    const fault = oneOf(random, ['request', 'answer', 'throttled', 'broken'])
+    if (fault === 'throttled') throw Object.assign(new Error(fault), { name: 'ThrottlingException', $fault: 'client' })
+    if (fault === 'broken') throw Object.assign(new Error(fault), { name: 'InternalServerError', $fault: 'server' })
+    if (fault === 'answer') await send(command)
+    throw new TypeError('socket hang up')
+  }
+  const failingClient = Object.assign(client, { send: sendOrFail })
+  return {
+    open: async () => openStore(await dynamoStorage({ table, client: failingClient })),
+    async faults() {
+      failing = 1 + Math.floor(random() * 6)
+    },
+    async close() {
+      client.destroy()
+    },
+  }
 }
 
 /** Over HTTP: the server is started anew, or answers get lost on their way. */
