@@ -205,7 +205,8 @@ async function dynamodb(random: Chance): Promise<FaultyEngine> {
   return {
     open: async () => openStore(await dynamoStorage({ table, client: failingClient })),
     async faults() {
-      failing = 1 + Math.floor(random() * 6)
+      // A few, which one call sees through, or more than that.
+      failing = 1 + Math.floor(random() ** 3 * 80)
     },
     async close() {
       client.destroy()
