@@ -107,6 +107,17 @@ export function statementsOf(s: string) {
   return {
     // Writing
     append: `SELECT ${s}.append_1($1, $2, $3, $4, $5, $6, $7, $8) AS outcomes`,
+    /**
+     * What kind of transaction a client is in. While it then idles it holds the log for itself, and so is ended soon,
+     * unless the session has a narrower limit.
+     */
+    within: `
+      SELECT current_setting('transaction_isolation') AS isolation,
+        current_setting('transaction_read_only') = 'on' AS read_only,
+        (SELECT value FROM ${s}.meta WHERE name = 'log-id') AS log_id,
+        set_config('idle_in_transaction_session_timeout', CASE
+          WHEN current_setting('idle_in_transaction_session_timeout')::interval BETWEEN '1 ms' AND $1::text::interval
+          THEN current_setting('idle_in_transaction_session_timeout') ELSE $1::text END, true)`,
     notify: 'SELECT pg_notify($1, $2)',
     lockLog: `SELECT ${s}.lock_log_1()`,
 

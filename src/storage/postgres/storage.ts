@@ -16,6 +16,7 @@ import { checkSchema, openSchema } from './schema.ts'
 import type { Session } from './session.ts'
 import { statementsOf } from './statements.ts'
 import { createWaker } from './wake.ts'
+import { commitWithin } from './within.ts'
 
 export type { PostgresClient, PostgresPool, PostgresQuery } from './driver.ts'
 export type { PostgresOptions, PostgresPlace } from './options.ts'
@@ -62,6 +63,12 @@ export async function postgresStorage(options: PostgresOptions): Promise<Storage
     limits: widestLimits,
     abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true },
     commit: (commits) => write(() => commit(session, commits, clock)),
+    async commitWithin(transaction, one) {
+      if (readOnly) throw new StoreReadOnly()
+      const outcome = await commitWithin(session, transaction, { commit: one, clock })
+      if (outcome.outcome === 'committed' && !outcome.repeated) waker.expect(outcome.streams.at(-1)?.position ?? 0)
+      return outcome
+    },
     readStream: (stream, range) => readStream(session, stream, range),
     readBoundary: (query, from, limit) => readBoundary(session, query, from, limit),
     readLog: (query) => readLog(session, query),
