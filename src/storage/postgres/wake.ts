@@ -53,11 +53,12 @@ export function createWaker({ pool, sql }: Session, channel: string, bell: Bell)
           mine.on('error', gone)
           mine.on('end', gone)
           client = mine
+          await mine.query({ text: `LISTEN ${channel}` })
+          // Not before: behind a pooler the answer itself may bring what somebody else's LISTEN has left there.
           mine.on('notification', () => {
             heard = true
             bell.ring()
           })
-          await mine.query({ text: `LISTEN ${channel}` })
           // Says whether anything is heard.
           tell()
           // What came before was not.
