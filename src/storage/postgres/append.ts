@@ -88,6 +88,7 @@ export function appendOf(s: string): string {
     IF current_setting('transaction_isolation') <> 'read committed' THEN
       RAISE EXCEPTION 'Daybook appends in READ COMMITTED only, not in %', current_setting('transaction_isolation');
     END IF;
+    PERFORM ${s}.check_schema_1();
     IF current_setting('synchronous_commit') = 'off' THEN PERFORM set_config('synchronous_commit', 'on', true); END IF;
 
     -- What a condition has to look through is looked through before the lock, but for the little that comes meanwhile.

@@ -22,7 +22,7 @@ interface Columns {
 type Answer = CommitOutcome | { readonly outcome: 'no-such-position'; readonly head: number }
 
 /** On the pool, or on a client whose transaction it becomes a part of. */
-export type Committing = Pick<Session, 'sql'> & { readonly pool: Pick<PostgresPool, 'query'> }
+export type Committing = Pick<Session, 'sql' | 'explain'> & { readonly pool: Pick<PostgresPool, 'query'> }
 
 export async function commit(
   session: Committing,
@@ -55,7 +55,7 @@ async function append(
       case 'busy':
         return commits.map(() => ({ outcome: 'busy', retryAfterMs }))
       case 'refused': {
-        if (commits.length === 1) return [{ outcome: 'failed', cause: error }]
+        if (commits.length === 1) return [{ outcome: 'failed', cause: await session.explain(error) }]
         // Nothing of the batch was written. One by one, so that only what is to blame fails.
         const outcomes: CommitOutcome[] = []
         for (const one of commits) outcomes.push(...(await append(session, [one], clock)))

@@ -43,7 +43,7 @@ describe.skipIf(missing !== undefined)(`opening PostgreSQL${missing ? ` (${missi
   test('a schema of a newer Daybook is refused and left as it is', async () => {
     const schema = newSchema()
     await (await postgresStorage({ url, schema })).close()
-    await client.query(`UPDATE ${schema}.meta SET value = '99' WHERE name = 'schema-version'`)
+    await client.query(`UPDATE ${schema}.meta SET value = '99' WHERE name IN ('schema-version', 'oldest-schema')`)
     await expect(postgresStorage({ url, schema })).rejects.toMatchObject({
       code: 'schema-too-new',
       found: 99,

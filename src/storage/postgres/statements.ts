@@ -105,6 +105,9 @@ export function statementsOf(s: string) {
   })
 
   return {
+    /** The schema's number, the oldest whose code may still work on it, and the log's id. */
+    meta: `SELECT name, value FROM ${s}.meta WHERE name IN ('schema-version', 'oldest-schema', 'log-id')`,
+
     // Writing
     append: `SELECT ${s}.append_1($1, $2, $3, $4, $5, $6, $7, $8) AS outcomes`,
     /**

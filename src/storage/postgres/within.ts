@@ -28,7 +28,7 @@ export async function commitWithin(
   await begin(transaction)
   try {
     await check(session, transaction)
-    const [outcome] = await commit({ sql: session.sql, pool: transaction }, [one.commit], one.clock)
+    const [outcome] = await commit({ ...session, pool: transaction }, [one.commit], one.clock)
     if (outcome === undefined) throw new Error('A commit was not answered')
     const written = outcome.outcome === 'committed' && !outcome.repeated
     await transaction.query({ text: written ? keep : undo })
