@@ -5,6 +5,7 @@
 import pg from 'pg'
 import { inject } from 'vitest'
 import type { TestProject } from 'vitest/node'
+import { until } from '../../src/conformance/store/kit.ts'
 import { findPooler, startPooler } from './pgbouncer.ts'
 import { findPrograms, startServer } from './server.ts'
 
@@ -74,6 +75,18 @@ export function pooled(url: string): string {
   const through = new URL(urlOf('pooler'))
   through.pathname = new URL(url).pathname
   return through.href
+}
+
+/** Resolves when no storage that has made its own pool is connected to the database any more. */
+export async function quiet(url: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await until(async () => {
+    const { rows } = await client.query(
+      "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'daybook' LIMIT 1",
+    )
+    return rows.length === 0
+  }).finally(() => client.end())
 }
 
 function urlOf(name: 'postgres' | 'pooler'): string {
