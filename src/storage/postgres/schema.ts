@@ -212,8 +212,8 @@ async function migrate(options: OpenOptions): Promise<void> {
     // Another process may have been first.
     const found = await findSchema(client, options)
     if (found >= migrations.length) return
-    if (found === 0) await client.query({ text: `CREATE SCHEMA IF NOT EXISTS ${schema}` })
-    else await client.query({ text: `LOCK TABLE ${schema}.meta IN ACCESS EXCLUSIVE MODE` })
+    if (found > 0) await client.query({ text: `LOCK TABLE ${schema}.meta IN ACCESS EXCLUSIVE MODE` })
+    else if (!(await hasSchema(client, schema))) await client.query({ text: `CREATE SCHEMA ${schema}` })
     for (const { sql } of migrations.slice(found)) await client.query({ text: sql(schema) })
     await rowsOf(
       client,
@@ -222,6 +222,12 @@ async function migrate(options: OpenOptions): Promise<void> {
       [migrations.length, migrations.at(-1)?.oldest, crypto.randomUUID()],
     )
   })
+}
+
+/** Asking needs no right to make one. */
+async function hasSchema(client: Pick<PostgresPool, 'query'>, schema: string): Promise<boolean> {
+  const [row] = await rowsOf<{ there: boolean }>(client, 'SELECT to_regnamespace($1) IS NOT NULL AS there', [schema])
+  return row?.there === true
 }
 
 function openingError(error: unknown, place: string): unknown {
