@@ -15,7 +15,7 @@ import {
   StoreMissing,
 } from '../../core/errors.ts'
 import { appendOf } from './append.ts'
-import { type PostgresPool, rowsOf, transact } from './driver.ts'
+import { type PostgresPool, patient, rowsOf, transact } from './driver.ts'
 import { functionsOf } from './functions.ts'
 import { statementsOf } from './statements.ts'
 
@@ -143,11 +143,13 @@ export function checkSchema(schema: string): void {
 /** Makes the tables or brings them up to date; answers with the id of the log. */
 export async function openSchema(options: OpenOptions): Promise<string> {
   const { pool, place, schema, readOnly, migrations } = options
+  // Another process may be at a long migration.
+  const waiting = patient(pool)
   try {
-    const found = await findSchema(pool, options)
+    const found = await findSchema(waiting, options)
     if (found === 0 && readOnly) throw new StoreMissing(place)
     if (found < migrations.length && !readOnly) await migrate(options)
-    const meta = await readMeta(pool, schema)
+    const meta = await readMeta(waiting, schema)
     if (meta?.logId === undefined) throw new NotAStore(place, 'its log has no id')
     return meta.logId
   } catch (error) {
@@ -208,7 +210,7 @@ const oldestServer = 140_000
 async function migrate(options: OpenOptions): Promise<void> {
   const { pool, schema, migrations } = options
   await transact(pool, async (client) => {
-    await rowsOf(client, "SELECT pg_advisory_xact_lock(hashtext('daybook migration'), hashtext($1))", [schema])
+    await rowsOf(patient(client), "SELECT pg_advisory_xact_lock(hashtext('daybook migration'), hashtext($1))", [schema])
     // Another process may have been first.
     const found = await findSchema(client, options)
     if (found >= migrations.length) return

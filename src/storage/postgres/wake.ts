@@ -53,7 +53,7 @@ export function createWaker({ pool, sql }: Session, channel: string, bell: Bell)
           mine.on('error', gone)
           mine.on('end', gone)
           client = mine
-          await mine.query({ text: `LISTEN ${channel}` })
+          await rowsOf(mine, `LISTEN ${channel}`)
           // Not before: behind a pooler the answer itself may bring what somebody else's LISTEN has left there.
           mine.on('notification', () => {
             heard = true

@@ -2,11 +2,11 @@
  * A commit as a part of a transaction that the application has begun on a client of its own, beside what it writes there
  * itself. A savepoint keeps the two apart: whatever goes wrong here, the transaction is as it was, and holds no lock of ours.
  */
-import { InvalidArgument } from '../../core/errors.ts'
+import { InvalidArgument, isStoreError } from '../../core/errors.ts'
 import type { Commit, CommitOutcome, Transaction } from '../../core/storage.ts'
 import type { Clock } from '../../core/time.ts'
 import { commit } from './commit.ts'
-import { type PostgresClient, rowsOf } from './driver.ts'
+import { failureOf, type PostgresClient, rowsOf } from './driver.ts'
 import type { Session } from './session.ts'
 
 type TransactionClient = Pick<PostgresClient, 'query'>
@@ -15,8 +15,8 @@ type TransactionClient = Pick<PostgresClient, 'query'>
 const idleTimeout = '5s'
 
 const enter = 'SAVEPOINT daybook'
-const keep = 'RELEASE SAVEPOINT daybook'
-const undo = 'ROLLBACK TO SAVEPOINT daybook; RELEASE SAVEPOINT daybook'
+const undo = 'ROLLBACK TO SAVEPOINT daybook'
+const leave = 'RELEASE SAVEPOINT daybook'
 
 /** Throws `InvalidArgument` for a transaction that cannot carry an append; a rejection means that nothing is written. */
 export async function commitWithin(
@@ -31,11 +31,13 @@ export async function commitWithin(
     const [outcome] = await commit({ ...session, pool: transaction }, [one.commit], one.clock)
     if (outcome === undefined) throw new Error('A commit was not answered')
     const written = outcome.outcome === 'committed' && !outcome.repeated
-    await transaction.query({ text: written ? keep : undo })
+    if (!written) await rowsOf(transaction, undo)
+    await rowsOf(transaction, leave)
     return outcome
   } catch (error) {
-    // Where the connection has broken there is nothing to undo.
-    await transaction.query({ text: undo }).catch(() => {})
+    if (!isStoreError(error) && failureOf(error) === 'lost') throw error
+    await rowsOf(transaction, undo)
+    await rowsOf(transaction, leave)
     throw error
   }
 }
@@ -46,7 +48,7 @@ function isClient(transaction: Transaction): transaction is TransactionClient {
 
 async function begin(client: TransactionClient): Promise<void> {
   try {
-    await client.query({ text: enter })
+    await rowsOf(client, enter)
   } catch (error) {
     const { code } = error as { code?: unknown }
     if (code === '25P01') throw unusable('has not begun: run BEGIN on this client first, and give no pool')
