@@ -62,12 +62,9 @@ const onPostgres = missing === undefined ? test : test.skip
 
 onPostgres(`killed ${times(100)} times, those on PostgreSQL neither${missing ? ` (${missing})` : ''}`, async () => {
   const server = await startServer()
-  await killWriters(times(100), {
-    next: async () => (await newDatabase(server.url)).url,
-    // The server learns of the end of a client when it next answers it, and may commit until then.
-    quiet,
-  })
-  await server.remove()
+  const next = async () => (await newDatabase(server.url)).url
+  // The server learns of the end of a client when it next answers it, and may commit until then.
+  await killWriters(times(100), { next, quiet }).finally(server.remove)
 })
 
 test(`killed ${times(30)} times while it forgets, a process leaves what the next opening finishes`, async () => {
