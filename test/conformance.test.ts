@@ -11,7 +11,7 @@ import { type MemoryLog, memoryLog, memoryStorage } from '../src/storage/memory/
 import { postgresStorage } from '../src/storage/postgres/storage.ts'
 import { type SqliteOptions, sqliteStorage } from '../src/storage/sqlite/storage.ts'
 import { missingDynamo, newClient } from './engines/dynamodb.ts'
-import { missingPostgres, newDatabase } from './engines/postgres.ts'
+import { missingPooler, missingPostgres, newDatabase, pooled } from './engines/postgres.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-conformance-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -30,11 +30,11 @@ function sqlite(options: Partial<SqliteOptions> = {}): OpenStorage {
 }
 
 /** A database for all cases, and a schema for each. */
-function postgres(): OpenStorage {
+function postgres(way: (url: string) => string = (url) => url): OpenStorage {
   let url = ''
   beforeAll(async () => {
     const database = await newDatabase()
-    url = database.url
+    url = way(database.url)
     return database.drop
   })
   return ({ name, clock = Date.now }) => postgresStorage({ url, schema: name.replaceAll('-', '_'), clock })
@@ -55,12 +55,20 @@ const storages: Readonly<Record<string, () => OpenStorage>> = {
   'sqlite on a thread': () => sqlite({ thread: true }),
   'sqlite on better-sqlite3': () =>
     sqlite({ driver: (file, { readOnly }) => new Database(file, { readonly: readOnly }) }),
-  postgres,
+  postgres: () => postgres(),
+  'postgres behind pgbouncer': () => postgres(pooled),
   dynamodb,
 }
 
+/** Why the storage cannot be tested here. */
+const lacks: Readonly<Record<string, () => string | undefined>> = {
+  postgres: missingPostgres,
+  'postgres behind pgbouncer': missingPooler,
+  dynamodb: missingDynamo,
+}
+
 for (const [name, make] of Object.entries(storages)) {
-  const missing = missingEngine(name)
+  const missing = lacks[name]?.()
   describe.skipIf(missing !== undefined)(`${name}${missing ? ` (${missing})` : ''}`, () => {
     const open = make()
     describe('the storage', () => {
@@ -71,9 +79,4 @@ for (const [name, make] of Object.entries(storages)) {
       for (const { promise, run } of storeConformance(onStorage)) test(promise, run)
     })
   })
-}
-
-function missingEngine(name: string): string | undefined {
-  if (name === 'postgres') return missingPostgres()
-  return name === 'dynamodb' ? missingDynamo() : undefined
 }

@@ -4,7 +4,7 @@ import { streamTypeOf } from '../../core/name.ts'
 import type { Commit, CommitOutcome, DocumentWrite, StreamAppend } from '../../core/storage.ts'
 import type { Clock } from '../../core/time.ts'
 import { attachedOf, wordsOfDocument } from './documents.ts'
-import { failureOf, rowsOf } from './driver.ts'
+import { failureOf, type PostgresPool, rowsOf } from './driver.ts'
 import type { Session } from './session.ts'
 
 /** The events of a batch in columns, counted from 1, and the tags of them all, each with the number of its event. */
@@ -21,8 +21,11 @@ interface Columns {
 /** What the function adds to the port's outcomes: the core says what is wrong with the condition. */
 type Answer = CommitOutcome | { readonly outcome: 'no-such-position'; readonly head: number }
 
+/** On the pool, or on a client whose transaction it becomes a part of. */
+export type Committing = Pick<Session, 'sql' | 'explain'> & { readonly pool: Pick<PostgresPool, 'query'> }
+
 export async function commit(
-  session: Session,
+  session: Committing,
   commits: readonly Commit[],
   clock: Clock,
 ): Promise<readonly CommitOutcome[]> {
@@ -33,7 +36,11 @@ export async function commit(
   return broken.map((outcome) => outcome ?? (answers[next++] as CommitOutcome))
 }
 
-async function append(session: Session, commits: readonly Commit[], clock: Clock): Promise<readonly CommitOutcome[]> {
+async function append(
+  session: Committing,
+  commits: readonly Commit[],
+  clock: Clock,
+): Promise<readonly CommitOutcome[]> {
   try {
     const [row] = await rowsOf<{ outcomes: readonly Answer[] }>(
       session.pool,
@@ -48,7 +55,7 @@ async function append(session: Session, commits: readonly Commit[], clock: Clock
       case 'busy':
         return commits.map(() => ({ outcome: 'busy', retryAfterMs }))
       case 'refused': {
-        if (commits.length === 1) return [{ outcome: 'failed', cause: error }]
+        if (commits.length === 1) return [{ outcome: 'failed', cause: await session.explain(error) }]
         // Nothing of the batch was written. One by one, so that only what is to blame fails.
         const outcomes: CommitOutcome[] = []
         for (const one of commits) outcomes.push(...(await append(session, [one], clock)))
