@@ -2,12 +2,12 @@
  * A DynamoDB for one test run: the one that DYNAMODB_ENDPOINT names, else a server of the package that holds its binary
  * for this platform, in memory, stopped at the end. Each test case has a table of its own in it.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { DynamoDBClient, ListTablesCommand } from '@aws-sdk/client-dynamodb'
 import { inject } from 'vitest'
 import type { TestProject } from 'vitest/node'
-import { freePort } from './port.ts'
+import { endProgram, freePort, startProgram } from './programs.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -79,18 +79,11 @@ export async function startDynamo({
 }): Promise<DynamoServer> {
   const at = port ?? (await freePort())
   const place = file === undefined ? [] : ['--db-path', file]
-  const server = spawn(program, ['serve', '--host', '127.0.0.1', '--port', String(at), ...place], { stdio: 'ignore' })
+  const command = [program, 'serve', '--host', '127.0.0.1', '--port', String(at), ...place]
+  const server = startProgram([], 'TERM', command)
   const endpoint = `http://127.0.0.1:${at}`
-  const stop = async (signal: 'SIGTERM' | 'SIGKILL') => {
-    const ended = new Promise((resolve) => server.once('exit', resolve))
-    if (server.exitCode === null && server.signalCode === null && server.kill(signal)) await ended
-  }
-  // Should this run be killed, the server goes with it.
-  const last = () => server.kill('SIGKILL')
-  process.once('exit', last)
-  server.once('exit', () => process.removeListener('exit', last))
   await untilReady(endpoint, server)
-  return { endpoint, stop: () => stop('SIGTERM'), kill: () => stop('SIGKILL') }
+  return { endpoint, stop: () => endProgram(server, 'SIGTERM'), kill: () => endProgram(server, 'SIGKILL') }
 }
 
 async function untilReady(endpoint: string, server: ChildProcess): Promise<void> {
