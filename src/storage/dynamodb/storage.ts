@@ -24,6 +24,7 @@ import { createWaker } from './wake.ts'
 
 export type { DynamoOptions, DynamoPlace } from './options.ts'
 export { createTable, type TableOptions } from './table.ts'
+export { parseDynamoUrl } from './url.ts'
 
 const busyMs = 500
 const defaultPollMs = 250
