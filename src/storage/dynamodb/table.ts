@@ -67,7 +67,9 @@ export function placeOf({ table, region, endpoint }: DynamoPlace): string {
   return `dynamodb:${table}${region === undefined ? '' : ` in ${region}`}${endpoint === undefined ? '' : ` at ${endpoint}`}`
 }
 
-export async function connect(place: DynamoPlace) {
+export async function connect(
+  place: DynamoPlace,
+): Promise<{ readonly sdk: Sdk; readonly client: DynamoDBClient; close(): void }> {
   const sdk = await loadSdk()
   const client = place.client ?? openClient(sdk, place)
   const close = () => {
