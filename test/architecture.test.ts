@@ -33,9 +33,10 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   open: ['core'],
   cli: ['core', 'http', 'hosts', 'open'],
 }
-/** `open` knows all storages, but loads none that is not asked for. */
+/** `open` knows all storages, but loads none that is not asked for; the command line makes tables. */
 const lazyArrows: Readonly<Record<string, readonly string[]>> = {
   open: ['storage/memory', 'storage/sqlite', 'storage/postgres', 'storage/dynamodb'],
+  cli: ['storage/dynamodb'],
 }
 
 /** Packages by room; a room that is not named uses none. */
