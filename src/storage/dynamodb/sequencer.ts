@@ -3,6 +3,7 @@
  * requests, so once one was met they take turns. A process that dies leaves its name behind as one that was writing, and
  * whoever finds that looks through the whole table for what has no position.
  */
+import type { Clock } from '../../core/time.ts'
 import { backoffMs, sleep } from '../../core/turn.ts'
 import { put, type Table } from './driver.ts'
 import { type WriterItem, writerKey } from './items.ts'
@@ -53,6 +54,7 @@ export function createSequencer({ session, listing, onPage }: SequencerOptions):
     onRival: turns.met,
   }
   const presence = createPresence(table, me, {
+    clock: session.clock,
     isIdle: () => hints.length === 0 && running === undefined,
     // What it left lies anywhere.
     onDead: () => sweep(sequencing),
@@ -114,17 +116,25 @@ interface Presence {
 function createPresence(
   table: Table,
   me: string,
-  { isIdle, onDead }: { readonly isIdle: () => boolean; readonly onDead: () => Promise<unknown> },
+  {
+    clock,
+    isIdle,
+    onDead,
+  }: { readonly clock: Clock; readonly isIdle: () => boolean; readonly onDead: () => Promise<unknown> },
 ): Presence {
   const others = new Map<string, { beat: number; since: number }>()
   let beat = 0
+  let shownAt = 0
   let shown: Promise<unknown> | undefined
   let wrote = false
   let looking: Promise<void> | undefined
   let closed = false
 
   const sign = (): WriterItem => ({ ...writerKey(me), beat: ++beat })
-  const show = () => table.write(put(sign(), { is: 'anything' }))
+  const show = () => {
+    shownAt = clock()
+    return table.write(put(sign(), { is: 'anything' }))
+  }
   const remove = () => table.write({ write: 'delete', key: writerKey(me), if: { is: 'anything' } })
 
   async function look(): Promise<void> {
@@ -165,6 +175,8 @@ function createPresence(
   return {
     async show() {
       wrote = true
+      // A process that was stopped for long may have been taken for dead, and its name removed.
+      if (clock() - shownAt > deadMs / 2) shown = undefined
       shown ??= show().catch((error) => {
         shown = undefined
         throw error
