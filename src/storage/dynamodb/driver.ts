@@ -94,8 +94,11 @@ export interface TablePlace {
   readonly endpoint?: string | undefined
 }
 
+export type Sdk = typeof import('@aws-sdk/client-dynamodb') &
+  Pick<typeof import('@aws-sdk/util-dynamodb'), 'marshall' | 'unmarshall'>
+
 /** The SDK is loaded here only. */
-export async function loadSdk() {
+export async function loadSdk(): Promise<Sdk> {
   try {
     const [client, values] = await Promise.all([import('@aws-sdk/client-dynamodb'), import('@aws-sdk/util-dynamodb')])
     return { ...client, ...values }
@@ -105,8 +108,6 @@ export async function loadSdk() {
     throw Object.assign(error, { cause })
   }
 }
-
-export type Sdk = Awaited<ReturnType<typeof loadSdk>>
 
 export function openClient(sdk: Sdk, { region, endpoint }: TablePlace): DynamoDBClient {
   return new sdk.DynamoDBClient({

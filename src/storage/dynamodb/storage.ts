@@ -23,7 +23,16 @@ import { checkPlace, connect, openLog, placeOf } from './table.ts'
 import { createWaker } from './wake.ts'
 
 export type { DynamoOptions, DynamoPlace } from './options.ts'
+export {
+  type DynamoSequencer,
+  type DynamoSequencerOptions,
+  dynamoSequencer,
+  type Sequenced,
+  type Swept,
+  type TableChange,
+} from './sequencer-elsewhere.ts'
 export { createTable, type TableOptions } from './table.ts'
+export { parseDynamoUrl } from './url.ts'
 
 const busyMs = 500
 const defaultPollMs = 250

@@ -57,7 +57,8 @@ export async function createTable({ boundaryTags = [], ...place }: TableOptions)
 }
 
 export function checkPlace({ table }: DynamoPlace): void {
-  if (/^[A-Za-z0-9_.-]{3,255}$/.test(table)) return
+  // An environment variable that is not set comes as undefined, whatever the types say.
+  if (typeof table === 'string' && /^[A-Za-z0-9_.-]{3,255}$/.test(table)) return
   throw new InvalidArgument('table', `"${table}" must be 3 to 255 letters, digits, "_", "-" and "."`)
 }
 
@@ -66,7 +67,9 @@ export function placeOf({ table, region, endpoint }: DynamoPlace): string {
   return `dynamodb:${table}${region === undefined ? '' : ` in ${region}`}${endpoint === undefined ? '' : ` at ${endpoint}`}`
 }
 
-export async function connect(place: DynamoPlace) {
+export async function connect(
+  place: DynamoPlace,
+): Promise<{ readonly sdk: Sdk; readonly client: DynamoDBClient; close(): void }> {
   const sdk = await loadSdk()
   const client = place.client ?? openClient(sdk, place)
   const close = () => {
