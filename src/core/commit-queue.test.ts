@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { memoryStorage } from '../storage/memory/storage.ts'
 import { makeEvent } from './append.ts'
 import { createCommitQueue } from './commit-queue.ts'
+import { StorageFailed } from './errors.ts'
 import { newId, secureRandom } from './id.ts'
 import { limits } from './limits.ts'
 import type { Commit, CommitOutcome, Storage } from './storage.ts'
@@ -73,6 +74,25 @@ test('a storage that goes on failing leaves the outcome unknown, and tells the i
   const commit = appendTo('seat/1')
   const ids = commit.appends[0]?.events.map(({ id }) => id)
   await expect(queue.add(commit)).rejects.toMatchObject({ code: 'outcome-unknown', ids, cause })
+})
+
+test.each<[string, CommitOutcome | Error]>([
+  ['busy', { outcome: 'busy', retryAfterMs: 1 }],
+  ['failing', { outcome: 'failed', cause: new Error('denied') }],
+  ['of no use', new StorageFailed('write', 'denied')],
+])('once an answer was lost, a storage that is %s when asked again leaves the outcome unknown', async (_, then) => {
+  let calls = 0
+  const queue = createCommitQueue(
+    storageWith(async (commits, inner) => {
+      if (++calls > 1) {
+        if (then instanceof Error) throw then
+        return [then]
+      }
+      await inner.commit(commits)
+      throw new Error('the connection was lost after the commit')
+    }),
+  )
+  await expect(queue.add(appendTo('seat/1'))).rejects.toMatchObject({ code: 'outcome-unknown' })
 })
 
 test('a queue that is full refuses at once and says when to come again', async () => {

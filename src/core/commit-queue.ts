@@ -75,20 +75,33 @@ export function createCommitQueue(storage: Storage): CommitQueue {
 /** A rejection says nothing about what was written; the ids make it safe to hand the same commits over again. */
 async function handOver(storage: Storage, batch: readonly Waiting[]): Promise<void> {
   const commits = batch.map(({ commit }) => commit)
+  let lost: unknown
   for (let tries = 1; ; tries++) {
     try {
       const outcomes = await storage.commit(commits)
-      for (const [index, { resolve }] of batch.entries()) resolve(outcomes[index] as CommitOutcome)
+      for (const [index, { commit, resolve, reject }] of batch.entries()) {
+        const outcome = outcomes[index] as CommitOutcome
+        // That this try was turned away says nothing about the ones before it.
+        if (tries > 1 && isUndecided(outcome)) reject(new OutcomeUnknown(eventIdsOf(commit), lost))
+        else resolve(outcome)
+      }
       return
     } catch (error) {
       if (!isStoreError(error) && tries < limits.commitTries) {
+        lost = error
         await sleep(backoffMs(tries, limits.commitBackoffMs, 1_000))
         continue
       }
       for (const { commit, reject } of batch) {
-        reject(isStoreError(error) ? error : new OutcomeUnknown(eventIdsOf(commit), error))
+        reject(tries === 1 && isStoreError(error) ? error : new OutcomeUnknown(eventIdsOf(commit), error))
       }
       return
     }
   }
+}
+
+function isUndecided(outcome: CommitOutcome): boolean {
+  if (outcome.outcome !== 'failed') return outcome.outcome === 'busy'
+  const { cause } = outcome
+  return !isStoreError(cause) || cause.code === 'storage-failed' || cause.code === 'store-missing'
 }
