@@ -70,7 +70,7 @@ export function createSequencer({ session, listing, onPage }: SequencerOptions):
       try {
         const turn = performance.now() < contendedUntil ? await takeTurn(table, me) : undefined
         await sequence(sequencing, some).finally(() => turn?.release())
-        await listing.catchUp()
+        listing.catchUpLater()
         tries = 0
       } catch {
         // Nothing is lost: they are tried again, here or by others.
