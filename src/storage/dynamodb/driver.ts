@@ -3,7 +3,13 @@
  * protocol knows. The SDK's client stands behind it, its own or one that is handed in; the model of the protocol puts a
  * table of its own there.
  */
-import type { AttributeValue, DynamoDBClient, TransactWriteItem } from '@aws-sdk/client-dynamodb'
+import type {
+  AttributeValue,
+  ConditionalCheckFailedException,
+  DynamoDBClient,
+  TransactionCanceledException,
+  TransactWriteItem,
+} from '@aws-sdk/client-dynamodb'
 import { Unsupported } from '../../core/errors.ts'
 import { backoffMs, sleep } from '../../core/turn.ts'
 import type { Item, Key } from './items.ts'
@@ -233,7 +239,7 @@ export function openTable(sdk: Sdk, client: DynamoDBClient, table: string): Tabl
         }
         return { written: true }
       } catch (error) {
-        if (!(error instanceof sdk.ConditionalCheckFailedException)) throw error
+        if (!isNamed<ConditionalCheckFailedException>(error, 'ConditionalCheckFailedException')) throw error
         return { written: false, found: error.Item && unpack(error.Item) }
       }
     },
@@ -253,7 +259,7 @@ export function openTable(sdk: Sdk, client: DynamoDBClient, table: string): Tabl
         )
         return { written: true }
       } catch (error) {
-        if (!(error instanceof sdk.TransactionCanceledException)) throw error
+        if (!isNamed<TransactionCanceledException>(error, 'TransactionCanceledException')) throw error
         const reasons = error.CancellationReasons ?? []
         const failed = writes.map((_, index) => reasons[index]?.Code === 'ConditionalCheckFailed')
         const held = reasons.some(({ Code }) => heldReasons.has(Code))
@@ -268,6 +274,11 @@ export function openTable(sdk: Sdk, client: DynamoDBClient, table: string): Tabl
 }
 
 export const mostTransactionItems = transactionItems
+
+/** By name: a client that was handed in may come from another copy of the SDK. */
+function isNamed<Named extends Error>(error: unknown, name: string): error is Named {
+  return (error as Error).name === name
+}
 
 /** Sends a request again that was throttled, or, where it only reads, that was not answered. */
 async function persist<Answer>(run: () => Promise<Answer>, kind: 'read' | 'write'): Promise<Answer> {

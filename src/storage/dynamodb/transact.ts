@@ -24,6 +24,8 @@ import { findRepeat, lastOf, look } from './stream.ts'
 const transactionBytes = 4_194_304
 /** How often a transaction is tried again whose answer was lost. */
 const lostTries = 3
+/** How often others may hold its items up before it is said that the store is busy. */
+const heldTries = 12
 
 interface Seen {
   /** The streams' newest records. */
@@ -46,6 +48,7 @@ export async function transact(session: Session, commit: Commit): Promise<Commit
 }
 
 async function transactUntil(session: Session, commit: Commit, losses: unknown[]): Promise<CommitOutcome> {
+  let held = 0
   for (let tries = 1; tries <= commitTries; tries++) {
     const seen = await see(session, commit)
     const refused = await check(session, commit, seen)
@@ -60,7 +63,8 @@ async function transactUntil(session: Session, commit: Commit, losses: unknown[]
     try {
       const result = plan.writes.length === 0 ? { written: true as const } : await session.table.transact(plan.writes)
       if (result.written) return done(session, plan)
-      await pause(result.held ? Math.min(tries, 6) : tries > 8 ? tries - 8 : 0)
+      if (result.held && ++held === heldTries) break
+      await pause(result.held ? Math.min(held, 6) : tries > 8 ? tries - 8 : 0)
     } catch (error) {
       if (error instanceof Throttled || isRefusal(error)) throw error
       // Whether it was done the next look says; what is there wants a position.
