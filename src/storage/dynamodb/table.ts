@@ -82,7 +82,7 @@ export async function openLog(
     ...logKey,
     ...{ id: crypto.randomUUID(), schema: schemaVersion, secret: randomBytes(32), tags: [...boundaryTags].sort() },
   }
-  const found = (await readLogItem(table, place)) ?? (readOnly ? undefined : await writeLogItem(table, log))
+  const found = (await readLogItem(table, place)) ?? (readOnly ? undefined : await writeLogItem(table, place, log))
   if (found === undefined) throw new StoreMissing(place, undefined, mendMissing)
   if (typeof found.id !== 'string' || !(found.secret instanceof Uint8Array))
     throw new NotAStore(place, 'its log has no id')
@@ -100,9 +100,26 @@ async function readLogItem(table: Table, place: string): Promise<LogItem | undef
   }
 }
 
-async function writeLogItem(table: Table, log: LogItem): Promise<LogItem> {
+/** Into a table of nobody, which has all that a store needs. */
+async function writeLogItem(table: Table, place: string, log: LogItem): Promise<LogItem> {
+  const taken = await isTaken(table)
+  // Somebody may have made it a store meanwhile.
+  const found = taken ? await readLogItem(table, place) : undefined
+  if (found !== undefined) return found
+  if (taken) throw new NotAStore(place, 'it holds items of another application')
+  try {
+    await table.listUpdated({ type: 'none', after: 0, limit: 1 })
+  } catch (error) {
+    if ((error as Error).name !== 'ValidationException') throw failureOf(error, 'open', { place })
+    throw new NotAStore(place, 'it has no index "updated"', error)
+  }
   const result = await table.write(put(log, { is: 'absent' }))
   return result.written ? log : (result.found as LogItem)
+}
+
+async function isTaken(table: Table): Promise<boolean> {
+  for await (const items of table.scan({ segment: 0, total: 1 })) if (items.length > 0) return true
+  return false
 }
 
 function checkBoundaryTags(tags: readonly string[]): void {
