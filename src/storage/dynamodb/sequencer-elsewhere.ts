@@ -78,7 +78,7 @@ export async function dynamoSequencer(options: DynamoSequencerOptions): Promise<
     throw error
   })
   const session: Session = {
-    ...{ place, table, log, clock, hash: hashWith(log.secret), ends: rememberEnds(), feed: { bucket: 0 } },
+    ...{ place, table, log, clock, hash: hashWith(log.secret), ends: rememberEnds(), feed: {} },
     hint: () => {},
   }
   const listing = createListing(session)

@@ -66,7 +66,7 @@ export function createSequencer({ session, listing, onPage }: SequencerOptions):
       hints = hints.slice(hintsAtOnce)
       try {
         await turns.take(() => sequence(sequencing, some))
-        await listing.catchUp()
+        listing.catchUpLater()
         tries = 0
       } catch {
         // Nothing is lost: they are tried again, here or by others.
