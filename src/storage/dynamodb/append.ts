@@ -5,7 +5,7 @@
  */
 import type { Commit, CommitOutcome, StreamAppend } from '../../core/storage.ts'
 import { packEvents, wordsOf } from './body.ts'
-import { pause, put } from './driver.ts'
+import { put } from './driver.ts'
 import { type ClaimItem, claimKey, type RecordItem, recordKey } from './items.ts'
 import type { End, Session } from './session.ts'
 import { findRepeat, firstOf, lastOf, look } from './stream.ts'
@@ -26,7 +26,7 @@ export async function appendPlain(session: Session, commit: PlainCommit): Promis
         ? await appendAt(session, commit, append.expected)
         : await appendAnywhere(session, commit)
     if (outcome !== 'again') return outcome
-    await pause(tries > 8 ? tries - 8 : 0)
+    await session.table.pause(tries > 8 ? tries - 8 : 0)
   }
   return { outcome: 'busy', retryAfterMs: busyMs }
 }

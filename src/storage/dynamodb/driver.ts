@@ -62,6 +62,8 @@ export interface Table {
   write(write: TableWrite): Promise<Written>
   /** All or none; at most 100, of different items. */
   transact(writes: readonly TableWrite[]): Promise<Transacted>
+  /** Waits before a next try, the longer the more there were. */
+  pause(tries: number): Promise<void>
   close(): void
 }
 
@@ -252,6 +254,7 @@ export function openTable(sdk: Sdk, client: DynamoDBClient, table: string): Tabl
         return { written: false, failed, held }
       }
     },
+    pause,
     close() {
       client.destroy()
     },
@@ -278,7 +281,7 @@ async function persist<Answer>(run: () => Promise<Answer>, kind: 'read' | 'write
   }
 }
 
-export function pause(tries: number): Promise<void> {
+function pause(tries: number): Promise<void> {
   return sleep(backoffMs(tries, backoffMsFirst, backoffMsMost))
 }
 

@@ -6,7 +6,7 @@
  */
 import type { Position } from '../../core/storage.ts'
 import { entryOfSlot } from './body.ts'
-import { idOf, mostTransactionItems, pause, put, type TableWrite } from './driver.ts'
+import { idOf, mostTransactionItems, put, type TableWrite } from './driver.ts'
 import { lastPage } from './feed.ts'
 import {
   type LinkItem,
@@ -90,7 +90,7 @@ export async function sequence(sequencing: Sequencing, hints: readonly RecordHin
     }
     if (tries++ === sequenceTries) throw new Error('the sequencer did not get through; others are at it')
     sequencing.onRival?.()
-    if (result.held) await pause(Math.min(tries, 6))
+    if (result.held) await session.table.pause(Math.min(tries, 6))
     page = await lastPage(session)
     const marks = await session.table.getMany(records.map(({ stream, revision }) => markKey(stream, revision)))
     for (const [index, { id }] of records.entries()) if (marks[index]) placed.add(id)

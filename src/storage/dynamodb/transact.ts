@@ -7,7 +7,7 @@ import { busyMs, commitTries, endOf } from './append.ts'
 import { cutEvents, packEvents, wordsOf } from './body.ts'
 import { checkCondition, lastOrdinal, type TagEnds, tagHash } from './boundary.ts'
 import { checkDocuments, getItems, writesOf } from './documents.ts'
-import { mostTransactionItems, pause, put, type TableWrite, Throttled } from './driver.ts'
+import { mostTransactionItems, put, type TableWrite, Throttled } from './driver.ts'
 import {
   type ClaimItem,
   claimKey,
@@ -50,7 +50,7 @@ export async function transact(session: Session, commit: Commit): Promise<Commit
     try {
       const result = plan.writes.length === 0 ? { written: true as const } : await session.table.transact(plan.writes)
       if (result.written) return done(session, plan)
-      await pause(result.held ? Math.min(tries, 6) : tries > 8 ? tries - 8 : 0)
+      await session.table.pause(result.held ? Math.min(tries, 6) : tries > 8 ? tries - 8 : 0)
     } catch (error) {
       // Whether it was done the next look says.
       if (error instanceof Throttled || ++lost === lostTries) throw error
