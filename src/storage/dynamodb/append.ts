@@ -86,17 +86,23 @@ async function putBehind(
     y: wordsOf(session.hash, events),
   }
   const { written } = await session.table.write(put(item, { is: 'absent' }))
-  if (!written) return typeof commit.appends[0].expected === 'number' ? settle(session, commit) : 'again'
+  if (!written) return typeof commit.appends[0].expected === 'number' ? settle(session, commit, await look(session, stream)) : 'again'
   const last = first + events.length - 1
   session.ends.saw(stream, { revision: last, first, time })
   session.hint({ stream, revision: first, item })
   return { outcome: 'committed', repeated: false, streams: [{ stream, first, last, time }] }
 }
 
-/** What an append at a number meets that is not where its stream ends: a tombstone, itself, or somebody else's events. */
-export async function settle(session: Session, commit: PlainCommit, seen?: RecordItem): Promise<CommitOutcome> {
+/**
+ * What an append at a number meets that is not where its stream ends: a tombstone, itself, or somebody else's events.
+ * `last` is what a look has found: another look might find that the stream has come to where it was expected.
+ */
+export async function settle(
+  session: Session,
+  commit: PlainCommit,
+  last: RecordItem | undefined,
+): Promise<CommitOutcome> {
   const [{ stream, expected }] = commit.appends
-  const last = seen ?? (await look(session, stream))
   if (last?.z) return { outcome: 'forgotten', stream }
   const actual = last ? lastOf(last) : 0
   if (typeof expected === 'number' && actual > expected) {
