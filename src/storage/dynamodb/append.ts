@@ -6,7 +6,7 @@
 import type { Commit, CommitOutcome, StreamAppend } from '../../core/storage.ts'
 import { packEvents, wordsOf } from './body.ts'
 import { put } from './driver.ts'
-import { type ClaimItem, claimKey, type RecordItem, recordKey } from './items.ts'
+import { type ClaimItem, claimKey, claimOf, type RecordItem, recordKey } from './items.ts'
 import type { End, Session } from './session.ts'
 import { findRepeat, firstOf, lastOf, look } from './stream.ts'
 
@@ -60,9 +60,8 @@ async function appendAnywhere(session: Session, commit: PlainCommit): Promise<Co
   }
   if (expected === 'exists' && last === undefined) return { outcome: 'conflict', stream, expected, actual: 0 }
   if (claim?.st !== stream || claim.r !== next) {
-    const item: ClaimItem = { ...key, st: stream, r: next }
-    const guard = claim ? ({ is: 'equal', attribute: 'r', value: claim.r } as const) : ({ is: 'absent' } as const)
-    const { written } = await table.write(put(item, guard))
+    const guard = claim ? ({ is: 'equal', attribute: 'at', value: claim.at } as const) : ({ is: 'absent' } as const)
+    const { written } = await table.write(put(claimOf(key, stream, next), guard))
     if (!written) return 'again'
   }
   return putBehind(session, commit, last && endOf(last))
@@ -86,7 +85,10 @@ async function putBehind(
     y: wordsOf(session.hash, events),
   }
   const { written } = await session.table.write(put(item, { is: 'absent' }))
-  if (!written) return typeof commit.appends[0].expected === 'number' ? settle(session, commit, await look(session, stream)) : 'again'
+  if (!written)
+    return typeof commit.appends[0].expected === 'number'
+      ? settle(session, commit, await look(session, stream))
+      : 'again'
   const last = first + events.length - 1
   session.ends.saw(stream, { revision: last, first, time })
   session.hint({ stream, revision: first, item })

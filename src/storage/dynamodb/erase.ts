@@ -155,5 +155,5 @@ async function eraseClaim({ table, hash }: Session, stream: string, slots: reado
   const key = claimKey(hash(`id ${id}`))
   const claim = (await table.get(key)) as ClaimItem | undefined
   if (claim?.st !== stream || claim.r !== first?.revision) return
-  await table.write({ write: 'delete', key, if: { is: 'equal', attribute: 'r', value: claim.r } })
+  await table.write({ write: 'delete', key, if: { is: 'equal', attribute: 'at', value: claim.at } })
 }
