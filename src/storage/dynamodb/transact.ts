@@ -11,6 +11,7 @@ import { mostTransactionItems, put, type TableWrite, Throttled } from './driver.
 import {
   type ClaimItem,
   claimKey,
+  claimOf,
   closingKey,
   type DocumentItem,
   type LinkItem,
@@ -35,16 +36,34 @@ interface Seen {
 }
 
 export async function transact(session: Session, commit: Commit): Promise<CommitOutcome> {
-  let lost = 0
+  const lost: unknown[] = []
+  try {
+    const outcome = await transactOnce(session, commit, lost)
+    if (outcome.outcome !== 'busy' || lost.length === 0) return outcome
+  } catch (error) {
+    if (lost.length === 0) throw error
+  }
+  // Whatever came later, one that was sent has no answer, and may yet be done.
+  throw lost[0]
+}
+
+/** `lost`: why those that were sent before have no answer. */
+async function transactOnce(session: Session, commit: Commit, lost: unknown[]): Promise<CommitOutcome> {
+  let doubtful: CommitOutcome | undefined
   for (let tries = 1; tries <= commitTries; tries++) {
     const seen = await see(session, commit)
-    const refused = await check(session, commit, seen)
-    if (refused !== undefined) return lost > 0 ? asFirst(refused) : refused
-    const ends = commit.condition ? await checkCondition(session, commit.condition) : new Map<string, number>()
-    if ('outcome' in ends) return ends
-    const documents = checkDocuments(commit, seen.documents)
-    if (documents !== undefined) return lost > 0 ? asFirst(documents) : documents
-    const plan = await planOf(session, commit, { seen, ends })
+    const found = await check(session, commit, seen)
+    if ('outcome' in found) {
+      if (found.outcome === 'committed') return lost.length > 0 ? { ...found, repeated: false } : found
+      if (isCertain(found, seen)) return found
+      if (doubtful?.outcome === found.outcome) return doubtful
+      doubtful = found
+      // What is half in sight will soon be all there.
+      if (found.outcome === 'id-reused') await session.table.pause(tries)
+      continue
+    }
+    doubtful = undefined
+    const plan = await planOf(session, commit, { seen, ends: found })
     const broken = limitBroken(plan.writes)
     if (broken !== undefined) return broken
     try {
@@ -52,16 +71,21 @@ export async function transact(session: Session, commit: Commit): Promise<Commit
       if (result.written) return done(session, plan)
       await session.table.pause(result.held ? Math.min(tries, 6) : tries > 8 ? tries - 8 : 0)
     } catch (error) {
+      if (error instanceof Throttled) throw error
       // Whether it was done the next look says.
-      if (error instanceof Throttled || ++lost === lostTries) throw error
+      lost.push(error)
+      if (lost.length === lostTries) throw error
     }
   }
   return { outcome: 'busy', retryAfterMs: busyMs }
 }
 
-/** This call has written it itself; only the answer was lost. */
-function asFirst(outcome: CommitOutcome): CommitOutcome {
-  return outcome.outcome === 'committed' ? { ...outcome, repeated: false } : outcome
+/**
+ * The same commit, tried elsewhere or an answer ago, may come between two reads of one look, and then stands in its own
+ * way. So whatever refuses it is told only when another look has not found it either.
+ */
+function isCertain({ outcome }: CommitOutcome, { claims }: Seen): boolean {
+  return outcome === 'forgotten' || outcome === 'failed' || (outcome === 'conflict' && claims.size === 0)
 }
 
 async function see(session: Session, { appends, documents = [] }: Commit): Promise<Seen> {
@@ -86,8 +110,12 @@ function claimKeyOf({ hash }: Session, { events }: StreamAppend) {
   return claimKey(hash(`id ${events[0]?.id}`))
 }
 
-/** Closed, repeated, expected: in the order that every storage keeps. */
-async function check(session: Session, commit: Commit, { last, claims }: Seen): Promise<CommitOutcome | undefined> {
+/**
+ * Closed, repeated, expected, condition, documents: in the order that every storage keeps. Where nothing stands against
+ * the commit, the ordinals that its condition goes by.
+ */
+async function check(session: Session, commit: Commit, seen: Seen): Promise<CommitOutcome | TagEnds> {
+  const { last, claims, documents } = seen
   const starts = new Map<string, { stream: string; revision: number }>()
   for (const { stream, expected } of commit.appends) {
     const claim = claims.get(stream)
@@ -110,7 +138,8 @@ async function check(session: Session, commit: Commit, { last, claims }: Seen): 
     if (expected === 'any' || (expected === 'exists' ? actual > 0 : expected === actual)) continue
     return { outcome: 'conflict', stream, expected, actual }
   }
-  return undefined
+  const ends = commit.condition ? await checkCondition(session, commit.condition) : new Map<string, number>()
+  return 'outcome' in ends ? ends : (checkDocuments(commit, documents) ?? ends)
 }
 
 interface Plan {
@@ -217,8 +246,8 @@ function claimWrites(
   { claim, revision }: { readonly claim: ClaimItem | undefined; readonly revision: number },
 ): readonly TableWrite[] {
   if (typeof append.expected === 'number') return []
-  const item: ClaimItem = { ...claimKeyOf(session, append), st: append.stream, r: revision }
-  return [put(item, claim ? { is: 'equal', attribute: 'r', value: claim.r } : { is: 'absent' })]
+  const item = claimOf(claimKeyOf(session, append), append.stream, revision)
+  return [put(item, claim ? { is: 'equal', attribute: 'at', value: claim.at } : { is: 'absent' })]
 }
 
 function limitBroken(writes: readonly TableWrite[]): CommitOutcome | undefined {
