@@ -59,7 +59,7 @@ async function transactOnce(session: Session, commit: Commit, lost: unknown[]): 
       if (doubtful?.outcome === found.outcome) return doubtful
       doubtful = found
       // What is half in sight will soon be all there.
-      if (found.outcome === 'id-reused') await session.table.pause(tries)
+      await session.table.pause(tries)
       continue
     }
     doubtful = undefined
