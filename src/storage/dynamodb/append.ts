@@ -5,8 +5,8 @@
  */
 import type { Commit, CommitOutcome, StreamAppend } from '../../core/storage.ts'
 import { packEvents, wordsOf } from './body.ts'
-import { isRefusal, pause, put, Throttled } from './driver.ts'
-import { type ClaimItem, claimKey, type Key, type RecordItem, recordKey } from './items.ts'
+import { isRefusal, put, Throttled } from './driver.ts'
+import { type ClaimItem, claimKey, claimOf, type Key, type RecordItem, recordKey } from './items.ts'
 import type { End, Session } from './session.ts'
 import { findRepeat, firstOf, lastOf, look } from './stream.ts'
 
@@ -26,7 +26,7 @@ export async function appendPlain(session: Session, commit: PlainCommit): Promis
     const outcome =
       typeof expected === 'number' ? await appendAt(session, commit, expected) : await claim(session, commit)
     if (outcome !== 'again') return outcome
-    await pause(tries > 8 ? tries - 8 : 0)
+    await session.table.pause(tries > 8 ? tries - 8 : 0)
   }
   return { outcome: 'busy', retryAfterMs: busyMs }
 }
@@ -53,7 +53,7 @@ async function claimFirst(session: Session, commit: PlainCommit): Promise<Commit
   const last = known ? undefined : await look(session, stream)
   if (last?.z || (expected === 'exists' && !known && !last)) return 'again'
   const end = known ?? (last && endOf(last))
-  const claim: ClaimItem = { ...claimKeyOf(session, events), st: stream, r: (end?.revision ?? 0) + 1 }
+  const claim = claimOf(claimKeyOf(session, events), stream, (end?.revision ?? 0) + 1)
   const { written } = await session.table.write(put(claim, { is: 'absent' }))
   return written ? putBehind(session, commit, end) : 'again'
 }
@@ -74,9 +74,8 @@ async function appendAnywhere(session: Session, commit: PlainCommit): Promise<Co
   }
   if (expected === 'exists' && last === undefined) return { outcome: 'conflict', stream, expected, actual: 0 }
   if (claim?.st !== stream || claim.r !== next) {
-    const item: ClaimItem = { ...key, st: stream, r: next }
-    const guard = claim ? ({ is: 'equal', attribute: 'r', value: claim.r } as const) : ({ is: 'absent' } as const)
-    const { written } = await table.write(put(item, guard))
+    const guard = claim ? ({ is: 'equal', attribute: 'at', value: claim.at } as const) : ({ is: 'absent' } as const)
+    const { written } = await table.write(put(claimOf(key, stream, next), guard))
     if (!written) return 'again'
   }
   return putBehind(session, commit, last && endOf(last))
@@ -108,17 +107,26 @@ async function putBehind(
     if (!(error instanceof Throttled || isRefusal(error))) session.hint({ stream, revision: first })
     throw error
   })
-  if (!written) return typeof commit.appends[0].expected === 'number' ? settle(session, commit) : 'again'
+  if (!written)
+    return typeof commit.appends[0].expected === 'number'
+      ? settle(session, commit, await look(session, stream))
+      : 'again'
   const last = first + events.length - 1
   session.ends.saw(stream, { revision: last, first, time })
   session.hint({ stream, revision: first, item })
   return { outcome: 'committed', repeated: false, streams: [{ stream, first, last, time }] }
 }
 
-/** What an append at a number meets that is not where its stream ends: a tombstone, itself, or somebody else's events. */
-export async function settle(session: Session, commit: PlainCommit, seen?: RecordItem): Promise<CommitOutcome> {
+/**
+ * What an append at a number meets that is not where its stream ends: a tombstone, itself, or somebody else's events.
+ * `last` is what a look has found: another look might find that the stream has come to where it was expected.
+ */
+export async function settle(
+  session: Session,
+  commit: PlainCommit,
+  last: RecordItem | undefined,
+): Promise<CommitOutcome> {
   const [{ stream, expected }] = commit.appends
-  const last = seen ?? (await look(session, stream))
   if (last?.z) return { outcome: 'forgotten', stream }
   const actual = last ? lastOf(last) : 0
   if (typeof expected === 'number' && actual > expected) {

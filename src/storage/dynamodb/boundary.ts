@@ -7,9 +7,10 @@ import { limits } from '../../core/limits.ts'
 import { type AppendCondition, type EventQuery, matchesQuery, type QueryItem } from '../../core/query.ts'
 import type { BoundaryPage, CommitOutcome, Position } from '../../core/storage.ts'
 import { labelsOf, recordOf, type Slot, slotsOf } from './body.ts'
-import { closingStreams, readHead } from './feed.ts'
+import { closingStreams, entriesOf, pagesFrom, readHead } from './feed.ts'
 import { type LinkItem, linkKey, numberOf, padded, type RecordItem, recordKey } from './items.ts'
 import { isBoundaryTag, type Session } from './session.ts'
+import { getThere, inSight } from './sight.ts'
 import { positionsOf } from './stream.ts'
 
 /** The newest link under a tag, by the tag's keyed hash. */
@@ -113,6 +114,7 @@ function matches(query: EventQuery, slot: Slot): boolean {
   return labels !== undefined && slot.state !== 'tombstone' && matchesQuery(query, labels)
 }
 
+/** Links up to the newest one, or to one before it: ordinals are dense, so all of them are there. */
 async function readLinks(
   { table }: Session,
   tag: string,
@@ -120,7 +122,12 @@ async function readLinks(
 ): Promise<readonly LinkItem[]> {
   const { pk } = linkKey(tag, 0)
   const range = { pk, from: `v${padded(from)}`, to: `v${padded(to)}`, direction: 'forwards' as const }
-  const { items } = await table.query({ ...range, limit: to - from + 1 })
+  const limit = to - from + 1
+  const { items } = await inSight(
+    table,
+    () => table.query({ ...range, limit }),
+    ({ items }) => items.length === limit,
+  )
   return items as readonly LinkItem[]
 }
 
@@ -128,11 +135,14 @@ async function slotsOfLinks(
   { table }: Session,
   links: readonly LinkItem[],
 ): Promise<readonly { readonly link: LinkItem; readonly slot: Slot }[]> {
-  const records = await table.getMany(links.map(({ st, r }) => recordKey(st, r)))
+  const records = await getThere(
+    table,
+    links.map(({ st, r }) => recordKey(st, r)),
+  )
   const slots = await Promise.all(
     links.map(async (link, index) => {
-      const record = records[index] as RecordItem | undefined
-      return (record ? await slotsOf(table, link.st, [record]) : []).map((slot) => ({ link, slot }))
+      const found = await slotsOf(table, link.st, [records[index] as RecordItem])
+      return found.map((slot) => ({ link, slot }))
     }),
   )
   return slots.flat()
@@ -190,6 +200,7 @@ async function candidatesOf(
   const { tag, end, from, head, limit } = range
   const all: Candidate[] = []
   let placed = 0
+  let pages: ReadonlyMap<string, Position> | undefined
   for (let start = await firstBeyond(session, { tag, end, position: from }); start <= end; start += linkPage) {
     const links = await readLinks(session, tag, { from: start, to: Math.min(end, start + linkPage - 1) })
     const wanted = links.filter(({ ty }) => ty !== undefined && mayMatch([item], ty))
@@ -197,7 +208,8 @@ async function candidatesOf(
       session,
       wanted.map(({ st, r }) => ({ stream: st, revision: r })),
     )
-    const byLink = new Map(wanted.map((link, index) => [link, positions[index]]))
+    if (positions.includes(undefined)) pages ??= await newestPositions(session, head)
+    const byLink = new Map(wanted.map((link, at) => [link, positions[at] ?? pages?.get(`${link.st} ${link.r}`)]))
     for (const { link, slot } of await slotsOfLinks(session, wanted)) {
       if (!matches([item], slot)) continue
       const first = byLink.get(link)
@@ -209,6 +221,20 @@ async function candidatesOf(
     if (placed > limit) break
   }
   return all
+}
+
+/** Pages whose records' marks may not be in sight while they themselves are. */
+const newestPages = 2
+
+/** Positions as the newest pages have them, by stream and revision. */
+async function newestPositions(session: Session, head: Position): Promise<ReadonlyMap<string, Position>> {
+  const positions = new Map<string, Position>()
+  let pages = 0
+  for await (const page of pagesFrom(session, head, { direction: 'backwards' })) {
+    for (const { stream, revision, position } of entriesOf(page)) positions.set(`${stream} ${revision}`, position)
+    if (++pages === newestPages) break
+  }
+  return positions
 }
 
 /** Links lie in the order of their positions, those without one last. */

@@ -68,6 +68,8 @@ export interface Table {
   write(write: TableWrite): Promise<Written>
   /** All or none; at most 100, of different items. */
   transact(writes: readonly TableWrite[]): Promise<Transacted>
+  /** Waits before a next try, the longer the more there were. */
+  pause(tries: number): Promise<void>
   close(): void
 }
 
@@ -268,6 +270,7 @@ export function openTable(sdk: Sdk, client: DynamoDBClient, table: string): Tabl
         return { written: false, failed, held }
       }
     },
+    pause,
     close() {
       client.destroy()
     },
@@ -310,7 +313,7 @@ export function isRefusal(error: unknown): boolean {
   return $fault === 'client' && $metadata?.httpStatusCode === 400
 }
 
-export function pause(tries: number): Promise<void> {
+function pause(tries: number): Promise<void> {
   return sleep(backoffMs(tries, backoffMsFirst, backoffMsMost))
 }
 

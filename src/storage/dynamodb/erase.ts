@@ -5,7 +5,7 @@ import { limits } from '../../core/limits.ts'
 import type { EraseProgress, EraseStep, Revision } from '../../core/storage.ts'
 import { entryOfSlot, idOfSlot, linesOf, packLines, type Slot, slotsOf } from './body.ts'
 import { eraseHolders } from './documents.ts'
-import { pause, put, type TableWrite } from './driver.ts'
+import { put, type TableWrite } from './driver.ts'
 import {
   type ClaimItem,
   chunkKey,
@@ -110,7 +110,7 @@ async function eraseRecord(
     ]
     const { written } = await session.table.transact(writes)
     if (written) return erased
-    await pause(tries)
+    await session.table.pause(tries)
     item = (await session.table.get(item)) as RecordItem | undefined
   }
   throw new StorageFailed(`erase revision ${firstOf(record)} of "${stream}"`, 'others keep changing it')
@@ -156,5 +156,5 @@ async function eraseClaim({ table, hash }: Session, stream: string, slots: reado
   const key = claimKey(hash(`id ${id}`))
   const claim = (await table.get(key)) as ClaimItem | undefined
   if (claim?.st !== stream || claim.r !== first?.revision) return
-  await table.write({ write: 'delete', key, if: { is: 'equal', attribute: 'r', value: claim.r } })
+  await table.write({ write: 'delete', key, if: { is: 'equal', attribute: 'at', value: claim.at } })
 }

@@ -21,6 +21,7 @@ import {
   recordKey,
 } from './items.ts'
 import type { Session } from './session.ts'
+import { getThere, inSight } from './sight.ts'
 
 /** One record's place in the feed. */
 export interface Entry {
@@ -113,11 +114,24 @@ export async function* pagesFrom(
     const range = forwards
       ? { from: `p${padded(next)}`, to: everything.to }
       : { from: everything.from, to: `p${padded(next)}` }
-    const { items } = await session.table.query({ pk: bucketKey(bucket), ...range, direction, limit: atOnce })
-    const pages = items as readonly PageItem[]
+    const { items } = await inSight(
+      session.table,
+      () => session.table.query({ pk: bucketKey(bucket), ...range, direction, limit: atOnce }),
+      ({ items: [first] }) => first === undefined || !forwards || numberOf(first) === next,
+    )
+    const pages = contiguous(items as readonly PageItem[])
     yield* pages.slice(0, -1)
     page = pages.at(-1) ?? (forwards ? undefined : await pageBefore(session, bucket - 1, next))
   }
+}
+
+/** As far as each page begins where the one before it ends, in either direction. */
+function contiguous(pages: readonly PageItem[]): readonly PageItem[] {
+  const gap = pages.findIndex((page, index) => {
+    const before = pages[index - 1]
+    return before && numberOf(page) !== before.end + 1 && page.end !== numberOf(before) - 1
+  })
+  return gap < 0 ? pages : pages.slice(0, gap)
 }
 
 export function entriesOf(page: PageItem): readonly Entry[] {
@@ -243,7 +257,10 @@ async function* runsOf(
 }
 
 async function eventsOf(session: Session, entries: readonly Entry[]): Promise<Placed[]> {
-  const records = await session.table.getMany(entries.map(({ stream, revision }) => recordKey(stream, revision)))
+  const records = await getThere(
+    session.table,
+    entries.map(({ stream, revision }) => recordKey(stream, revision)),
+  )
   const slots = await Promise.all(
     entries.map(({ stream }, index) => slotsOf(session.table, stream, [records[index] as RecordItem])),
   )

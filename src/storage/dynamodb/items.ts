@@ -65,6 +65,8 @@ export interface ChunkItem extends Key {
 export interface ClaimItem extends Key {
   readonly st: string
   readonly r: Revision
+  /** Both in one: what it is guarded by. */
+  readonly at: string
 }
 
 /** A run of positions; its sort key is the first. */
@@ -179,6 +181,9 @@ export const chunkKey = (stream: string, revision: Revision, chunk: number): Key
 })
 export const linkKey = (tag: string, ordinal: number): Key => ({ pk: `t#${tag}`, sk: `v${padded(ordinal)}` })
 export const claimKey = (id: string): Key => ({ pk: `i#${id}`, sk: 'claim' })
+export const claimOf = (key: Key, stream: string, revision: Revision): ClaimItem => ({
+  ...{ pk: key.pk, sk: key.sk, st: stream, r: revision, at: `${revision} ${stream}` },
+})
 export const headKey = (stream: string): Key => ({ pk: `h#${stream}`, sk: 'head' })
 export const typeKey = (type: string): Key => ({ pk: 'l#types', sk: type })
 export const logKey: Key = { pk: 'm#', sk: 'log' }

@@ -33,11 +33,13 @@ export function createListing(session: Session): Listing {
   let fresh: PageItem[] = []
   let running: Promise<void> | undefined
   let again = false
+  let wanted = false
   let later: ReturnType<typeof setTimeout> | undefined
   /** How far listings are known to be: they may be further by now. */
   let known = 0
 
-  async function run(): Promise<void> {
+  /** From the pages that this process has written where they go on from the listings; a reader wants the feed's end. */
+  async function run(toEnd: boolean): Promise<void> {
     const { table } = session
     const mine = fresh
     fresh = []
@@ -47,10 +49,14 @@ export function createListing(session: Session): Listing {
       known > 0 && mine.length > 0 && mine.every(follows(known))
         ? known
         : (((await table.get(listedKey)) as ListedItem | undefined)?.p ?? 0)
-    const contiguous = mine.length > 0 && mine.every(follows(listed))
-    if (!contiguous && (await readHead(session)) <= listed) return
     let end = listed
     let heads = new Map<string, HeadItem>()
+    const take = async (page: PageItem) => {
+      if (page.end <= end) return
+      for (const head of headsOf(page)) heads.set(head.st, head)
+      end = page.end
+      if (heads.size >= listedStreams) await flush()
+    }
     const flush = async () => {
       await writeHeads(session, types, [...heads.values()])
       heads = new Map()
@@ -58,24 +64,26 @@ export function createListing(session: Session): Listing {
       if (end > listed) await table.write(put(item, { is: 'below', attribute: 'p', value: end }))
       known = Math.max(known, end)
     }
-    for await (const page of contiguous ? mine : pagesFrom(session, listed + 1)) {
-      if (page.end <= end) continue
-      for (const head of headsOf(page)) heads.set(head.st, head)
-      end = page.end
-      if (heads.size >= listedStreams) await flush()
+    const contiguous = mine.length > 0 && mine.every(follows(listed))
+    if (contiguous) for (const page of mine) await take(page)
+    if ((toEnd || !contiguous) && (await readHead(session)) > end) {
+      for await (const page of pagesFrom(session, end + 1)) await take(page)
     }
-    await flush()
+    if (end > listed) await flush()
   }
 
-  function catchUp(): Promise<void> {
+  function catchUp(toEnd: boolean): Promise<void> {
     clearTimeout(later)
     later = undefined
     again = true
+    wanted ||= toEnd
     running ??= (async () => {
       try {
         while (again) {
+          const whole = wanted
           again = false
-          await run()
+          wanted = false
+          await run(whole)
         }
       } finally {
         running = undefined
@@ -84,10 +92,10 @@ export function createListing(session: Session): Listing {
     return running
   }
   // What fails is done by whoever catches up next.
-  const tryTo = () => catchUp().catch(() => {})
+  const tryTo = () => catchUp(false).catch(() => {})
 
   return {
-    catchUp,
+    catchUp: () => catchUp(true),
     catchUpLater() {
       later ??= setTimeout(tryTo, gatherMs)
     },

@@ -9,9 +9,9 @@ import { lastOrdinal, tagHash } from './boundary.ts'
 import { mostTransactionItems, put } from './driver.ts'
 import { lastPage } from './feed.ts'
 import {
-  type ClaimItem,
   chunkKey,
   claimKey,
+  claimOf,
   type Item,
   type LinkItem,
   type LogItem,
@@ -121,11 +121,7 @@ async function itemsOf(session: Session, record: LogRecord, { streams, tags }: E
     ...(record.state === 'tombstone' && { z: 1 as const }),
   }
   const mark: MarkItem = { ...markKey(stream, revision), p: position, n: 1 }
-  const claim: ClaimItem | undefined = labels && {
-    ...claimKey(session.hash(`id ${labels.id}`)),
-    st: stream,
-    r: revision,
-  }
+  const claim = labels && claimOf(claimKey(session.hash(`id ${labels.id}`)), stream, revision)
   return [item, mark, ...chunks, ...links, ...(claim ? [claim] : [])]
 }
 

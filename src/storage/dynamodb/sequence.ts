@@ -6,7 +6,7 @@
  */
 import type { Position } from '../../core/storage.ts'
 import { entryOfSlot } from './body.ts'
-import { idOf, mostTransactionItems, pause, put, type TableWrite } from './driver.ts'
+import { idOf, mostTransactionItems, put, type Table, type TableWrite } from './driver.ts'
 import { lastPage, sawPage } from './feed.ts'
 import {
   type LinkItem,
@@ -22,6 +22,7 @@ import {
   recordKey,
 } from './items.ts'
 import type { RecordHint, Session } from './session.ts'
+import { getThere } from './sight.ts'
 import { recordsOf } from './stream.ts'
 
 /** A record that wants a position. */
@@ -91,7 +92,7 @@ export async function sequence(sequencing: Sequencing, hints: readonly RecordHin
     }
     if (tries++ === sequenceTries) throw new Error('the sequencer did not get through; others are at it')
     sequencing.onRival?.()
-    if (result.held) await pause(Math.min(tries, 6))
+    if (result.held) await session.table.pause(Math.min(tries, 6))
     page = await lastPage(session)
     const marks = await session.table.getMany(records.map(({ stream, revision }) => markKey(stream, revision)))
     for (const [index, { id }] of records.entries()) if (marks[index]) placed.add(id)
@@ -119,13 +120,18 @@ async function findOpen(
     return placed.has(id) || open.has(id)
   }
   for (const hint of hints) if (hint.item && !isKnown(hint)) add(hint, hint.item)
-  let wanted: readonly RecordHint[] = hints
-  for (let fresh = [...open.values()]; fresh.length > 0 || wanted.length > 0; wanted = []) {
-    const before = await predecessors(session, fresh, links)
-    const unknown = [...wanted, ...before].filter((hint) => !isKnown(hint))
+  // What is only hinted may not be there.
+  const { table } = session
+  const find = async (hints: readonly RecordHint[], getItems: Table['getMany']) => {
+    const unknown = hints.filter((hint) => !isKnown(hint))
     const unique = new Map(unknown.map((hint) => [recordId(hint.stream, hint.revision), hint]))
+    for (const { hint, item } of await findUnmarked(table, placed, [...unique.values()], getItems)) add(hint, item)
+  }
+  await find(hints, table.getMany)
+  for (let fresh = [...open.values()]; fresh.length > 0; ) {
+    const before = await predecessors(session, fresh, links)
     const known = new Set(open.keys())
-    for (const { hint, item } of await findUnmarked(session, placed, [...unique.values()])) add(hint, item)
+    await find(before, (keys) => getThere(table, keys))
     fresh = [...open.values()].filter(({ id }) => !known.has(id))
   }
   return open
@@ -133,16 +139,17 @@ async function findOpen(
 
 /** Those of the records that are there and have no mark. Before an open record of a stream there may be many. */
 async function findUnmarked(
-  { table }: Session,
+  table: Table,
   placed: Placed,
   hints: readonly RecordHint[],
+  getItems: Table['getMany'],
 ): Promise<readonly { readonly hint: RecordHint; readonly item: RecordItem }[]> {
   const marks = await table.getMany(hints.map(({ stream, revision }) => markKey(stream, revision)))
   const unmarked = hints.filter(({ stream, revision }, index) => {
     if (marks[index]) placed.add(recordId(stream, revision))
     return !marks[index]
   })
-  const items = await table.getMany(unmarked.map(({ stream, revision }) => recordKey(stream, revision)))
+  const items = await getItems(unmarked.map(({ stream, revision }) => recordKey(stream, revision)))
   const found = unmarked.flatMap((hint, index) => {
     const item = items[index] as RecordItem | undefined
     return item ? [{ hint, item }] : []
@@ -186,7 +193,7 @@ async function predecessors(
       if (ordinal > 1 && !links.has(idOf(before))) asked.push(before)
     }
   }
-  for (const link of await table.getMany(asked)) {
+  for (const link of await getThere(table, asked)) {
     const { st, r } = (link as LinkItem | undefined) ?? {}
     if (st !== undefined && r !== undefined) hints.push({ stream: st, revision: r })
   }

@@ -86,15 +86,26 @@ export async function findRepeat(
   commit: Commit,
   starts: ReadonlyMap<string, { readonly stream: string; readonly revision: Revision }>,
 ): Promise<'new' | CommitOutcome> {
+  for (const { stream, events } of commit.appends) {
+    const start = starts.get(stream)
+    // Who has claimed the id for another stream may put it there at any time, so nobody takes it from there.
+    if (start && start.stream !== stream) return { outcome: 'id-reused', id: events[0]?.id ?? '', ...start }
+  }
   const found = new Map<string, Slot>()
+  let closed: string | undefined
   await Promise.all(
     commit.appends.map(async (append) => {
       const start = starts.get(append.stream)
       if (start === undefined || append.events.length === 0) return
       const to = start.revision + append.events.length - 1
-      for (const slot of await slotsBetween(session, start.stream, { from: start.revision, to })) {
+      const slots = await slotsBetween(session, start.stream, { from: start.revision, to })
+      // A claim has moved on where somebody else's events lie, and what is behind them it does not tell.
+      const first = slots.find(({ revision }) => revision === start.revision)
+      if (typeof append.expected !== 'number' && first && idOfSlot(first) !== append.events[0]?.id) return
+      for (const slot of slots) {
         const id = idOfSlot(slot)
         if (id !== undefined) found.set(id, slot)
+        else closed = append.stream
       }
     }),
   )
@@ -102,7 +113,8 @@ export async function findRepeat(
     const slot = found.get(event.id)
     return slot && { stream: slot.stream, revision: slot.revision, same: sameContent(slot, event) }
   })
-  if (verdict === 'new') return 'new'
+  // Their ids have gone, and what they would say with them: the stream was closed since it was looked at.
+  if (verdict === 'new') return closed === undefined ? 'new' : { outcome: 'forgotten', stream: closed }
   if (verdict !== 'repeated') return verdict
   const streams = commit.appends.flatMap(({ stream, events }): readonly StreamAppended[] => {
     const last = found.get(events.at(-1)?.id ?? '')

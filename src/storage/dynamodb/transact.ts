@@ -7,9 +7,10 @@ import { busyMs, claimKeyOf, commitTries, endOf } from './append.ts'
 import { cutEvents, packEvents, wordsOf } from './body.ts'
 import { checkCondition, lastOrdinal, type TagEnds, tagHash } from './boundary.ts'
 import { checkDocuments, getItems, writesOf } from './documents.ts'
-import { isRefusal, mostTransactionItems, pause, put, type TableWrite, Throttled } from './driver.ts'
+import { isRefusal, mostTransactionItems, put, type TableWrite, Throttled } from './driver.ts'
 import {
   type ClaimItem,
+  claimOf,
   closingKey,
   type DocumentItem,
   type LinkItem,
@@ -37,48 +38,59 @@ interface Seen {
 
 /** Rejects where an answer was lost, and nothing after it could tell whether the transaction was done. */
 export async function transact(session: Session, commit: Commit): Promise<CommitOutcome> {
-  const losses: unknown[] = []
+  const lost: unknown[] = []
   try {
-    const outcome = await transactUntil(session, commit, losses)
-    if (outcome.outcome !== 'busy' || losses.length === 0) return outcome
+    const outcome = await transactOnce(session, commit, lost)
+    if (outcome.outcome !== 'busy' || lost.length === 0) return outcome
   } catch (error) {
-    if (losses.length === 0) throw error
+    if (lost.length === 0) throw error
   }
-  throw losses[0]
+  // Whatever came later, one that was sent has no answer, and may yet be done.
+  throw lost[0]
 }
 
-async function transactUntil(session: Session, commit: Commit, losses: unknown[]): Promise<CommitOutcome> {
+/** `lost`: why those that were sent before have no answer. */
+async function transactOnce(session: Session, commit: Commit, lost: unknown[]): Promise<CommitOutcome> {
+  let doubtful: CommitOutcome | undefined
   let held = 0
   for (let tries = 1; tries <= commitTries; tries++) {
     const seen = await see(session, commit)
-    const refused = await check(session, commit, seen)
-    if (refused !== undefined) return losses.length > 0 ? asFirst(refused) : refused
-    const ends = commit.condition ? await checkCondition(session, commit.condition) : new Map<string, number>()
-    if ('outcome' in ends) return ends
-    const documents = checkDocuments(commit, seen.documents)
-    if (documents !== undefined) return losses.length > 0 ? asFirst(documents) : documents
-    const plan = await planOf(session, commit, { seen, ends })
+    const found = await check(session, commit, seen)
+    if ('outcome' in found) {
+      if (found.outcome === 'committed') return lost.length > 0 ? { ...found, repeated: false } : found
+      if (isCertain(found, seen)) return found
+      if (doubtful?.outcome === found.outcome) return doubtful
+      doubtful = found
+      // What is half in sight will soon be all there.
+      await session.table.pause(tries)
+      continue
+    }
+    doubtful = undefined
+    const plan = await planOf(session, commit, { seen, ends: found })
     const broken = limitBroken(plan.writes)
     if (broken !== undefined) return broken
     try {
       const result = plan.writes.length === 0 ? { written: true as const } : await session.table.transact(plan.writes)
       if (result.written) return done(session, plan)
       if (result.held && ++held === heldTries) break
-      await pause(result.held ? Math.min(held, 6) : tries > 8 ? tries - 8 : 0)
+      await session.table.pause(result.held ? Math.min(held, 6) : tries > 8 ? tries - 8 : 0)
     } catch (error) {
       if (error instanceof Throttled || isRefusal(error)) throw error
       // Whether it was done the next look says; what is there wants a position.
       for (const { stream, revision } of plan.records) session.hint({ stream, revision })
-      if (losses.push(error) === lostTries) throw error
-      await pause(losses.length)
+      if (lost.push(error) === lostTries) throw error
+      await session.table.pause(lost.length)
     }
   }
   return { outcome: 'busy', retryAfterMs: busyMs }
 }
 
-/** This call has written it itself; only the answer was lost. */
-function asFirst(outcome: CommitOutcome): CommitOutcome {
-  return outcome.outcome === 'committed' ? { ...outcome, repeated: false } : outcome
+/**
+ * The same commit, tried elsewhere or an answer ago, may come between two reads of one look, and then stands in its own
+ * way. So whatever refuses it is told only when another look has not found it either.
+ */
+function isCertain({ outcome }: CommitOutcome, { claims }: Seen): boolean {
+  return outcome === 'forgotten' || outcome === 'failed' || (outcome === 'conflict' && claims.size === 0)
 }
 
 async function see(session: Session, { appends, documents = [] }: Commit): Promise<Seen> {
@@ -99,8 +111,12 @@ async function see(session: Session, { appends, documents = [] }: Commit): Promi
   }
 }
 
-/** Closed, repeated, expected: in the order that every storage keeps. */
-async function check(session: Session, commit: Commit, { last, claims }: Seen): Promise<CommitOutcome | undefined> {
+/**
+ * Closed, repeated, expected, condition, documents: in the order that every storage keeps. Where nothing stands against
+ * the commit, the ordinals that its condition goes by.
+ */
+async function check(session: Session, commit: Commit, seen: Seen): Promise<CommitOutcome | TagEnds> {
+  const { last, claims, documents } = seen
   const starts = new Map<string, { stream: string; revision: number }>()
   for (const { stream, expected } of commit.appends) {
     const claim = claims.get(stream)
@@ -126,7 +142,8 @@ async function check(session: Session, commit: Commit, { last, claims }: Seen): 
     if (expected === 'any' || (expected === 'exists' ? actual > 0 : expected === actual)) continue
     return { outcome: 'conflict', stream, expected, actual }
   }
-  return undefined
+  const ends = commit.condition ? await checkCondition(session, commit.condition) : new Map<string, number>()
+  return 'outcome' in ends ? ends : (checkDocuments(commit, documents) ?? ends)
 }
 
 interface Plan {
@@ -233,8 +250,8 @@ function claimWrites(
   { claim, revision }: { readonly claim: ClaimItem | undefined; readonly revision: number },
 ): readonly TableWrite[] {
   if (typeof append.expected === 'number') return []
-  const item: ClaimItem = { ...claimKeyOf(session, append.events), st: append.stream, r: revision }
-  return [put(item, claim ? { is: 'equal', attribute: 'r', value: claim.r } : { is: 'absent' })]
+  const item = claimOf(claimKeyOf(session, append.events), append.stream, revision)
+  return [put(item, claim ? { is: 'equal', attribute: 'at', value: claim.at } : { is: 'absent' })]
 }
 
 function limitBroken(writes: readonly TableWrite[]): CommitOutcome | undefined {
