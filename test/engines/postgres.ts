@@ -58,7 +58,7 @@ export async function newDatabase(): Promise<{ readonly url: string; drop(): Pro
 }
 
 /** The folder of `initdb` and `postgres`: on the path, or where Debian and others keep each version. */
-function findPrograms(): string | undefined {
+export function findPrograms(): string | undefined {
   const path = (process.env['PATH'] ?? '').split(':')
   const versions = ['/usr/lib/postgresql', '/usr/local/pgsql'].flatMap((folder) =>
     existsSync(folder) ? readdirSync(folder).map((version) => join(folder, version, 'bin')) : [],
@@ -68,7 +68,7 @@ function findPrograms(): string | undefined {
   )
 }
 
-async function startServer(programs: string): Promise<{ readonly url: string; stop(): Promise<void> }> {
+export async function startServer(programs: string): Promise<{ readonly url: string; stop(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'daybook-postgres-'))
   const [data, secret, password] = [join(folder, 'data'), join(folder, 'password'), crypto.randomUUID()]
   writeFileSync(secret, password, { mode: 0o600 })
