@@ -157,8 +157,9 @@ export function appendOf(s: string): string {
         ELSE
           IF start > 0 THEN
             SELECT l.position INTO match
-            FROM ${s}.stream x JOIN ${s}.log l ON l.stream_no = x.stream_no AND l.revision = x.revision - 1
-            WHERE x.closed AND x.position > start AND l.position > start LIMIT 1;
+            FROM ${s}.kind k JOIN ${s}.log t ON t.kind_no = k.kind_no AND t.position > start
+            JOIN ${s}.log l ON l.stream_no = t.stream_no AND l.revision = t.revision - 1
+            WHERE k.class = 1 AND l.position > start LIMIT 1;
           END IF;
           IF match IS NULL THEN
             match := early[ordinal];
