@@ -18,12 +18,15 @@ export interface Waker {
 /** How often the log is asked for its head while somebody is subscribed: with notifications, and without. */
 const pollMs = 1_000
 const deafPollMs = 100
+/** How far apart notifications are at least: a commit after a quiet while is told of at once, of many the rest together. */
+const tellMs = 10
 
 export function createWaker({ pool, sql }: Session, channel: string, bell: Bell): Waker {
   let ended: AbortController | undefined
   let listening: Promise<void> | undefined
   let telling: Promise<void> | undefined
   let untold = false
+  const closing = new AbortController()
 
   /** Listens, and asks now and then, as long as anybody is subscribed. Whatever breaks is begun anew. */
   async function run(signal: AbortSignal): Promise<void> {
@@ -72,6 +75,7 @@ export function createWaker({ pool, sql }: Session, channel: string, bell: Bell)
       while (untold) {
         untold = false
         await rowsOf(pool, sql.notify, [channel, '']).catch(() => {})
+        await sleep(tellMs, closing.signal)
       }
       telling = undefined
     })()
@@ -98,6 +102,7 @@ export function createWaker({ pool, sql }: Session, channel: string, bell: Bell)
     },
     async close() {
       ended?.abort()
+      closing.abort()
       await Promise.all([listening, telling])
     },
   }
