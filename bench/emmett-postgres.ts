@@ -28,7 +28,7 @@ export async function openEmmettPostgres(url: string): Promise<EmmettPostgres> {
         },
       })
       await consumer.start()
-      await consumer.close()
+      await consumer.stop()
       return events
     },
     close: () => store.close(),

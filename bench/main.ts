@@ -31,9 +31,12 @@ try {
 async function run(figure: Figure): Promise<void> {
   if (!isAsked(figure.name)) return
   const { contenders, close } = await figure.open(join(folder, figure.name.replace(/\W+/g, '-')))
-  const [mine, ...others] = await sideBySide(contenders, rounds)
-  for (const other of others) print(figure.name, mine as Measured, other, figure.reach[other.name])
-  await close()
+  try {
+    const [mine, ...others] = await sideBySide(contenders, rounds)
+    for (const other of others) print(figure.name, mine as Measured, other, figure.reach[other.name])
+  } finally {
+    await close()
+  }
 }
 
 async function postgres(): Promise<void> {

@@ -91,8 +91,7 @@ export function postgresFigures(engine: Engine): readonly Figure[] {
       reach: { 'one process': '≥ 0.9' },
       async open() {
         const url = await engine.newDatabase()
-        await using store = await openStore(await postgresStorage({ url }))
-        await store.append('permit/first', [{ type: eventType, data: sampleData(0) }])
+        await (await postgresStorage({ url })).close()
         const [first, second] = [await startWriter(url, 1), await startWriter(url, 2)]
         const each = 200
         return {

@@ -16,7 +16,8 @@ export function appendPlainOf(s: string): string {
     tag_events int[], tags text[], clock bigint
   ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE
   -- A plan made while the tables were small must do when they are large.
-  SET enable_seqscan = off SET plan_cache_mode = force_generic_plan SET lock_timeout = 5000
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+  SET lock_timeout = 5000
   AS $$
   DECLARE
     head bigint;
