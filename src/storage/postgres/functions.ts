@@ -39,6 +39,32 @@ export function functionsOf(s: string): string {
     RETURN known;
   END $$;
 
+  -- Records in a range of positions as one row, each column the texts of all of them: a row for each costs more than what
+  -- is in it. No text here holds a line feed, for contents are JSON. Where one is longer than it may be for the page to
+  -- have room for all, there are no contents. Of a closed stream all but the tombstone is forgotten.
+  CREATE FUNCTION ${s}.log_page_1(
+    start bigint, until bigint, most_bytes int,
+    OUT head bigint, OUT streams text, OUT revisions text, OUT times text, OUT states text, OUT contents text
+  ) LANGUAGE plpgsql STABLE
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+  AS $$
+  DECLARE
+    fits boolean;
+  BEGIN
+    SELECT coalesce(max(l.position), 0) INTO head FROM ${s}.log l;
+    SELECT string_agg(r.name, E'\n'), string_agg(r.revision::text, ','), string_agg(r.time::text, ','),
+      string_agg(r.state::text, ''), bool_and(r.fits), string_agg(CASE WHEN r.fits THEN r.content ELSE '' END, E'\n')
+    INTO streams, revisions, times, states, fits, contents
+    FROM (
+      SELECT x.name, l.revision, l.time, CASE WHEN x.closed AND l.state <> 1 THEN 3 ELSE l.state END AS state,
+        octet_length(l.content) <= most_bytes IS NOT false AS fits,
+        CASE WHEN l.content IS NULL OR x.closed AND l.state <> 1 THEN '' ELSE l.content END AS content
+      FROM ${s}.log l
+      CROSS JOIN LATERAL (SELECT y.name, y.closed FROM ${s}.stream y WHERE y.stream_no = l.stream_no OFFSET 0) x
+      WHERE l.position > start AND l.position <= until ORDER BY l.position) r;
+    IF NOT fits THEN contents := NULL; END IF;
+  END $$;
+
   -- The number of a kind; a new one where the pair of types has not occurred yet. Wants the lock on the log.
   CREATE FUNCTION ${s}.kind_number_1(streams text, events text, its_class int) RETURNS int
   LANGUAGE plpgsql VOLATILE AS $$

@@ -46,6 +46,16 @@ interface LogRow extends RecordRow {
   readonly found?: number
 }
 
+/** A page in one row: texts with "," or line feeds between, of the states each a digit. No states: no records. */
+interface ColumnsRow {
+  readonly head: number
+  readonly streams: string
+  readonly revisions: string
+  readonly times: string
+  readonly states: string | null
+  readonly contents: string | null
+}
+
 /** What a trimmed row's content is. */
 export interface Stub {
   readonly id: string
@@ -82,6 +92,15 @@ export async function readLog(session: Session, query: LogQuery): Promise<LogPag
     after: forwards ? after : Math.max(after, (until ?? 0) - most),
     until: forwards ? Math.min(until ?? Number.MAX_SAFE_INTEGER, after + most) : (until ?? 0),
   }
+  const page = !filtered && !query.evidence ? await readColumns(session, window, limit) : undefined
+  if (page !== undefined) {
+    const { head } = page
+    const end = Math.min(until ?? head, head)
+    if (after >= end) return { logId, head, records: [], scannedTo: after, more: false }
+    const records = forwards ? page.records : page.records.toReversed()
+    const scannedTo = forwards ? Math.min(window.until, end) : window.after + 1
+    return { logId, head, records, scannedTo, more: forwards ? scannedTo < end : scannedTo > after + 1 }
+  }
   const pages = !filtered ? sql.logPage : tags.length > 0 ? sql.tagPage : sql.kindPage
   const statement = pages[direction][query.evidence ? 'proven' : 'plain']
   const filter = filtered ? [limit, streamTypes, types, [...new Set(tags)]] : []
@@ -95,6 +114,27 @@ export async function readLog(session: Session, query: LogQuery): Promise<LogPag
   const edge = forwards ? Math.min(window.until, end) : window.after + 1
   const scannedTo = whole ? (records.at(-1)?.position ?? edge) : edge
   return { logId, head, records, scannedTo, more: forwards ? scannedTo < end : scannedTo > after + 1 }
+}
+
+/** All records of a window in their order; nothing where one is so large that they might not fit into a page. */
+async function readColumns(
+  session: Session,
+  { after, until }: { readonly after: Position; readonly until: Position },
+  limit: number,
+): Promise<{ readonly head: Position; readonly records: readonly LogRecord[] } | undefined> {
+  const mostBytes = Math.floor(limits.pageBytes / limit)
+  const [row] = await read<ColumnsRow>(session, session.sql.logColumns, [after, until, mostBytes])
+  if (row === undefined || row.states === null) return { head: row?.head ?? 0, records: [] }
+  if (row.contents === null) return undefined
+  const streams = row.streams.split('\n')
+  const revisions = row.revisions.split(',')
+  const times = row.times.split(',')
+  const contents = row.contents.split('\n')
+  const records = streams.flatMap((stream, index) => {
+    const [revision, time, state] = [Number(revisions[index]), Number(times[index]), Number(row.states?.[index])]
+    return recordOf(stream, { revision, position: after + 1 + index, time, state, content: contents[index] ?? '' }) ?? []
+  })
+  return { head: row.head, records }
 }
 
 async function endOf(session: Session, { until, asOf }: LogQuery): Promise<Position> {

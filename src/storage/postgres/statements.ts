@@ -121,6 +121,7 @@ export function statementsOf(s: string) {
       FROM ${newest}`,
     streamPage: { forwards: streamPage('ASC'), backwards: streamPage('DESC') },
     logPage: pages(logPage),
+    logColumns: `SELECT * FROM ${s}.log_page_1($1, $2, $3)`,
     kindPage: pages((direction, proofs) => foundPage(byKind(direction), direction, proofs)),
     tagPage: pages((direction, proofs) => foundPage(byTag(direction), direction, proofs)),
     /** Events after $1 that any item of a query ($2) asks for, $3 of them. */
