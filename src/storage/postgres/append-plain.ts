@@ -3,6 +3,7 @@
  * of them recorded before, each stream where it is expected. Each of its statements is for the whole batch; whatever is
  * otherwise is left to `append_1`, and nothing was written then.
  */
+import { steadyPlans } from './functions.ts'
 
 export function appendPlainOf(s: string): string {
   return `
@@ -14,11 +15,7 @@ export function appendPlainOf(s: string): string {
     kind_streams text[], kind_events text[],
     streams int[], kinds int[], steps int[], ids text[], contents text[], salts bytea[], commitments bytea[],
     tag_events int[], tags text[], clock bigint
-  ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE
-  -- A plan made while the tables were small must do when they are large.
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-  SET lock_timeout = 5000
-  AS $$
+  ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE ${steadyPlans} SET lock_timeout = 5000 AS $$
   DECLARE
     head bigint;
     now_ms bigint;

@@ -2,6 +2,7 @@
  * The function in the database that does a batch of commits in one round trip: all checks of a commit first, in the order
  * that every storage keeps, then its rows.
  */
+import { steadyPlans } from './functions.ts'
 
 export function appendOf(s: string): string {
   return `
@@ -55,7 +56,7 @@ export function appendOf(s: string): string {
   -- which only READ COMMITTED in a VOLATILE function gives.
   CREATE FUNCTION ${s}.append_1(
     commits jsonb, ids text[], types text[], contents text[], proofs bytea, tag_events int[], tags text[], clock bigint
-  ) RETURNS jsonb LANGUAGE plpgsql VOLATILE AS $$
+  ) RETURNS jsonb LANGUAGE plpgsql VOLATILE ${steadyPlans} SET lock_timeout = 5000 AS $$
   DECLARE
     outcomes jsonb[] := '{}';
     outcome jsonb;
@@ -89,7 +90,6 @@ export function appendOf(s: string): string {
       RAISE EXCEPTION 'Daybook appends in READ COMMITTED only, not in %', current_setting('transaction_isolation');
     END IF;
     IF current_setting('synchronous_commit') = 'off' THEN PERFORM set_config('synchronous_commit', 'on', true); END IF;
-    PERFORM set_config('lock_timeout', '5000', true);
 
     -- What a condition has to look through is looked through before the lock, but for the little that comes meanwhile.
     SELECT coalesce(max(l.position), 0) INTO early_head FROM ${s}.log l;

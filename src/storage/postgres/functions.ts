@@ -3,6 +3,10 @@
  * locks. Names carry the schema's version: one that changes them drops the old names, and so stops older processes.
  */
 
+/** A plan made while the tables were small must do when they are large: probes of an index, and the same plan for good. */
+export const steadyPlans = `
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off`
+
 /** Those that are STABLE see what the statement sees that calls them. */
 export function functionsOf(s: string): string {
   return `
@@ -45,9 +49,7 @@ export function functionsOf(s: string): string {
   CREATE FUNCTION ${s}.log_page_1(
     start bigint, until bigint, most_bytes int,
     OUT head bigint, OUT streams text, OUT revisions text, OUT times text, OUT states text, OUT contents text
-  ) LANGUAGE plpgsql STABLE
-  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-  AS $$
+  ) LANGUAGE plpgsql STABLE ${steadyPlans} AS $$
   DECLARE
     fits boolean;
   BEGIN
@@ -83,11 +85,12 @@ export function functionsOf(s: string): string {
   -- Positions, in order, of the first events in a range that an item of a query asks for; neither tombstones nor what
   -- was forgotten. Goes by the rarest of the tags, or by kinds. Subqueries stay as they are written: probes of an index.
   CREATE FUNCTION ${s}.matches_1(item jsonb, start bigint, until bigint, most int) RETURNS SETOF bigint
-  LANGUAGE plpgsql STABLE AS $$
+  LANGUAGE plpgsql STABLE ${steadyPlans} AS $$
   DECLARE
     tags text[] := ARRAY(SELECT DISTINCT jsonb_array_elements_text(item->'tags'));
     kinds int[];
     rarest text := tags[1];
+    others text[];
   BEGIN
     IF jsonb_array_length(item->'types') > 0 THEN
       kinds := ARRAY(
@@ -111,11 +114,13 @@ export function functionsOf(s: string): string {
           SELECT FROM ${s}.tag t WHERE t.tag = o.tag AND t.position > start AND t.position <= until LIMIT 1000) c)
       LIMIT 1;
     END IF;
+    others := array_remove(tags, rarest);
     RETURN QUERY
       SELECT t.position FROM ${s}.tag t
       WHERE t.tag = rarest AND t.position > start AND t.position <= until
         AND (kinds IS NULL OR t.kind_no = ANY (kinds))
-        AND (SELECT count(*) FROM ${s}.tag x WHERE x.tag = ANY (tags) AND x.position = t.position) = cardinality(tags)
+        AND (cardinality(others) = 0 OR cardinality(others)
+          = (SELECT count(*) FROM ${s}.tag x WHERE x.tag = ANY (others) AND x.position = t.position))
         AND NOT (
           SELECT x.closed FROM ${s}.log l JOIN ${s}.stream x ON x.stream_no = l.stream_no
           WHERE l.position = t.position)
