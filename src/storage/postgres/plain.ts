@@ -1,6 +1,6 @@
 /** A batch of plain appends in the columns that `append_plain_1` takes, and what it answers as outcomes. */
 import { streamTypeOf } from '../../core/name.ts'
-import type { Commit, CommitOutcome, StreamAppend } from '../../core/storage.ts'
+import type { Commit, CommitOutcome, PreparedEvent, StreamAppend } from '../../core/storage.ts'
 import { bytesArray, intArray, textArray } from './binary-array.ts'
 
 /** A stream of the batch. What is counted begins at 1. */
@@ -16,6 +16,34 @@ interface Stream {
 const any = -1
 const exists = -2
 
+interface Kind {
+  readonly number: number
+  readonly streamType: string
+  readonly type: string
+}
+
+interface Event {
+  readonly prepared: PreparedEvent
+  readonly stream: Stream
+  readonly kind: Kind
+  /** Its revision, counted from where the stream was before the batch. */
+  readonly step: number
+}
+
+/** Where an append ends: in its stream, counted likewise, and in the batch. */
+interface End {
+  readonly append: StreamAppend
+  readonly stream: Stream
+  readonly step: number
+  readonly event: number
+}
+
+interface Gathered {
+  readonly streams: Map<string, Stream>
+  readonly kinds: Map<string, Kind>
+  readonly events: Event[]
+}
+
 export interface PlainBatch {
   readonly values: readonly unknown[]
   outcomesOf(answer: readonly number[]): readonly CommitOutcome[]
@@ -23,76 +51,22 @@ export interface PlainBatch {
 
 /** Nothing where one of the commits is more than events for streams, or cannot pass whatever the log holds. */
 export function plainBatchOf(commits: readonly Commit[], now: number): PlainBatch | undefined {
-  const streams = new Map<string, Stream>()
-  const kinds = new Map<string, { readonly number: number; readonly streamType: string; readonly type: string }>()
-  const ids = new Set<string>()
-  const columns = { streams: [] as number[], kinds: [] as number[], steps: [] as number[] }
-  const [contents, salts, commitments]: [string[], Uint8Array[], Uint8Array[]] = [[], [], []]
-  const [tagEvents, tags]: [number[], string[]] = [[], []]
-  /** Of each commit's appends: where it ends in its stream, counted from the batch's beginning, and in the batch. */
-  const ends: {
-    readonly append: StreamAppend
-    readonly stream: Stream
-    readonly step: number
-    readonly event: number
-  }[][] = []
-
+  const gathered: Gathered = { streams: new Map(), kinds: new Map(), events: [] }
+  const ends: (readonly End[])[] = []
   for (const { appends, condition, documents = [] } of commits) {
     if (condition !== undefined || documents.length > 0) return undefined
-    const itsEnds: (typeof ends)[number] = []
+    const itsEnds: End[] = []
     for (const append of appends) {
-      const { stream: name, events, expected, tombstone } = append
-      if (tombstone || events.length === 0) return undefined
-      let stream = streams.get(name)
-      if (stream === undefined) {
-        stream = { number: streams.size + 1, required: any, events: 0, lastEvent: 0 }
-        streams.set(name, stream)
-      }
-      if (!require(stream, expected)) return undefined
-      const streamType = streamTypeOf(name)
-      for (const { id, type, content, salt, commitment, tags: itsTags } of events) {
-        const kindName = `${streamType}/${type}`
-        let kind = kinds.get(kindName)
-        if (kind === undefined) {
-          kind = { number: kinds.size + 1, streamType, type }
-          kinds.set(kindName, kind)
-        }
-        stream.events++
-        columns.streams.push(stream.number)
-        columns.kinds.push(kind.number)
-        columns.steps.push(stream.events)
-        ids.add(id)
-        contents.push(content)
-        salts.push(salt)
-        commitments.push(commitment)
-        for (const tag of itsTags) {
-          tagEvents.push(contents.length)
-          tags.push(tag)
-        }
-      }
-      stream.lastEvent = contents.length
-      itsEnds.push({ append, stream, step: stream.events, event: contents.length })
+      const end = gather(append, gathered)
+      if (end === undefined) return undefined
+      itsEnds.push(end)
     }
     ends.push(itsEnds)
   }
-  if (ids.size < contents.length) return undefined
-
-  const names = [...streams.keys()]
-  const all = [...streams.values()]
-  const values = [
-    textArray(names),
-    textArray(names.map(streamTypeOf)),
-    all.map(({ required }) => required),
-    intArray(all.map(({ events }) => events)),
-    intArray(all.map(({ lastEvent }) => lastEvent)),
-    textArray([...kinds.values()].map(({ streamType }) => streamType)),
-    textArray([...kinds.values()].map(({ type }) => type)),
-    ...[intArray(columns.streams), intArray(columns.kinds), intArray(columns.steps)],
-    ...[textArray([...ids]), textArray(contents), bytesArray(salts), bytesArray(commitments)],
-    ...[intArray(tagEvents), textArray(tags), now],
-  ]
+  const ids = new Set(gathered.events.map(({ prepared }) => prepared.id))
+  if (ids.size < gathered.events.length) return undefined
   return {
-    values,
+    values: [...valuesOf(gathered), now],
     outcomesOf: ([head = 0, time = 0, ...revisions]) =>
       ends.map((itsEnds) => ({
         outcome: 'committed',
@@ -105,8 +79,52 @@ export function plainBatchOf(commits: readonly Commit[], now: number): PlainBatc
   }
 }
 
+function gather(append: StreamAppend, { streams, kinds, events }: Gathered): End | undefined {
+  const { stream: name, expected, tombstone } = append
+  if (tombstone || append.events.length === 0) return undefined
+  const known = streams.get(name)
+  const stream = known ?? { number: streams.size + 1, required: any, events: 0, lastEvent: 0 }
+  if (known === undefined) streams.set(name, stream)
+  if (!narrow(stream, expected)) return undefined
+  const streamType = streamTypeOf(name)
+  for (const prepared of append.events) {
+    const { type } = prepared
+    const pair = `${streamType}/${type}`
+    const kind = kinds.get(pair) ?? { number: kinds.size + 1, streamType, type }
+    kinds.set(pair, kind)
+    events.push({ prepared, stream, kind, step: ++stream.events })
+  }
+  stream.lastEvent = events.length
+  return { append, stream, step: stream.events, event: events.length }
+}
+
+function valuesOf({ streams, kinds, events }: Gathered): readonly unknown[] {
+  const names = [...streams.keys()]
+  const itsStreams = [...streams.values()]
+  const itsKinds = [...kinds.values()]
+  const prepared = events.map(({ prepared }) => prepared)
+  return [
+    textArray(names),
+    textArray(names.map(streamTypeOf)),
+    itsStreams.map(({ required }) => required),
+    intArray(itsStreams.map(({ events }) => events)),
+    intArray(itsStreams.map(({ lastEvent }) => lastEvent)),
+    textArray(itsKinds.map(({ streamType }) => streamType)),
+    textArray(itsKinds.map(({ type }) => type)),
+    intArray(events.map(({ stream }) => stream.number)),
+    intArray(events.map(({ kind }) => kind.number)),
+    intArray(events.map(({ step }) => step)),
+    textArray(prepared.map(({ id }) => id)),
+    textArray(prepared.map(({ content }) => content)),
+    bytesArray(prepared.map(({ salt }) => salt)),
+    bytesArray(prepared.map(({ commitment }) => commitment)),
+    intArray(prepared.flatMap(({ tags }, index) => tags.map(() => index + 1))),
+    textArray(prepared.flatMap(({ tags }) => tags)),
+  ]
+}
+
 /** Adds what an append expects of its stream, after those before it; false where both cannot be. */
-function require(stream: Stream, expected: StreamAppend['expected']): boolean {
+function narrow(stream: Stream, expected: StreamAppend['expected']): boolean {
   if (expected === 'any') return true
   if (expected === 'exists') {
     if (stream.events === 0 && stream.required === any) stream.required = exists
