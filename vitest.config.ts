@@ -4,7 +4,7 @@ export default defineConfig({
   resolve: { conditions: ['daybook-source'] },
   ssr: { resolve: { conditions: ['daybook-source'] } },
   test: {
-    globalSetup: 'test/engines/postgres.ts',
+    globalSetup: ['test/engines/postgres.ts', 'test/engines/dynamodb.ts'],
     include: ['src/**/*.test.ts', 'test/*.test.ts'],
     // Only against hanging: nothing here checks speed.
     testTimeout: 60_000,

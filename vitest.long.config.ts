@@ -5,6 +5,7 @@ export default defineConfig({
   resolve: { conditions: ['daybook-source'] },
   ssr: { resolve: { conditions: ['daybook-source'] } },
   test: {
+    globalSetup: ['test/engines/postgres.ts', 'test/engines/dynamodb.ts'],
     include: ['test/long/*.test.ts'],
     // One at a time, for some measure memory.
     fileParallelism: false,

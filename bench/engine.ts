@@ -1,6 +1,6 @@
 /** The PostgreSQL of a run: the one that DATABASE_URL names, else a server of this machine's own programs, durable by default. */
 import pg from 'pg'
-import { findPrograms, startServer } from '../test/engines/postgres.ts'
+import { findPrograms, startServer } from '../test/engines/server.ts'
 
 export interface Engine {
   /** The URL of a new, empty database. */
@@ -11,10 +11,8 @@ export interface Engine {
 /** Nothing where there is neither. */
 export async function openEngine(): Promise<Engine | undefined> {
   const given = process.env['DATABASE_URL']
-  const programs = findPrograms()
-  if (!given && programs === undefined) return undefined
-  const server =
-    given || programs === undefined ? { url: given ?? '', stop: async () => {} } : await startServer(programs)
+  if (!given && findPrograms() === undefined) return undefined
+  const server = given ? { url: given, remove: async () => {} } : await startServer()
   const client = new pg.Client({ connectionString: server.url })
   await client.connect()
   const made: string[] = []
@@ -30,7 +28,7 @@ export async function openEngine(): Promise<Engine | undefined> {
     async close() {
       for (const name of made) await client.query(`DROP DATABASE ${name} WITH (FORCE)`)
       await client.end()
-      await server.stop()
+      await server.remove()
     },
   }
 }

@@ -6,10 +6,12 @@ import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, test } from 'vitest'
 import { type OpenStorage, type OpenStore, storageConformance, storeConformance } from '../src/conformance/index.ts'
 import { openStore } from '../src/core/store.ts'
+import { createTable, dynamoStorage } from '../src/storage/dynamodb/storage.ts'
 import { type MemoryLog, memoryLog, memoryStorage } from '../src/storage/memory/storage.ts'
 import { postgresStorage } from '../src/storage/postgres/storage.ts'
 import { type SqliteOptions, sqliteStorage } from '../src/storage/sqlite/storage.ts'
-import { missingPostgres, newDatabase } from './engines/postgres.ts'
+import { missingDynamo, newClient } from './engines/dynamodb.ts'
+import { missingPooler, missingPostgres, newDatabase, pooled } from './engines/postgres.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-conformance-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -28,14 +30,23 @@ function sqlite(options: Partial<SqliteOptions> = {}): OpenStorage {
 }
 
 /** A database for all cases, and a schema for each. */
-function postgres(): OpenStorage {
+function postgres(way: (url: string) => string = (url) => url): OpenStorage {
   let url = ''
   beforeAll(async () => {
     const database = await newDatabase()
-    url = database.url
+    url = way(database.url)
     return database.drop
   })
   return ({ name, clock = Date.now }) => postgresStorage({ url, schema: name.replaceAll('-', '_'), clock })
+}
+
+/** A table for each case. Every tag that conditions of the suite name is a boundary tag. */
+function dynamodb(): OpenStorage {
+  return async ({ name, clock = Date.now }) => {
+    const place = { table: name, client: newClient() }
+    await createTable({ ...place, boundaryTags: ['seat:', 'ann', 'course:'] })
+    return dynamoStorage({ ...place, clock })
+  }
 }
 
 const storages: Readonly<Record<string, () => OpenStorage>> = {
@@ -44,11 +55,20 @@ const storages: Readonly<Record<string, () => OpenStorage>> = {
   'sqlite on a thread': () => sqlite({ thread: true }),
   'sqlite on better-sqlite3': () =>
     sqlite({ driver: (file, { readOnly }) => new Database(file, { readonly: readOnly }) }),
-  postgres,
+  postgres: () => postgres(),
+  'postgres behind pgbouncer': () => postgres(pooled),
+  dynamodb,
+}
+
+/** Why the storage cannot be tested here. */
+const lacks: Readonly<Record<string, () => string | undefined>> = {
+  postgres: missingPostgres,
+  'postgres behind pgbouncer': missingPooler,
+  dynamodb: missingDynamo,
 }
 
 for (const [name, make] of Object.entries(storages)) {
-  const missing = name === 'postgres' ? missingPostgres() : undefined
+  const missing = lacks[name]?.()
   describe.skipIf(missing !== undefined)(`${name}${missing ? ` (${missing})` : ''}`, () => {
     const open = make()
     describe('the storage', () => {

@@ -10,10 +10,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test, vi } from 'vitest'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { errorCodes, reviveError } from '../src/core/errors.ts'
 import { limits } from '../src/core/limits.ts'
 import { problemKinds } from '../src/http/problem.ts'
+import { type Database, missingPostgres, newDatabase } from './engines/postgres.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'daybook-docs-'))
@@ -41,7 +43,7 @@ const blocksOf = (page: string): readonly Block[] =>
 function userFolder(page: string): string {
   const place = join(folder, page.replaceAll(/\W/g, '-'))
   mkdirSync(join(place, 'node_modules/.bin'), { recursive: true })
-  for (const name of ['better-sqlite3', 'zod']) {
+  for (const name of ['better-sqlite3', 'pg', 'zod']) {
     symlinkSync(join(root, 'node_modules', name), join(place, 'node_modules', name))
   }
   symlinkSync(root, join(place, 'node_modules/daybook'))
@@ -79,6 +81,21 @@ function runnable(name: string, body: () => Promise<void>): void {
   held(`${name}${reason}`, body)
 }
 
+/** A block on PostgreSQL gets the page's own database, and a role of its own where it names one. */
+const onPostgres = /postgres:\/\/(?:(\w+):(\w+)@)?localhost\/shop/g
+const missingServer = missingPostgres()
+
+function onServer(name: string, body: () => Promise<void>): void {
+  const held = missingServer === undefined ? test : test.skip
+  held(`${name}${missingServer ? ` (${missingServer})` : ''}`, body)
+}
+
+async function runSql(url: string, sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(sql).finally(() => client.end())
+}
+
 /** `npx daybook` is the same command by a longer way, which signals do not get through. */
 const direct = (code: string) => code.replaceAll('npx daybook', 'daybook')
 
@@ -91,14 +108,36 @@ function pattern(shown: string): RegExp {
 /** What commands say beside their output. */
 const notes = /^(\d+ (events? exported|keys?)\b|This is the only time that the key is shown).*\n/gm
 
-const shows = (page: string) => blocksOf(page).some(({ language }) => language === 'ts' || language === 'sh')
+const shows = (page: string) => blocksOf(page).some(({ language }) => ['ts', 'sh', 'sql'].includes(language))
 
 describe.each(pages.filter(shows))('%s', async (page) => {
   const place = userFolder(page)
   const blocks = blocksOf(page)
   /** Of the server, and one where nobody answers. */
   const ports: Readonly<Record<string, number>> = { 8080: await freePort(), 8081: await freePort() }
-  const here = (code: string) => code.replaceAll(/\b808[01]\b/g, (port) => String(ports[port]))
+  let database: Database | undefined
+  const role = `daybook_app_${crypto.randomUUID().slice(0, 8)}`
+  const here = (code: string) =>
+    code
+      .replaceAll(/\b808[01]\b/g, (port) => String(ports[port]))
+      .replaceAll(onPostgres, (_, user?: string, password = '') => {
+        const url = new URL(database?.url ?? 'postgres://none')
+        if (user !== undefined) Object.assign(url, { username: user, password })
+        return url.href
+      })
+      .replaceAll(/\bdaybook_app\b/g, role)
+  const wantsServer = textOf(page).search(onPostgres) >= 0
+  if (wantsServer && missingServer === undefined) {
+    beforeAll(async () => {
+      const { url, drop } = await newDatabase()
+      database = { url, drop }
+      return async () => {
+        await runSql(url, `DO $$ BEGIN IF to_regrole('${role}') IS NOT NULL THEN DROP OWNED BY ${role}; END IF; END $$`)
+        await runSql(url, `DROP ROLE IF EXISTS ${role}`)
+        await drop()
+      }
+    })
+  }
   /** One at a time: the next one takes its place. */
   let server: ChildProcess | undefined
   let log = ''
@@ -111,14 +150,15 @@ describe.each(pages.filter(shows))('%s', async (page) => {
   afterAll(stop)
 
   for (const [index, { language, code: shown }] of blocks.entries()) {
-    const code = here(shown)
     const name = `block ${index + 1}: ${shown.split('\n').find((line) => line !== '' && !line.startsWith('import'))}`
     const next = blocks[index + 1]
     const answer = next?.language === 'text' ? pattern(here(next.code)) : undefined
-    if (language === 'ts') {
-      const held = shown.includes('127.0.0.1:8080') ? runnable : test
+    if (language === 'sql') {
+      onServer(name, () => runSql(database?.url ?? '', here(shown)))
+    } else if (language === 'ts') {
+      const held = shown.search(onPostgres) >= 0 ? onServer : shown.includes('127.0.0.1:8080') ? runnable : test
       held(name, async () => {
-        writeFileSync(join(place, `block-${index}.ts`), code)
+        writeFileSync(join(place, `block-${index}.ts`), here(shown))
         const flags = ['--disable-warning=ExperimentalWarning', '--conditions=daybook-source']
         const { code: exit, output, errors } = await run(place, process.execPath, [...flags, `block-${index}.ts`])
         expect([exit, errors]).toEqual([0, ''])
@@ -128,7 +168,7 @@ describe.each(pages.filter(shows))('%s', async (page) => {
       runnable(name, async () => {
         await stop()
         log = ''
-        const child = start(place, 'sh', ['-c', `exec ${direct(code)}`])
+        const child = start(place, 'sh', ['-c', `exec ${direct(here(shown))}`])
         server = child
         child.stdout.on('data', (chunk: Buffer) => {
           log += chunk
@@ -138,7 +178,7 @@ describe.each(pages.filter(shows))('%s', async (page) => {
       })
     } else if (language === 'sh') {
       runnable(name, async () => {
-        const { code: exit, output, errors } = await run(place, 'sh', ['-e', '-c', direct(code)])
+        const { code: exit, output, errors } = await run(place, 'sh', ['-e', '-c', direct(here(shown))])
         expect([exit, errors.replaceAll(notes, '')], output).toEqual([0, ''])
         if (answer) expect(output).toMatch(answer)
         else expect(output).not.toContain('urn:daybook:problem')
@@ -151,7 +191,7 @@ describe.each(pages.filter(shows))('%s', async (page) => {
 })
 
 test('every block is of a kind that a test holds', () => {
-  const held = ['ts', 'sh', 'sh server', 'text', 'text log', 'sh setup', 'text formulas', 'text rooms']
+  const held = ['ts', 'sh', 'sql', 'sh server', 'text', 'text log', 'sh setup', 'text formulas', 'text rooms']
   // What wants programs of others is shown, and not run.
   const known = [...held, 'js elsewhere', 'sh elsewhere', 'text elsewhere']
   for (const page of pages) for (const { language } of blocksOf(page)) expect(known, page).toContain(language)

@@ -12,6 +12,7 @@ import { reading } from './storage/reading.ts'
 import { retries } from './storage/retries.ts'
 import { appending } from './store/appending.ts'
 import { deciding } from './store/deciding.ts'
+import { histories } from './store/histories.ts'
 import type { OpenStore } from './store/kit.ts'
 import { reading as storeReading } from './store/reading.ts'
 
@@ -24,5 +25,5 @@ export function storageConformance(open: OpenStorage): readonly ConformanceCase[
 
 /** What users hold: the embedded store, and every client that offers the same interface. */
 export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [appending, storeReading, deciding].flatMap((subject) => subject(open))
+  return [appending, storeReading, deciding, histories].flatMap((subject) => subject(open))
 }

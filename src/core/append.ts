@@ -64,7 +64,7 @@ export interface Making {
 }
 
 export interface Appending {
-  readonly queue: CommitQueue
+  readonly queue: Pick<CommitQueue, 'add'>
   readonly making: Making
   readonly upcasters: readonly Upcaster[]
   readonly observer?: Observer | undefined

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { memoryStorage } from '../storage/memory/storage.ts'
 import { makeEvent } from './append.ts'
 import { createCommitQueue } from './commit-queue.ts'
+import { StoreClosed } from './errors.ts'
 import { newId, secureRandom } from './id.ts'
 import { limits } from './limits.ts'
 import type { Commit, CommitOutcome, Storage } from './storage.ts'
@@ -73,6 +74,33 @@ test('a storage that goes on failing leaves the outcome unknown, and tells the i
   const commit = appendTo('seat/1')
   const ids = commit.appends[0]?.events.map(({ id }) => id)
   await expect(queue.add(commit)).rejects.toMatchObject({ code: 'outcome-unknown', ids, cause })
+})
+
+test.each<CommitOutcome>([
+  { outcome: 'busy', retryAfterMs: 1 },
+  { outcome: 'failed', cause: new Error('full') },
+])(
+  'after a try that was lost, "$outcome" leaves the outcome unknown, for it speaks of the last try alone',
+  async (outcome) => {
+    let lost = false
+    const storage = storageWith(async (commits, inner) => {
+      if (lost) return [outcome]
+      lost = true
+      await inner.commit(commits)
+      throw new Error('the connection was lost after the commit')
+    })
+    const queue = createCommitQueue(storage)
+    await expect(queue.add(appendTo('seat/1'))).rejects.toMatchObject({
+      code: 'outcome-unknown',
+      cause: { message: 'the connection was lost after the commit' },
+    })
+  },
+)
+
+test('after a try that was lost, an error of our own leaves the outcome unknown too', async () => {
+  const errors = [new Error('lost'), new StoreClosed()]
+  const queue = createCommitQueue(storageWith(() => Promise.reject(errors.shift())))
+  await expect(queue.add(appendTo('seat/1'))).rejects.toMatchObject({ code: 'outcome-unknown' })
 })
 
 test('a queue that is full refuses at once and says when to come again', async () => {

@@ -75,20 +75,29 @@ export function createCommitQueue(storage: Storage): CommitQueue {
 /** A rejection says nothing about what was written; the ids make it safe to hand the same commits over again. */
 async function handOver(storage: Storage, batch: readonly Waiting[]): Promise<void> {
   const commits = batch.map(({ commit }) => commit)
-  for (let tries = 1; ; tries++) {
+  for (let tries = 1, lost: unknown; ; tries++) {
     try {
       const outcomes = await storage.commit(commits)
-      for (const [index, { resolve }] of batch.entries()) resolve(outcomes[index] as CommitOutcome)
+      for (const [index, waiting] of batch.entries()) settle(waiting, outcomes[index] as CommitOutcome, lost)
       return
     } catch (error) {
-      if (!isStoreError(error) && tries < limits.commitTries) {
+      const known = isStoreError(error)
+      if (!known && tries < limits.commitTries) {
+        lost ??= error
         await sleep(backoffMs(tries, limits.commitBackoffMs, 1_000))
         continue
       }
       for (const { commit, reject } of batch) {
-        reject(isStoreError(error) ? error : new OutcomeUnknown(eventIdsOf(commit), error))
+        reject(known && lost === undefined ? error : new OutcomeUnknown(eventIdsOf(commit), error))
       }
       return
     }
   }
+}
+
+/** Other outcomes would tell of a lost try that came through; these two speak of the last try alone. */
+function settle({ commit, resolve, reject }: Waiting, outcome: CommitOutcome, lost: unknown): void {
+  const unwritten = outcome.outcome === 'busy' || outcome.outcome === 'failed'
+  if (unwritten && lost !== undefined) reject(new OutcomeUnknown(eventIdsOf(commit), lost))
+  else resolve(outcome)
 }

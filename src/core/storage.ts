@@ -21,6 +21,11 @@ export interface Storage {
   readonly abilities: StorageAbilities
   /** The only way to write. Each commit is atomic alone; all are durable when it resolves; same length and order. */
   commit(commits: readonly Commit[]): Promise<readonly CommitOutcome[]>
+  /**
+   * Commits as a part of a transaction of the caller's, which decides whether and when it is recorded. What does not end
+   * as a new commit leaves the transaction as it was. Only where the engine has such transactions.
+   */
+  commitWithin?(transaction: Transaction, commit: Commit): Promise<CommitOutcome>
   /** Strongly consistent. Once the stream is forgotten: its tombstone alone. */
   readStream(stream: string, range: RevisionRange): Promise<StreamPage>
   /** Strongly consistent, events without a position too. Neither tombstones nor forgotten events. */
@@ -72,6 +77,9 @@ export interface StorageAbilities {
   readonly conditions: 'any' | 'tagged'
   readonly search: boolean
 }
+
+/** As the driver has it: for PostgreSQL the client of `pg` on which it was begun. */
+export type Transaction = object
 
 export interface Commit {
   /** Unique; the version of every document that it writes. */

@@ -9,7 +9,7 @@ import {
   checkBoundaryRead,
   readBoundary,
 } from './boundary.ts'
-import { createCommitQueue } from './commit-queue.ts'
+import { type CommitQueue, createCommitQueue } from './commit-queue.ts'
 import {
   type Decider,
   type Executed,
@@ -20,7 +20,7 @@ import {
   type LoadOptions,
   load,
 } from './decider.ts'
-import { isStoreError, StorageFailed, StoreClosed, StoreReadOnly } from './errors.ts'
+import { isStoreError, StorageFailed, StoreClosed, StoreReadOnly, Unsupported } from './errors.ts'
 import type { AnyEvent, LogEntry, NewEvent, Recorded } from './event.ts'
 import {
   checkLogRead,
@@ -49,7 +49,7 @@ import {
   type ReadOptions,
 } from './read.ts'
 import type { EventSchemas } from './schema.ts'
-import type { Storage } from './storage.ts'
+import type { Storage, Transaction } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
 import type { Upcaster } from './upcaster.ts'
 
@@ -62,6 +62,15 @@ export interface Store extends AsyncDisposable {
   ): Promise<Appended>
   /** Appends to several streams: all or nothing, side by side in the log. Answers for those that got events. */
   appendMany(appends: readonly StreamEvents[], options?: Omit<AppendOptions, 'expected'>): Promise<readonly Appended[]>
+  /**
+   * Appends as a part of the caller's own transaction in the storage's database: recorded, and seen by others, once that
+   * has committed. After an error the transaction is as it was before. Throws `Unsupported` where there is no such thing.
+   */
+  appendWithin(
+    transaction: Transaction,
+    appends: readonly StreamEvents[],
+    options?: Omit<AppendOptions, 'expected'>,
+  ): Promise<readonly Appended[]>
   /** The events of a stream: none where there is no such stream, its tombstone alone where it was forgotten. */
   read<Event extends AnyEvent = AnyEvent>(stream: string, options?: ReadOptions): AsyncIterable<Recorded<Event>>
   readPage<Event extends AnyEvent = AnyEvent>(stream: string, options?: ReadOptions): Promise<EventPage<Event>>
@@ -140,11 +149,15 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const forgetting = { storage, queue, making }
   let closed: Promise<void> | undefined
 
-  const write = async (appends: readonly StreamEvents[], options: Omit<AppendOptions, 'expected'> = {}) => {
+  const write = async (
+    to: Pick<CommitQueue, 'add'>,
+    appends: readonly StreamEvents[],
+    options: Omit<AppendOptions, 'expected'> = {},
+  ) => {
     checkObject(options, 'options')
     options.signal?.throwIfAborted()
     if (readOnly) throw new StoreReadOnly()
-    return append({ queue, making, upcasters, observer }, appends, options.condition)
+    return append({ queue: to, making, upcasters, observer }, appends, options.condition)
   }
   const shutDown = async () => {
     closing.abort()
@@ -156,10 +169,17 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     async append(stream, events, options = {}) {
       checkObject(options, 'options')
       const { expected = 'any' } = options
-      const [appended] = await write([{ stream, events, expected }], options)
+      const [appended] = await write(queue, [{ stream, events, expected }], options)
       return appended as Appended
     },
-    appendMany: write,
+    appendMany: (appends, options) => write(queue, appends, options),
+    async appendWithin(transaction, appends, options) {
+      const { commitWithin } = storage
+      if (commitWithin === undefined) {
+        throw new Unsupported('appendWithin', `${bare.name} takes no part in transactions of others`)
+      }
+      return write({ add: (commit) => commitWithin(transaction, commit) }, appends, options)
+    },
     read<Event extends AnyEvent>(stream: string, options: ReadOptions = {}) {
       checkRead(stream, options)
       return flatten(
@@ -254,11 +274,17 @@ function watched(storage: Storage, closing: AbortSignal, observer: Observer | un
       throw isStoreError(error) ? error : new StorageFailed(operation, error)
     }
   }
+  const { commitWithin } = storage
   return {
     ...storage,
     // What was accepted is still committed while the store closes, and the queue knows what a failure means.
     commit: (commits) =>
       observe(observer, { layer: 'storage', name: 'commit', size: commits.length }, () => storage.commit(commits)),
+    // Whose connection breaks before it has committed has written nothing.
+    ...(commitWithin && {
+      commitWithin: (transaction, commit) =>
+        ask('commit within a transaction', () => commitWithin(transaction, commit)),
+    }),
     readStream: (stream, range) => ask('read a stream', () => storage.readStream(stream, range)),
     readBoundary: (query, from, limit) => ask('read a boundary', () => storage.readBoundary(query, from, limit)),
     readLog: (query) => ask('read the log', () => storage.readLog(query)),

@@ -119,6 +119,12 @@ describe('errors', () => {
     expect(failed.message).not.toContain('secret')
   })
 
+  test('of what only a storage in the same process can do come at once', async () => {
+    const { client } = await open()
+    const appends = [{ stream: 'seat/1', events: [{ type: 'Happened' }] }]
+    await expect(client.appendWithin({}, appends)).rejects.toMatchObject({ code: 'unsupported' })
+  })
+
   test('of options that cannot work come at once', () => {
     const bad = [
       { url: 'nonsense' },

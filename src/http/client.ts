@@ -7,6 +7,7 @@ import { type Appended, checkAppends, type StreamEvents } from '../core/append.t
 import { checkObject } from '../core/argument.ts'
 import { type BoundaryPageOptions, type BoundaryPart, checkBoundaryRead, readBoundary } from '../core/boundary.ts'
 import { execute, load } from '../core/decider.ts'
+import { Unsupported } from '../core/errors.ts'
 import type { AnyEvent, NewEvent } from '../core/event.ts'
 import {
   checkLogRead,
@@ -93,6 +94,9 @@ export function createClient(options: ClientOptions): Store {
       const body = { appends: parts, ...(condition && { condition }) }
       const { appended } = await ask<{ appended: readonly Appended[] }>('POST', '/append', { body, ids, signal })
       return appended
+    },
+    async appendWithin() {
+      throw new Unsupported('appendWithin', 'A transaction cannot be sent to a server')
     },
     read<Event extends AnyEvent>(stream: string, options: ReadOptions = {}) {
       checkRead(stream, options)

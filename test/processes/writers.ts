@@ -11,6 +11,8 @@ import { type Acknowledged, counters, type WriterOptions } from './writer.ts'
 
 export interface Writer {
   readonly process: ChildProcess
+  /** Resolves when it has acknowledged something, or has ended. */
+  readonly begun: Promise<unknown>
   /** What it has acknowledged, once it ended; throws where it failed and was not killed. */
   readonly done: Promise<readonly Acknowledged[]>
 }
@@ -19,15 +21,20 @@ export function startWriter(options: WriterOptions, wrapper: readonly string[] =
   const script = fileURLToPath(new URL('./writer.ts', import.meta.url))
   const [command = '', ...args] = [...wrapper, process.execPath, '--disable-warning=ExperimentalWarning', script]
   const child = spawn(command, [...args, JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'pipe'] })
-  const [output, errors] = [text(child.stdout), text(child.stderr)]
+  const errors = text(child.stderr)
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    output += chunk
+  })
+  const begun = Promise.race([once(child.stdout, 'data'), once(child, 'close')])
   const done = (async () => {
-    const [code, signal] = (await once(child, 'exit')) as [number | null, string | null]
+    const [code, signal] = (await once(child, 'close')) as [number | null, string | null]
     if (code !== 0 && signal !== 'SIGKILL') throw new Error(`the writer ended with ${code ?? signal}: ${await errors}`)
     // The last line may be cut off where it was killed.
-    const lines = (await output).split('\n').slice(0, -1)
+    const lines = output.split('\n').slice(0, -1)
     return lines.map((line) => JSON.parse(line) as Acknowledged)
   })()
-  return { process: child, done }
+  return { process: child, begun, done }
 }
 
 /** Every acknowledged append is there once, positions and revisions have no gaps, documents agree with their events. */

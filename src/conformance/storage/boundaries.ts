@@ -181,11 +181,11 @@ export const boundaries = (open: OpenStorage) =>
       const storage = await open()
       await write(storage, 'order/0', ...events(1))
       const after = await sequenced(storage, 'order/0', 1)
-      await write(storage, 'order/1', ...events(2))
-      is(await reserve(storage, 'order/2', { ...seat, after }), 'committed')
+      const other = { query: [{ types: ['Freed'], tags: ['seat:9'] }] }
+      await write(storage, 'order/1', event('Reserved', { tags: ['seat:9'] }), ...events(1))
+      is(await reserve(storage, 'order/2', { ...other, after }), 'committed')
       await sequenced(storage, 'order/2', 1)
       await forget(storage, 'order/1')
-      const other = { query: [{ tags: ['seat:9'] }] }
       is(await reserve(storage, 'order/3', { ...other, after }), 'condition-failed')
       const fresh = await storage.readBoundary(other.query, 0, 100)
       is(await reserve(storage, 'order/3', { ...other, guard: fresh.guard }), 'committed')

@@ -57,13 +57,15 @@ export const retries = (open: OpenStorage) =>
 
     'A re-used id with other content is an error that says where the id is taken': async (open) => {
       const storage = await open()
-      is(await commit(storage, [append('seat/1', 0, event('Happened', { id: 'one', data: 1 }))]), 'committed')
       for (const expected of [0, 'any'] as const) {
-        const other = event('Happened', { id: 'one', data: 2 })
-        const outcome = is(await commit(storage, [append('seat/1', expected, other)]), 'id-reused')
-        assert.deepEqual(outcome, { outcome: 'id-reused', id: 'one', stream: 'seat/1', revision: 1 })
+        const stream = `seat/${expected}`
+        const id = `one of ${stream}`
+        is(await commit(storage, [append(stream, expected, event('Happened', { id, data: 1 }))]), 'committed')
+        const other = event('Happened', { id, data: 2 })
+        const outcome = is(await commit(storage, [append(stream, expected, other)]), 'id-reused')
+        assert.deepEqual(outcome, { outcome: 'id-reused', id, stream, revision: 1 })
+        assert.equal((await readAll(storage, stream)).length, 1)
       }
-      assert.equal((await readAll(storage, 'seat/1')).length, 1)
     },
 
     'An id that another stream has is refused where the storage sees ids everywhere': async (open) => {

@@ -28,10 +28,10 @@ export const reading = (open: OpenStore) =>
 
     'A page tells the details of its stream and whether there is more': async (open) => {
       const store = await timed(open)
+      const position = await positionOf(store, 'seat/1')
       const { details, events, more } = await store.readPage('seat/1', { after: 2, limit: 3 })
       assert.deepEqual(revisionsOf(events), [3, 4, 5])
       assert.equal(more, true)
-      const position = await positionOf(store, 'seat/1')
       assert.deepEqual(details, {
         stream: 'seat/1',
         revision: 9,

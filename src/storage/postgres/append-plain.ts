@@ -15,7 +15,7 @@ export function appendPlainOf(s: string): string {
     kind_streams text[], kind_events text[],
     streams int[], kinds int[], steps int[], ids text[], contents text[], salts bytea[], commitments bytea[],
     tag_events int[], tags text[], clock bigint
-  ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE ${steadyPlans} SET lock_timeout = 5000 AS $$
+  ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE ${steadyPlans} SET lock_timeout = '5s' AS $$
   DECLARE
     head bigint;
     now_ms bigint;
@@ -29,7 +29,7 @@ export function appendPlainOf(s: string): string {
       RAISE EXCEPTION 'Daybook appends in READ COMMITTED only, not in %', current_setting('transaction_isolation');
     END IF;
     IF current_setting('synchronous_commit') = 'off' THEN PERFORM set_config('synchronous_commit', 'on', true); END IF;
-    PERFORM pg_advisory_xact_lock('${s}.log'::regclass::oid::int, 0);
+    PERFORM ${s}.lock_log_1();
 
     SELECT array_agg(x.stream_no ORDER BY a.number), array_agg(coalesce(x.revision, 0) ORDER BY a.number),
       bool_or(x.closed OR a.required >= 0 AND a.required <> coalesce(x.revision, 0)

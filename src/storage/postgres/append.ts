@@ -56,7 +56,7 @@ export function appendOf(s: string): string {
   -- which only READ COMMITTED in a VOLATILE function gives.
   CREATE FUNCTION ${s}.append_1(
     commits jsonb, ids text[], types text[], contents text[], proofs bytea, tag_events int[], tags text[], clock bigint
-  ) RETURNS jsonb LANGUAGE plpgsql VOLATILE ${steadyPlans} SET lock_timeout = 5000 AS $$
+  ) RETURNS jsonb LANGUAGE plpgsql VOLATILE ${steadyPlans} SET lock_timeout = '5s' AS $$
   DECLARE
     outcomes jsonb[] := '{}';
     outcome jsonb;
@@ -89,6 +89,7 @@ export function appendOf(s: string): string {
     IF current_setting('transaction_isolation') <> 'read committed' THEN
       RAISE EXCEPTION 'Daybook appends in READ COMMITTED only, not in %', current_setting('transaction_isolation');
     END IF;
+    PERFORM ${s}.check_schema_1();
     IF current_setting('synchronous_commit') = 'off' THEN PERFORM set_config('synchronous_commit', 'on', true); END IF;
 
     -- What a condition has to look through is looked through before the lock, but for the little that comes meanwhile.

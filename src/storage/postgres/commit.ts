@@ -4,7 +4,7 @@ import { streamTypeOf } from '../../core/name.ts'
 import type { Commit, CommitOutcome, DocumentWrite, StreamAppend, StreamAppended } from '../../core/storage.ts'
 import type { Clock } from '../../core/time.ts'
 import { attachedOf, wordsOfDocument } from './documents.ts'
-import { failureOf, rowsOf } from './driver.ts'
+import { failureOf, type PostgresPool, rowsOf } from './driver.ts'
 import { plainBatchOf } from './plain.ts'
 import type { Session } from './session.ts'
 
@@ -22,8 +22,11 @@ interface Columns {
 /** What the function adds to the port's outcomes: the core says what is wrong with the condition. */
 type Answer = CommitOutcome | { readonly outcome: 'no-such-position'; readonly head: number }
 
+/** On the pool, or on a client whose transaction it becomes a part of. */
+export type Committing = Pick<Session, 'sql' | 'explain'> & { readonly pool: Pick<PostgresPool, 'query'> }
+
 export async function commit(
-  session: Session,
+  session: Committing,
   commits: readonly Commit[],
   clock: Clock,
 ): Promise<readonly CommitOutcome[]> {
@@ -34,7 +37,11 @@ export async function commit(
   return broken.map((outcome) => outcome ?? (answers[next++] as CommitOutcome))
 }
 
-async function append(session: Session, commits: readonly Commit[], clock: Clock): Promise<readonly CommitOutcome[]> {
+async function append(
+  session: Committing,
+  commits: readonly Commit[],
+  clock: Clock,
+): Promise<readonly CommitOutcome[]> {
   try {
     const plain = plainBatchOf(commits, clock())
     if (plain !== undefined) {
@@ -54,7 +61,7 @@ async function append(session: Session, commits: readonly Commit[], clock: Clock
       case 'busy':
         return commits.map(() => ({ outcome: 'busy', retryAfterMs }))
       case 'refused': {
-        if (commits.length === 1) return [{ outcome: 'failed', cause: error }]
+        if (commits.length === 1) return [{ outcome: 'failed', cause: await session.explain(error) }]
         // Nothing of the batch was written. One by one, so that only what is to blame fails.
         const outcomes: CommitOutcome[] = []
         for (const one of commits) outcomes.push(...(await append(session, [one], clock)))

@@ -8,6 +8,8 @@ export interface PostgresQuery {
   readonly text: string
   readonly values?: unknown[]
   readonly types?: { getTypeParser(oid: number): (value: string) => unknown }
+  /** In ms. */
+  readonly query_timeout?: number
 }
 
 export interface PostgresClient {
@@ -38,6 +40,9 @@ export interface PostgresPool {
 /** How long to wait for the server to take a connection. */
 const connectMs = 10_000
 
+/** How long for an answer: a server, or a way to it, that has vanished without a word breaks no connection by itself. */
+const answerMs = 30_000
+
 /** Loaded only where no pool is handed in. */
 export async function openPool(url: string): Promise<PostgresPool> {
   const pg = await loadDriver()
@@ -64,14 +69,19 @@ async function loadDriver() {
   }
 }
 
-/** Runs one statement in a transaction of its own. */
+/** Runs one statement, on a pool in a transaction of its own; rejects as lost where no answer comes. */
 export async function rowsOf<Row>(
   on: Pick<PostgresPool, 'query'>,
   text: string,
   values: readonly unknown[] = [],
 ): Promise<readonly Row[]> {
-  const { rows } = await on.query({ text, values: [...values], types: { getTypeParser } })
+  const { rows } = await on.query({ text, values: [...values], types: { getTypeParser }, query_timeout: answerMs })
   return rows as Row[]
+}
+
+/** For statements that may have to wait for long. */
+export function patient(on: Pick<PostgresPool, 'query'>): Pick<PostgresPool, 'query'> {
+  return { query: ({ query_timeout: _, ...query }) => on.query(query) }
 }
 
 /** The types that statements here give: bool, numbers, bytea, JSON; all others are texts. */
@@ -104,9 +114,9 @@ export async function transact<Result>(
   client.on('error', broken)
   let failed = true
   try {
-    await client.query({ text: 'BEGIN ISOLATION LEVEL READ COMMITTED' })
+    await rowsOf(client, 'BEGIN ISOLATION LEVEL READ COMMITTED')
     const result = await run(client)
-    await client.query({ text: 'COMMIT' })
+    await rowsOf(client, 'COMMIT')
     failed = false
     return result
   } finally {

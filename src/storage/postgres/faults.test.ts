@@ -1,6 +1,7 @@
 /** What a server may do to those who use it: break their connections, cancel their queries, keep them waiting. */
 import pg from 'pg'
 import { beforeEach, describe, expect, test } from 'vitest'
+import { underLoad } from '../../../test/engines/load.ts'
 import { missingPostgres, newDatabase } from '../../../test/engines/postgres.ts'
 import {
   append,
@@ -12,13 +13,10 @@ import {
   is,
   logAll,
   outcomesOf,
-  range,
   readAll,
   write,
 } from '../../conformance/kit.ts'
 import { until } from '../../conformance/store/kit.ts'
-import { isStoreError } from '../../core/errors.ts'
-import { openStore } from '../../core/store.ts'
 import { type PostgresClient, type PostgresPool, postgresStorage } from './storage.ts'
 
 const missing = missingPostgres()
@@ -41,54 +39,14 @@ describe.skipIf(missing !== undefined)(`faults of PostgreSQL${missing ? ` (${mis
   test.each([
     ['connections are broken', `SELECT pg_terminate_backend(pid) ${others}`],
     ['queries are cancelled', `SELECT pg_cancel_backend(pid) ${others} AND state = 'active'`],
-  ])('while %s nothing acknowledged is lost or doubled; writers and subscribers go on', async (_, fault) => {
-    const [writing, following] = [
-      await openStore(await postgresStorage({ url })),
-      await openStore(await postgresStorage({ url })),
-    ]
-    const ended = new AbortController()
-    const seen: (number | undefined)[] = []
-    const subscription = (async () => {
-      const options = { signal: ended.signal, onTrouble() {} }
-      for await (const { position } of following.subscribe(options)) seen.push(position)
-    })()
-    let acknowledged = 0
-    const writers = range(1, 6).map(async (writer) => {
-      for (const turn of range(1, 40)) {
-        const mine = [{ id: `${writer}-${turn}`, type: 'Happened' }]
-        for (let done = false; !done; ) {
-          await writing.append(`seat/${writer}`, mine, { expected: turn - 1 }).then(
-            () => {
-              done = true
-            },
-            (error: unknown) => {
-              // Safe to repeat with the same ids, for ever.
-              if (!isStoreError(error, 'outcome-unknown') && !isStoreError(error, 'store-busy')) throw error
-            },
-          )
-        }
-        acknowledged++
-      }
-    })
-    let writes = true
-    const faults = (async () => {
-      for (let count = 0; writes || count < 3; count++) {
+  ])('while %s nothing acknowledged is lost or doubled; writers and subscribers go on', (_, fault) =>
+    underLoad(url, async (load) => {
+      for (let count = 0; load.acknowledged() < 240 || count < 3; count++) {
         await client.query(fault)
         await new Promise((resolve) => setTimeout(resolve, 40))
       }
-    })()
-    await Promise.all(writers)
-    writes = false
-    await faults
-    expect(acknowledged).toBe(240)
-    await until(() => seen.length >= 240)
-    expect(seen).toEqual(range(1, 240))
-    await following.append('seat/after', [{ type: 'Happened' }])
-    await until(() => seen.length === 241)
-    ended.abort()
-    await subscription
-    for (const store of [writing, following]) await store.close()
-  })
+    }),
+  )
 
   test('a commit that meets an error nobody expects fails alone; its neighbours are recorded', async () => {
     const storage = await postgresStorage({ url })

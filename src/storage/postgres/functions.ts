@@ -1,6 +1,7 @@
 /**
  * The functions in the database that commits and reads share: where an instant lies, what matches a query, documents and
- * locks. Names carry the schema's version: one that changes them drops the old names, and so stops older processes.
+ * locks. Names carry the number of the schema that brought them: one that changes a function brings another beside it, and
+ * the old one stays as long as older processes may work here.
  */
 
 /** A plan made while the tables were small must do when they are large: probes of an index, and the same plan for good. */
@@ -225,9 +226,19 @@ export function functionsOf(s: string): string {
     FROM (SELECT DISTINCT 1 + (hashtext(place) & 1023) AS bucket FROM unnest(places) place ORDER BY 1) b;
   END $$;
 
+  -- First of all that writes: a migration locks meta, so that it begins when those before it have ended, and whoever
+  -- comes while it runs goes on as one who came afterwards. Then this function may be gone, though it is still running.
+  CREATE FUNCTION ${s}.check_schema_1() RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+  BEGIN
+    IF (SELECT m.value::int FROM ${s}.meta m WHERE m.name = 'oldest-schema') > 1 THEN
+      RAISE undefined_function USING MESSAGE = 'A newer Daybook has ended the use of this schema by older ones';
+    END IF;
+  END $$;
+
   -- Held to the end of the transaction: so positions are dense, and become visible in their order.
   CREATE FUNCTION ${s}.lock_log_1() RETURNS void LANGUAGE plpgsql VOLATILE AS $$
   BEGIN
+    PERFORM ${s}.check_schema_1();
     PERFORM pg_advisory_xact_lock('${s}.log'::regclass::oid::int, 0);
   END $$;
   `

@@ -2,7 +2,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { missingPostgres, newDatabase } from '../../../test/engines/postgres.ts'
-import { commit, commitOf, event, is, readAll, write } from '../../conformance/kit.ts'
+import { commit, commitOf, event, forget, is, readAll, write } from '../../conformance/kit.ts'
 import { isStoreError } from '../../core/errors.ts'
 import { open, openStorage } from '../../open.ts'
 import { postgresStorage } from './storage.ts'
@@ -29,6 +29,7 @@ describe.skipIf(missing !== undefined)(`opening PostgreSQL${missing ? ` (${missi
     change(other)
     return other.href
   }
+  const as = (username: string) => changed((other) => Object.assign(other, { username, password: 'secret' }))
 
   test('a store is opened by its URL, under either scheme, and told without user and password', async () => {
     for (const each of [url, changed((other) => (other.protocol = 'postgresql:'))]) {
@@ -43,7 +44,7 @@ describe.skipIf(missing !== undefined)(`opening PostgreSQL${missing ? ` (${missi
   test('a schema of a newer Daybook is refused and left as it is', async () => {
     const schema = newSchema()
     await (await postgresStorage({ url, schema })).close()
-    await client.query(`UPDATE ${schema}.meta SET value = '99' WHERE name = 'schema-version'`)
+    await client.query(`UPDATE ${schema}.meta SET value = '99' WHERE name IN ('schema-version', 'oldest-schema')`)
     await expect(postgresStorage({ url, schema })).rejects.toMatchObject({
       code: 'schema-too-new',
       found: 99,
@@ -99,6 +100,34 @@ describe.skipIf(missing !== undefined)(`opening PostgreSQL${missing ? ` (${missi
       code: 'store-read-only',
     })
     await reader.close()
+  })
+
+  test('a role that may make no schema takes one that was made for it', async () => {
+    const schema = newSchema()
+    const role = `${schema}_${crypto.randomUUID().slice(0, 8)}`
+    await client.query(`CREATE ROLE ${role} LOGIN PASSWORD 'secret'; CREATE SCHEMA ${schema} AUTHORIZATION ${role}`)
+    const storage = await postgresStorage({ url: as(role), schema })
+    await write(storage, 'seat/1', event('Happened'))
+    await forget(storage, 'seat/1')
+    expect(await storage.erase({ erase: 'scrub' })).toEqual({ erased: 0, done: true })
+    await storage.close()
+    await client.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
+  })
+
+  test('a role that owns nothing works with rights on the tables, and does not say that it has scrubbed', async () => {
+    const schema = newSchema()
+    const role = `${schema}_${crypto.randomUUID().slice(0, 8)}`
+    await (await postgresStorage({ url, schema })).close()
+    await client.query(`
+      CREATE ROLE ${role} LOGIN PASSWORD 'secret';
+      GRANT USAGE ON SCHEMA ${schema} TO ${role};
+      GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA ${schema} TO ${role}`)
+    const storage = await postgresStorage({ url: as(role), schema })
+    await write(storage, 'seat/1', event('Happened'))
+    await forget(storage, 'seat/1')
+    expect(await storage.erase({ erase: 'scrub' })).toEqual({ erased: 0, done: false })
+    await storage.close()
+    await client.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
   })
 
   test('a name that would need quoting is refused as a schema', async () => {

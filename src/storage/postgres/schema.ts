@@ -1,6 +1,10 @@
 /**
  * The tables, and how a database of any age comes to have them. Migrations are numbered, only ever added to, and run one
  * process at a time. All names are qualified, so that nothing hangs on a search path.
+ *
+ * While servers are replaced one by one, old code works on a schema that new code has brought up to date. So a migration
+ * says which code may go on, and leaves the functions of that code and what its statements name. One that ends the use by
+ * older code drops their functions, and renames whatever has another meaning from now on. The table meta never changes.
  */
 import {
   InvalidArgument,
@@ -12,14 +16,23 @@ import {
 } from '../../core/errors.ts'
 import { appendOf } from './append.ts'
 import { appendPlainOf } from './append-plain.ts'
-import { type PostgresPool, rowsOf, transact } from './driver.ts'
+import { type PostgresPool, patient, rowsOf, transact } from './driver.ts'
 import { functionsOf } from './functions.ts'
+import { statementsOf } from './statements.ts'
 
 /** Texts compare by their bytes, whatever the database's own order is. */
 const name = 'text COLLATE "C"'
 
-const migrations: readonly ((s: string) => string)[] = [
-  (s) => `
+export interface Migration {
+  readonly sql: (s: string) => string
+  /** Number of the oldest schema whose code may go on working beside it. */
+  readonly oldest: number
+}
+
+export const migrations: readonly Migration[] = [{ oldest: 1, sql: firstTables }]
+
+function firstTables(s: string): string {
+  return `
   CREATE TABLE ${s}.meta (name ${name} PRIMARY KEY, value text NOT NULL);
 
   -- A stream's newest event; closed: it was forgotten. No index has a column that changes with nearly each append, so
@@ -100,10 +113,8 @@ const migrations: readonly ((s: string) => string)[] = [
   );
   ${functionsOf(s)}
   ${appendOf(s)}
-  ${appendPlainOf(s)}`,
-]
-
-export const schemaVersion = migrations.length
+  ${appendPlainOf(s)}`
+}
 
 export interface OpenOptions {
   readonly pool: PostgresPool
@@ -111,6 +122,16 @@ export interface OpenOptions {
   readonly place: string
   readonly schema: string
   readonly readOnly: boolean
+  /** Those that the code knows. */
+  readonly migrations: readonly Migration[]
+}
+
+interface Meta {
+  /** The schema's number. */
+  readonly version: number
+  /** Of the oldest schema whose code may work on it. */
+  readonly oldest: number
+  readonly logId: string | undefined
 }
 
 /** A name that needs no quoting, and leaves room for the names that are made with it. */
@@ -124,21 +145,24 @@ export function checkSchema(schema: string): void {
 
 /** Makes the tables or brings them up to date; answers with the id of the log. */
 export async function openSchema(options: OpenOptions): Promise<string> {
-  const { pool, place, schema, readOnly } = options
+  const { pool, place, schema, readOnly, migrations } = options
+  // Another process may be at a long migration.
+  const waiting = patient(pool)
   try {
-    const found = await findSchema(pool, options)
+    const found = await findSchema(waiting, options)
     if (found === 0 && readOnly) throw new StoreMissing(place)
-    if (found < schemaVersion && !readOnly) await migrate(options)
-    const [row] = await rowsOf<{ value: string }>(pool, `SELECT value FROM ${schema}.meta WHERE name = 'log-id'`)
-    if (row === undefined) throw new NotAStore(place, 'its log has no id')
-    return row.value
+    if (found < migrations.length && !readOnly) await migrate(options)
+    const meta = await readMeta(waiting, schema)
+    if (meta?.logId === undefined) throw new NotAStore(place, 'its log has no id')
+    return meta.logId
   } catch (error) {
     throw openingError(error, place)
   }
 }
 
-/** The schema's number; 0 where there is none. Throws for what is no store, or a newer one. */
-async function findSchema(on: Pick<PostgresPool, 'query'>, { place, schema }: OpenOptions): Promise<number> {
+/** The schema's number; 0 where there is none. Throws for what is no store, or one that is too new. */
+async function findSchema(on: Pick<PostgresPool, 'query'>, options: OpenOptions): Promise<number> {
+  const { place, schema, migrations } = options
   const [server] = await rowsOf<{ version: number; encoding: string; relations: number; meta: boolean }>(
     on,
     `SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding,
@@ -155,31 +179,60 @@ async function findSchema(on: Pick<PostgresPool, 'query'>, { place, schema }: Op
   if (relations === 0) return 0
   const foreign = `the schema "${schema}" holds tables of another application`
   if (!meta) throw new NotAStore(place, foreign)
-  const [row] = await rowsOf<{ value: string }>(on, `SELECT value FROM ${schema}.meta WHERE name = 'schema-version'`)
-  if (row === undefined) throw new NotAStore(place, foreign)
-  const found = Number(row.value)
-  if (found > schemaVersion) throw new SchemaTooNew({ place, found, known: schemaVersion })
-  return found
+  const found = await readMeta(on, schema)
+  if (found === undefined) throw new NotAStore(place, foreign)
+  const tooNew = tooNewFor(migrations.length, found, place)
+  if (tooNew) throw tooNew
+  return found.version
+}
+
+async function readMeta(on: Pick<PostgresPool, 'query'>, schema: string): Promise<Meta | undefined> {
+  const rows = await rowsOf<{ name: string; value: string }>(on, statementsOf(schema).meta)
+  const values = new Map(rows.map(({ name, value }) => [name, value]))
+  const version = Number(values.get('schema-version') ?? 0)
+  if (version === 0) return undefined
+  return { version, oldest: Number(values.get('oldest-schema') ?? version), logId: values.get('log-id') }
+}
+
+function tooNewFor(known: number, { version: found, oldest }: Meta, place: string): SchemaTooNew | undefined {
+  return known < oldest ? new SchemaTooNew({ place, found, known }) : undefined
+}
+
+/** SQL states of a function, table, column or schema that is not there. */
+const missingCodes: ReadonlySet<unknown> = new Set(['42883', '42P01', '42703', '3F000'])
+
+/** What the error of a statement comes from, where a newer Daybook has ended the use by older ones meanwhile. */
+export async function explain({ pool, place, schema, migrations }: OpenOptions, error: unknown): Promise<unknown> {
+  if (!missingCodes.has((error as { code?: unknown }).code)) return error
+  const found = await readMeta(pool, schema).catch(() => undefined)
+  return (found && tooNewFor(migrations.length, found, place)) ?? error
 }
 
 const oldestServer = 140_000
 
 async function migrate(options: OpenOptions): Promise<void> {
-  const { pool, schema } = options
+  const { pool, schema, migrations } = options
   await transact(pool, async (client) => {
-    await rowsOf(client, "SELECT pg_advisory_xact_lock(hashtext('daybook migration'), hashtext($1))", [schema])
+    await rowsOf(patient(client), "SELECT pg_advisory_xact_lock(hashtext('daybook migration'), hashtext($1))", [schema])
     // Another process may have been first.
     const found = await findSchema(client, options)
-    if (found === schemaVersion) return
-    if (found === 0) await client.query({ text: `CREATE SCHEMA IF NOT EXISTS ${schema}` })
-    for (const migration of migrations.slice(found)) await client.query({ text: migration(schema) })
+    if (found >= migrations.length) return
+    if (found > 0) await client.query({ text: `LOCK TABLE ${schema}.meta IN ACCESS EXCLUSIVE MODE` })
+    else if (!(await hasSchema(client, schema))) await client.query({ text: `CREATE SCHEMA ${schema}` })
+    for (const { sql } of migrations.slice(found)) await client.query({ text: sql(schema) })
     await rowsOf(
       client,
-      `INSERT INTO ${schema}.meta (name, value) VALUES ('schema-version', $1), ('log-id', $2)
-      ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE meta.name = 'schema-version'`,
-      [schemaVersion, crypto.randomUUID()],
+      `INSERT INTO ${schema}.meta (name, value) VALUES ('schema-version', $1), ('oldest-schema', $2), ('log-id', $3)
+      ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE meta.name <> 'log-id'`,
+      [migrations.length, migrations.at(-1)?.oldest, crypto.randomUUID()],
     )
   })
+}
+
+/** Asking needs no right to make one. */
+async function hasSchema(client: Pick<PostgresPool, 'query'>, schema: string): Promise<boolean> {
+  const [row] = await rowsOf<{ there: boolean }>(client, 'SELECT to_regnamespace($1) IS NOT NULL AS there', [schema])
+  return row?.there === true
 }
 
 function openingError(error: unknown, place: string): unknown {

@@ -1,5 +1,5 @@
 /** What every part of the storage works with: the pool, the statements of the schema, the log's id. */
-import { StorageFailed } from '../../core/errors.ts'
+import { isStoreError, StorageFailed } from '../../core/errors.ts'
 import { backoffMs, sleep } from '../../core/turn.ts'
 import { failureOf, type PostgresPool, rowsOf } from './driver.ts'
 import type { Statements } from './statements.ts'
@@ -10,6 +10,8 @@ export interface Session {
   readonly pool: PostgresPool
   readonly sql: Statements
   readonly logId: string
+  /** What an error of a statement comes from, where more can be said than the server does. */
+  readonly explain: (error: unknown) => Promise<unknown>
 }
 
 /** Kinds of a class: events, tombstones, forgotten events. */
@@ -29,7 +31,7 @@ const readBackoffMs = 20
 
 /** The rows of a statement that only reads, which therefore may be asked again. Throws `StorageFailed`. */
 export async function read<Row>(
-  { pool, place }: Session,
+  { pool, place, explain }: Session,
   statement: string,
   values: readonly unknown[] = [],
 ): Promise<readonly Row[]> {
@@ -37,7 +39,10 @@ export async function read<Row>(
     try {
       return await rowsOf<Row>(pool, statement, values)
     } catch (error) {
-      if (tries === readTries || failureOf(error) === 'refused') throw new StorageFailed(`read from ${place}`, error)
+      if (tries === readTries || failureOf(error) === 'refused') {
+        const cause = await explain(error)
+        throw isStoreError(cause) ? cause : new StorageFailed(`read from ${place}`, cause)
+      }
       await sleep(backoffMs(tries, readBackoffMs, 1_000))
     }
   }

@@ -105,11 +105,25 @@ export function statementsOf(s: string) {
   })
 
   return {
+    /** The schema's number, the oldest whose code may still work on it, and the log's id. */
+    meta: `SELECT name, value FROM ${s}.meta WHERE name IN ('schema-version', 'oldest-schema', 'log-id')`,
+
     // Writing
     append: `SELECT ${s}.append_1($1, $2, $3, $4, $5, $6, $7, $8) AS outcomes`,
     appendPlain: `
       SELECT ${s}.append_plain_1(
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AS answer`,
+    /**
+     * What kind of transaction a client is in. While it then idles it holds the log for itself, and so is ended soon,
+     * unless the session has a narrower limit.
+     */
+    within: `
+      SELECT current_setting('transaction_isolation') AS isolation,
+        current_setting('transaction_read_only') = 'on' AS read_only,
+        (SELECT value FROM ${s}.meta WHERE name = 'log-id') AS log_id,
+        set_config('idle_in_transaction_session_timeout', CASE
+          WHEN current_setting('idle_in_transaction_session_timeout')::interval BETWEEN '1 ms' AND $1::text::interval
+          THEN current_setting('idle_in_transaction_session_timeout') ELSE $1::text END, true)`,
     notify: 'SELECT pg_notify($1, $2)',
     lockLog: `SELECT ${s}.lock_log_1()`,
 
@@ -177,11 +191,21 @@ export function statementsOf(s: string) {
       SELECT ${s}.delete_document_1(h.document_no) FROM ${s}.document_stream h
       WHERE h.stream = $1 AND h.document_no = ANY ($2::bigint[])`,
     horizon: 'SELECT pg_current_xact_id()::text AS xid',
+    /** Whether a session, a standby or a prepared transaction may still see what is older than $1. */
     heldUp: `
       SELECT EXISTS (
-        SELECT FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin IS NOT NULL
-          AND age(backend_xmin) > age($1::xid8::xid)) AS held_up`,
+        SELECT FROM (
+          SELECT backend_xmin FROM pg_stat_activity
+          WHERE (datname = current_database() OR datname IS NULL) AND pid <> pg_backend_pid()
+          UNION ALL SELECT xmin FROM pg_replication_slots
+          UNION ALL SELECT transaction FROM pg_prepared_xacts WHERE database = current_database()) holders (xmin)
+        WHERE xmin IS NOT NULL AND age(xmin) > age($1::xid8::xid)) AS held_up`,
+    /** Whether this role may: the owner of the tables or of the database, from 17 on whoever was granted it. */
+    mayVacuum: `
+      SELECT pg_has_role(c.relowner, 'USAGE') OR pg_has_role(d.datdba, 'USAGE') OR CASE
+        WHEN current_setting('server_version_num')::int >= 170000 THEN has_table_privilege(c.oid, 'MAINTAIN')
+        ELSE false END AS may_vacuum
+      FROM pg_class c, pg_database d WHERE c.oid = '${s}.log'::regclass AND d.datname = current_database()`,
     vacuum: `VACUUM ${s}.log, ${s}.tag, ${s}.kind, ${s}.document, ${s}.document_index, ${s}.document_stream`,
 
     // Restoring

@@ -12,10 +12,11 @@ import { failureOf, listenForErrors, openPool, type PostgresPool } from './drive
 import { erase, restore } from './erase.ts'
 import type { PostgresOptions } from './options.ts'
 import { listStreams, listStreamTypes, positionOf, readBoundary, readLog, readStream } from './read.ts'
-import { checkSchema, openSchema } from './schema.ts'
+import { checkSchema, explain, migrations, openSchema } from './schema.ts'
 import type { Session } from './session.ts'
 import { statementsOf } from './statements.ts'
 import { createWaker } from './wake.ts'
+import { commitWithin } from './within.ts'
 
 export type { PostgresClient, PostgresPool, PostgresQuery } from './driver.ts'
 export type { PostgresOptions, PostgresPlace } from './options.ts'
@@ -30,8 +31,9 @@ export async function postgresStorage(options: PostgresOptions): Promise<Storage
     if (!('pool' in options)) await pool.end()
   }
   const place = placeOf(pool, schema)
-  const session: Session = await openSchema({ pool, place, schema, readOnly }).then(
-    (logId) => ({ place, pool, logId, sql: statementsOf(schema) }),
+  const opening = { pool, place, schema, readOnly, migrations }
+  const session: Session = await openSchema(opening).then(
+    (logId) => ({ place, pool, logId, sql: statementsOf(schema), explain: (error) => explain(opening, error) }),
     async (error) => {
       await closePool()
       throw error
@@ -50,7 +52,8 @@ export async function postgresStorage(options: PostgresOptions): Promise<Storage
 
   /** Of what is no commit, and can be asked for again. */
   function change<Result>(run: () => Promise<Result>): Promise<Result> {
-    return write(run).catch((error) => {
+    return write(run).catch(async (failure) => {
+      const error = await session.explain(failure)
       if (isStoreError(error)) throw error
       if (failureOf(error) === 'busy') throw new StoreBusy(`Others hold ${place} locked`, 1_000, error)
       throw new StorageFailed(`write to ${place}`, error)
@@ -62,6 +65,12 @@ export async function postgresStorage(options: PostgresOptions): Promise<Storage
     limits: widestLimits,
     abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true },
     commit: (commits) => write(() => commit(session, commits, clock)),
+    async commitWithin(transaction, one) {
+      if (readOnly) throw new StoreReadOnly()
+      const outcome = await commitWithin(session, transaction, { commit: one, clock })
+      if (outcome.outcome === 'committed' && !outcome.repeated) waker.expect(outcome.streams.at(-1)?.position ?? 0)
+      return outcome
+    },
     readStream: (stream, range) => readStream(session, stream, range),
     readBoundary: (query, from, limit) => readBoundary(session, query, from, limit),
     readLog: (query) => readLog(session, query),

@@ -2,7 +2,7 @@
  * Wake-ups between processes: NOTIFY after each commit, heard by a connection of its own while somebody is subscribed. A
  * slow poll covers what gets lost, and a quicker one stands in where no notification comes through, as behind a pooler.
  */
-import { sleep } from '../../core/turn.ts'
+import { backoffMs, sleep } from '../../core/turn.ts'
 import type { Bell } from '../../core/wake.ts'
 import { type PostgresClient, rowsOf } from './driver.ts'
 import type { Session } from './session.ts'
@@ -12,6 +12,8 @@ export interface Waker {
   listen(signal: AbortSignal): AsyncIterable<void>
   /** Something was committed here. Those elsewhere are told soon after, once for all that comes meanwhile. */
   committed(): void
+  /** A transaction of the application's is about to bring the log to a position: once it is seen, others are told. */
+  expect(position: number): void
   close(): Promise<void>
 }
 
@@ -21,11 +23,18 @@ const deafPollMs = 100
 /** How far apart notifications are at least: a commit after a quiet while is told of at once, of many the rest together. */
 const tellMs = 10
 
+/** After how long the log is first asked for a position that a transaction of the application's brings; how long at all. */
+const expectPollMs = 5
+const expectMs = 10_000
+
 export function createWaker({ pool, sql }: Session, channel: string, bell: Bell): Waker {
   let ended: AbortController | undefined
   let listening: Promise<void> | undefined
   let telling: Promise<void> | undefined
   let untold = false
+  let awaited: readonly { readonly position: number; readonly until: number }[] = []
+  let awaiting: Promise<void> | undefined
+  let looks = 0
   const closing = new AbortController()
 
   /** Listens, and asks now and then, as long as anybody is subscribed. Whatever breaks is begun anew. */
@@ -46,11 +55,12 @@ export function createWaker({ pool, sql }: Session, channel: string, bell: Bell)
           mine.on('error', gone)
           mine.on('end', gone)
           client = mine
+          await rowsOf(mine, `LISTEN ${channel}`)
+          // Not before: behind a pooler the answer itself may bring what somebody else's LISTEN has left there.
           mine.on('notification', () => {
             heard = true
             bell.ring()
           })
-          await mine.query({ text: `LISTEN ${channel}` })
           // Says whether anything is heard.
           tell()
           // What came before was not.
@@ -81,6 +91,23 @@ export function createWaker({ pool, sql }: Session, channel: string, bell: Bell)
     })()
   }
 
+  /** Looks for what is awaited until it is there, or its time is over: then the polls of those who wait must do. */
+  async function look(): Promise<void> {
+    while (awaited.length > 0 && !closing.signal.aborted) {
+      await sleep(backoffMs(++looks, expectPollMs, deafPollMs), closing.signal)
+      const [{ head } = { head: 0 }] = await rowsOf<{ head: number }>(pool, sql.head).catch(() => [])
+      if (awaited.some(({ position }) => position <= head)) committed()
+      const now = performance.now()
+      awaited = awaited.filter(({ position, until }) => position > head && until > now)
+    }
+    awaiting = undefined
+  }
+
+  function committed(): void {
+    bell.ring()
+    tell()
+  }
+
   return {
     async *listen(signal) {
       if (ended === undefined) {
@@ -96,14 +123,17 @@ export function createWaker({ pool, sql }: Session, channel: string, bell: Bell)
         }
       }
     },
-    committed() {
-      bell.ring()
-      tell()
+    committed,
+    expect(position) {
+      awaited = [...awaited, { position, until: performance.now() + expectMs }]
+      looks = 0
+      awaiting ??= look()
     },
     async close() {
-      ended?.abort()
       closing.abort()
-      await Promise.all([listening, telling])
+      ended?.abort()
+      await Promise.all([listening, awaiting])
+      await telling
     },
   }
 }

@@ -13,8 +13,8 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const place = () => join(folder, `${crypto.randomUUID()}.db`)
 
 interface Faults {
-  /** Called before each statement runs; throws where it is to fail. */
-  before(sql: string, values: readonly unknown[]): void
+  /** Called before each statement runs, with the number of its connection; throws where it is to fail. */
+  before(sql: string, values: readonly unknown[], connection: number): void
   /** Called after it ran. */
   after?(sql: string): void
   opened: number
@@ -22,10 +22,10 @@ interface Faults {
 
 function faultyDriver(faults: Faults): SqliteDriver {
   return (file, { readOnly }) => {
-    faults.opened++
+    const connection = ++faults.opened
     const db = new DatabaseSync(file, { readOnly }) as SqliteDatabase
     const around = <Result>(sql: string, values: readonly unknown[], run: () => Result): Result => {
-      faults.before(sql, values)
+      faults.before(sql, values, connection)
       const result = run()
       faults.after?.(sql)
       return result
@@ -102,6 +102,41 @@ test('an I/O error at the commit leaves the outcome open, and the file is opened
   const [again] = await storage.commit([commit])
   expect(is(again, 'committed').repeated).toBe(true)
   expect(revisionsOf(await readAll(storage, 'seat/1'))).toEqual([1])
+  await storage.close()
+})
+
+test('an I/O error at the commit leaves the outcome open, also where the file cannot be opened anew', async () => {
+  // Not there, broken, busy.
+  for (const code of [14, 10, 5]) {
+    const { storage, faults } = await openFaulty()
+    const commit = commitOf([append('seat/1', 0, event('Happened'))])
+    faults.after = (sql) => {
+      if (sql !== 'COMMIT') return
+      delete faults.after
+      faults.before = (sql) => {
+        if (sql.startsWith('PRAGMA')) throw sqliteError(code, 'the disk is away')
+      }
+      throw sqliteError(10, 'disk I/O error')
+    }
+    await expect(storage.commit([commit])).rejects.toMatchObject({ message: 'disk I/O error' })
+    faults.before = () => {}
+    expect(is((await storage.commit([commit]))[0], 'committed').repeated).toBe(true)
+    await storage.close()
+  }
+})
+
+test('nothing runs on a connection that met an I/O error: what comes meanwhile waits for the new one', async () => {
+  const { storage, faults } = await openFaulty()
+  await write(storage, 'seat/1', event('Happened'))
+  faults.before = (sql, _, connection) => {
+    if (connection === 1 && sql.includes('FROM stream WHERE name')) throw sqliteError(522, 'disk I/O error')
+  }
+  const failed = expect(readAll(storage, 'seat/1')).rejects.toMatchObject({ message: 'disk I/O error' })
+  const [[outcome], records] = await Promise.all([storage.commit([one('seat/1')]), readAll(storage, 'seat/1')])
+  await failed
+  is(outcome, 'committed')
+  expect(records.length).toBeGreaterThan(0)
+  expect(faults.opened).toBe(2)
   await storage.close()
 })
 

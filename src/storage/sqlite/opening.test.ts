@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -28,6 +28,34 @@ describe.each([
     expect(pragma(db, 'busy_timeout')).toBe(0)
     expect(pragma(db, 'user_version')).toBe(schemaVersion)
     db.close()
+  })
+
+  test('that another process makes a store of just now is taken for what it is', async () => {
+    const made = place()
+    await (await open(made)).close()
+    for (const moment of [1, 2, 3]) {
+      const file = place()
+      let looks = 0
+      const slow: SqliteDriver = (place, options) => {
+        const db = driver(place, options)
+        const look = <Result>(result: Result): Result => {
+          if (++looks === moment) copyFileSync(made, file)
+          return result
+        }
+        const prepare = (sql: string) => {
+          const statement = db.prepare(sql)
+          return {
+            run: (...values: Parameters<typeof statement.run>) => statement.run(...values),
+            get: (...values: Parameters<typeof statement.get>) => look(statement.get(...values)),
+            all: (...values: Parameters<typeof statement.all>) => statement.all(...values),
+          }
+        }
+        return { exec: (sql) => db.exec(sql), prepare, close: () => db.close() }
+      }
+      const storage = await open(file, { driver: slow })
+      await write(storage, 'seat/1', event('Happened'))
+      await storage.close()
+    }
   })
 
   test('that is no database is refused and left as it is', async () => {

@@ -128,10 +128,11 @@ export async function openDatabase(options: OpenOptions): Promise<SqliteDatabase
 
 /** The schema that the file has; 0 for a new one. Throws for what is no store, or a newer one. */
 export function checkFile(db: SqliteDatabase, file: string): number {
+  // In this order, for another process may make a store of the file meanwhile: whatever is seen of that, the owner is too.
+  const tables = db.prepare('SELECT count(*) AS count FROM sqlite_schema').get() as { count: number }
   const found = pragma(db, 'user_version')
   const owner = pragma(db, 'application_id')
   if (owner !== applicationId) {
-    const tables = db.prepare('SELECT count(*) AS count FROM sqlite_schema').get() as { count: number }
     if (owner !== 0 || found !== 0 || tables.count !== 0) {
       throw new NotAStore(file, 'it is an SQLite database of another application')
     }

@@ -31,30 +31,48 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
   const open = async () => createSession(await openDatabase({ file, driver, readOnly, busyTimeoutMs }), file)
   const bell = createBell()
   let session = await open()
+  let trusted = true
+  let reopening: Promise<void> | undefined
   const checkpoints = createCheckpoints(() => session)
   let watching: NodeJS.Timeout | undefined
   let seenVersion = -1
   let closed = false
 
+  /** One new connection for all that wait for it. Where there is none, the next one asks again. */
+  function reopen(): Promise<void> {
+    reopening ??= (async () => {
+      try {
+        const broken = session
+        session = await open()
+        trusted = true
+        broken.db.close()
+      } finally {
+        reopening = undefined
+      }
+    })()
+    return reopening
+  }
+
   /** After an I/O error the connection may hold what the disk does not; only a new one can be trusted. */
-  async function reopen(): Promise<void> {
-    const broken = session
-    session = await open()
-    broken.db.close()
-  }
-
-  async function again<Result>(error: unknown, run: () => Result): Promise<Result> {
-    const failure = failureOf(error)
-    if (failure === 'io') await reopen()
-    if (failure !== 'busy') throw error
-    return whenFree(busyTimeoutMs, run)
-  }
-
-  async function read<Result>(run: (session: Session) => Result): Promise<Result> {
+  function attempt<Result>(run: (session: Session) => Result): Result {
     try {
       return run(session)
     } catch (error) {
-      return again(error, () => run(session))
+      if (failureOf(error) === 'io') trusted = false
+      throw error
+    }
+  }
+
+  async function read<Result>(run: (session: Session) => Result): Promise<Result> {
+    if (!trusted) await reopen()
+    try {
+      return attempt(run)
+    } catch (error) {
+      const failure = failureOf(error)
+      // Whether that works or not, it is this error that tells what may have been written.
+      if (failure === 'io') await reopen().catch(() => {})
+      if (failure !== 'busy') throw error
+      return whenFree(busyTimeoutMs, () => attempt(run))
     }
   }
 
@@ -140,6 +158,7 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
       closed = true
       clearInterval(watching)
       checkpoints.stop()
+      await reopening?.catch(() => {})
       session.db.close()
     },
   }

@@ -12,7 +12,7 @@ import { walBytes } from './checkpoint.ts'
 import type { SqliteOptions } from './options.ts'
 
 /** The calls that go over as they are. */
-export type ThreadMethod = Exclude<keyof Storage, 'name' | 'limits' | 'abilities' | 'wake' | 'gauges'>
+export type ThreadMethod = Exclude<keyof Storage, 'name' | 'limits' | 'abilities' | 'wake' | 'gauges' | 'commitWithin'>
 
 export interface ThreadOptions extends Pick<SqliteOptions, 'file' | 'readOnly' | 'busyTimeoutMs'> {}
 

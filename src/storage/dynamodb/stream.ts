@@ -1,0 +1,119 @@
+/** Streams as they lie in the table: their newest record, their records in a range, and whether an append is there already. */
+import { compareIds, type Found } from '../../core/commit.ts'
+import { commitmentOf } from '../../core/leaf.ts'
+import type { Commit, CommitOutcome, PreparedEvent, Revision, StreamAppended } from '../../core/storage.ts'
+import { idOfSlot, type Slot, slotsOf } from './body.ts'
+import { type Key, type MarkItem, markKey, numberOf, padded, type RecordItem } from './items.ts'
+import type { Session } from './session.ts'
+
+/** The newest record of a stream, now. */
+export async function look({ table }: Session, stream: string): Promise<RecordItem | undefined> {
+  const { items } = await table.query({ ...recordsOf(stream), direction: 'backwards', limit: 1 })
+  return items[0] as RecordItem | undefined
+}
+
+export const firstOf = (record: Key): Revision => numberOf(record)
+export const lastOf = (record: RecordItem): Revision => numberOf(record) + record.n - 1
+
+/** The stream's records from the first revision on; the bounds are of sort keys. */
+export function recordsOf(stream: string, from: Revision = 1, to: Revision = Number.MAX_SAFE_INTEGER) {
+  return { pk: `s#${stream}`, from: `r${padded(from)}`, to: `r${padded(to)}` }
+}
+
+export function marksOf(stream: string, from: Revision, to: Revision) {
+  return { pk: `s#${stream}`, from: `p${padded(from)}`, to: `p${padded(to)}` }
+}
+
+/** The newest record that begins at or before a revision. */
+export async function recordAt(
+  { table }: Session,
+  stream: string,
+  revision: Revision,
+): Promise<RecordItem | undefined> {
+  const { items } = await table.query({ ...recordsOf(stream, 1, revision), direction: 'backwards', limit: 1 })
+  return items[0] as RecordItem | undefined
+}
+
+/** The events from one revision to another, as far as they are there. */
+export async function slotsBetween(
+  session: Session,
+  stream: string,
+  { from, to }: { readonly from: Revision; readonly to: Revision },
+): Promise<readonly Slot[]> {
+  if (to < from) return []
+  const { table } = session
+  const range = { ...recordsOf(stream, from, to), direction: 'forwards' as const, limit: to - from + 1 }
+  const [before, { items }] = await Promise.all([recordAt(session, stream, from), table.query(range)])
+  const records = items as readonly RecordItem[]
+  const all = before && firstOf(before) < from ? [before, ...records] : records
+  const slots = await slotsOf(table, stream, all)
+  return slots.filter(({ revision }) => revision >= from && revision <= to)
+}
+
+/** The position of a revision, once it has one. */
+export async function positionAt({ table }: Session, stream: string, revision: Revision): Promise<number | undefined> {
+  const { items } = await table.query({ ...marksOf(stream, 1, revision), direction: 'backwards', limit: 1 })
+  const mark = items[0] as MarkItem | undefined
+  if (mark === undefined) return undefined
+  const behind = revision - numberOf(mark)
+  return behind < mark.n ? mark.p + behind : undefined
+}
+
+/** Positions of the first events of records; undefined for those that have none yet. */
+export async function positionsOf(
+  { table }: Session,
+  records: readonly { readonly stream: string; readonly revision: Revision }[],
+): Promise<readonly (number | undefined)[]> {
+  const marks = await table.getMany(records.map(({ stream, revision }) => markKey(stream, revision)))
+  return marks.map((mark) => (mark as MarkItem | undefined)?.p)
+}
+
+/**
+ * Whether the commit's events lie where it would have put them: `'new'`, the outcome of a repeat, or the error that an
+ * id is used otherwise. `starts` says of each append where its first event would lie.
+ */
+export async function findRepeat(
+  session: Session,
+  commit: Commit,
+  starts: ReadonlyMap<string, { readonly stream: string; readonly revision: Revision }>,
+): Promise<'new' | CommitOutcome> {
+  const found = new Map<string, Slot>()
+  await Promise.all(
+    commit.appends.map(async (append) => {
+      const start = starts.get(append.stream)
+      if (start === undefined || append.events.length === 0) return
+      const to = start.revision + append.events.length - 1
+      for (const slot of await slotsBetween(session, start.stream, { from: start.revision, to })) {
+        const id = idOfSlot(slot)
+        if (id !== undefined) found.set(id, slot)
+      }
+    }),
+  )
+  const verdict = compareIds(commit, (event): Found | undefined => {
+    const slot = found.get(event.id)
+    return slot && { stream: slot.stream, revision: slot.revision, same: sameContent(slot, event) }
+  })
+  if (verdict === 'new') return 'new'
+  if (verdict !== 'repeated') return verdict
+  const streams = commit.appends.flatMap(({ stream, events }): readonly StreamAppended[] => {
+    const last = found.get(events.at(-1)?.id ?? '')
+    return last ? [{ stream, first: last.revision - events.length + 1, last: last.revision, time: last.time }] : []
+  })
+  const positions = await Promise.all(streams.map(({ stream, last }) => positionAt(session, stream, last)))
+  return {
+    outcome: 'committed',
+    repeated: true,
+    streams: streams.map((appended, index) => {
+      const position = positions[index]
+      return position === undefined ? appended : { ...appended, position }
+    }),
+  }
+}
+
+/** The first salt wins: content that has gone to the archive is compared through its commitment. */
+function sameContent({ state, content, salt, commitment }: Slot, event: PreparedEvent): boolean {
+  if (state !== 'trimmed') return content === event.content
+  if (salt === undefined || commitment === undefined) return false
+  const again = commitmentOf(salt, event.content)
+  return commitment.every((byte, index) => byte === again[index])
+}

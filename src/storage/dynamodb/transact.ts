@@ -1,0 +1,252 @@
+/**
+ * Commits that are more than a plain append: several streams, documents, conditions, boundary tags, tombstones, events
+ * too large for one item. Everything is looked at, then written in one transaction that is void if any of it has changed.
+ */
+import type { Commit, CommitOutcome, StreamAppend, StreamAppended } from '../../core/storage.ts'
+import { busyMs, commitTries, endOf } from './append.ts'
+import { cutEvents, packEvents, wordsOf } from './body.ts'
+import { checkCondition, lastOrdinal, type TagEnds, tagHash } from './boundary.ts'
+import { checkDocuments, getItems, writesOf } from './documents.ts'
+import { mostTransactionItems, pause, put, type TableWrite, Throttled } from './driver.ts'
+import {
+  type ClaimItem,
+  claimKey,
+  closingKey,
+  type DocumentItem,
+  type LinkItem,
+  linkKey,
+  type RecordItem,
+  recordKey,
+} from './items.ts'
+import { isBoundaryTag, type RecordHint, type Session } from './session.ts'
+import { findRepeat, lastOf, look } from './stream.ts'
+
+/** What the engine takes in one transaction; attribute names and numbers are counted roughly. */
+const transactionBytes = 4_194_304
+/** How often a transaction is tried again whose answer was lost. */
+const lostTries = 3
+
+interface Seen {
+  /** The streams' newest records. */
+  readonly last: ReadonlyMap<string, RecordItem | undefined>
+  /** Of appends that expect `'any'` or `'exists'`, by stream. */
+  readonly claims: ReadonlyMap<string, ClaimItem | undefined>
+  readonly documents: readonly (DocumentItem | undefined)[]
+}
+
+export async function transact(session: Session, commit: Commit): Promise<CommitOutcome> {
+  let lost = 0
+  let lostCause: unknown
+  for (let tries = 1; tries <= commitTries; tries++) {
+    const seen = await see(session, commit)
+    const refused = await check(session, commit, seen)
+    if (refused !== undefined) return lost > 0 ? asFirst(refused) : refused
+    const ends = commit.condition ? await checkCondition(session, commit.condition) : new Map<string, number>()
+    if ('outcome' in ends) return ends
+    const documents = checkDocuments(commit, seen.documents)
+    if (documents !== undefined) return lost > 0 ? asFirst(documents) : documents
+    const plan = await planOf(session, commit, { seen, ends })
+    const broken = limitBroken(plan.writes)
+    if (broken !== undefined) return broken
+    try {
+      const result = plan.writes.length === 0 ? { written: true as const } : await session.table.transact(plan.writes)
+      if (result.written) return done(session, plan)
+      await pause(result.held ? Math.min(tries, 6) : tries > 8 ? tries - 8 : 0)
+    } catch (error) {
+      // Whether it was done the next look says.
+      if (error instanceof Throttled) throw lostCause ?? error
+      lostCause = error
+      if (++lost === lostTries) throw error
+    }
+  }
+  if (lostCause !== undefined) throw lostCause
+  return { outcome: 'busy', retryAfterMs: busyMs }
+}
+
+/** This call has written it itself; only the answer was lost. */
+function asFirst(outcome: CommitOutcome): CommitOutcome {
+  return outcome.outcome === 'committed' ? { ...outcome, repeated: false } : outcome
+}
+
+async function see(session: Session, { appends, documents = [] }: Commit): Promise<Seen> {
+  const wordy = appends.filter(({ expected, events }) => typeof expected !== 'number' && events.length > 0)
+  // What a claim says was so before the look at its stream.
+  const claims = await session.table.getMany(wordy.map((append) => claimKeyOf(session, append)))
+  const [last, found] = await Promise.all([
+    Promise.all(appends.map(({ stream }) => look(session, stream))),
+    getItems(
+      session,
+      documents.map(({ key }) => key),
+    ),
+  ])
+  return {
+    last: new Map(appends.map(({ stream }, index) => [stream, last[index]])),
+    claims: new Map(wordy.map(({ stream }, index) => [stream, claims[index] as ClaimItem | undefined])),
+    documents: found,
+  }
+}
+
+function claimKeyOf({ hash }: Session, { events }: StreamAppend) {
+  return claimKey(hash(`id ${events[0]?.id}`))
+}
+
+/** Closed, repeated, expected: in the order that every storage keeps. */
+async function check(session: Session, commit: Commit, { last, claims }: Seen): Promise<CommitOutcome | undefined> {
+  const starts = new Map<string, { stream: string; revision: number }>()
+  for (const { stream, expected } of commit.appends) {
+    const claim = claims.get(stream)
+    if (typeof expected === 'number') starts.set(stream, { stream, revision: expected + 1 })
+    else if (claim) starts.set(stream, { stream: claim.st, revision: claim.r })
+  }
+  const closed = commit.appends.find(({ stream }) => last.get(stream)?.z)
+  if (closed !== undefined) {
+    const { stream, tombstone } = closed
+    const newest = last.get(stream)
+    if (!tombstone || !newest) return { outcome: 'forgotten', stream }
+    const again = await findRepeat(session, commit, new Map([[stream, { stream, revision: lastOf(newest) }]]))
+    return again !== 'new' && again.outcome === 'committed' ? again : { outcome: 'forgotten', stream }
+  }
+  const repeat = await findRepeat(session, commit, starts)
+  if (repeat !== 'new') return repeat
+  for (const { stream, expected } of commit.appends) {
+    const newest = last.get(stream)
+    const actual = newest ? lastOf(newest) : 0
+    if (expected === 'any' || (expected === 'exists' ? actual > 0 : expected === actual)) continue
+    return { outcome: 'conflict', stream, expected, actual }
+  }
+  return undefined
+}
+
+interface Plan {
+  readonly writes: readonly TableWrite[]
+  readonly streams: readonly StreamAppended[]
+  readonly records: readonly (RecordHint & { readonly item: RecordItem })[]
+}
+
+async function planOf(
+  session: Session,
+  commit: Commit,
+  { seen, ends }: { readonly seen: Seen; readonly ends: TagEnds },
+): Promise<Plan> {
+  const times = commit.appends.map(({ stream }) => seen.last.get(stream)?.t ?? 0)
+  const time = Math.max(session.clock(), ...times)
+  const next = await nextOrdinals(session, commit, ends)
+  const writes: TableWrite[] = []
+  const streams: StreamAppended[] = []
+  const records: (RecordHint & { item: RecordItem })[] = []
+  for (const append of commit.appends) {
+    const { stream, events, tombstone } = append
+    const newest = seen.last.get(stream)
+    let first = (newest ? lastOf(newest) : 0) + 1
+    if (events.length === 0) {
+      writes.push({ write: 'check', key: recordKey(stream, first), if: { is: 'absent' } })
+      continue
+    }
+    writes.push(...claimWrites(session, append, { claim: seen.claims.get(stream), revision: first }))
+    if (tombstone) writes.push(put({ ...closingKey(stream), st: stream }, { is: 'anything' }))
+    streams.push({ stream, first, last: first + events.length - 1, time })
+    let q = newest && endOf(newest).first
+    for (const run of cutEvents(events)) {
+      const { body, chunks } = packEvents(stream, first, run)
+      const links = linksOf(session, { stream, revision: first, events: run, next })
+      const item: RecordItem = {
+        ...{ ...recordKey(stream, first), n: run.length, t: time },
+        ...(q !== undefined && { q }),
+        ...body,
+        y: wordsOf(session.hash, run),
+        ...(links.length > 0 && { l: links.map(({ tag, ordinal }) => [tag, ordinal] as const) }),
+        ...(tombstone && { z: 1 as const }),
+      }
+      records.push({ stream, revision: first, item })
+      const more = [...chunks, ...links.map(({ item }) => item)]
+      writes.push(...more.map((item) => put(item, { is: 'absent' })))
+      q = first
+      first += run.length
+    }
+  }
+  const commitRecords = records.map(({ stream, revision }) => [stream, revision] as const)
+  const bound = records.map((record) =>
+    records.length > 1 ? { ...record, item: { ...record.item, w: commitRecords } } : record,
+  )
+  writes.push(...bound.map(({ item }) => put(item, { is: 'absent' })))
+  const linked = new Set(bound.flatMap(({ item }) => item.l?.map(([tag]) => tag) ?? []))
+  for (const [tag, end] of ends) {
+    // A link of its own under the tag is the check itself.
+    if (!linked.has(tag)) writes.push({ write: 'check', key: linkKey(tag, end + 1), if: { is: 'absent' } })
+  }
+  for (const [index, write] of (commit.documents ?? []).entries()) {
+    writes.push(...writesOf(session, write, { id: commit.id, found: seen.documents[index] }))
+  }
+  return { writes, streams, records: bound }
+}
+
+/** Under each boundary tag of the events the ordinal that comes next; behind the condition's, where it has looked already. */
+async function nextOrdinals(session: Session, { appends }: Commit, ends: TagEnds): Promise<Map<string, number>> {
+  const tags = new Set(appends.flatMap(({ events }) => events.flatMap(({ tags }) => tags)))
+  const hashes = [...tags].filter((tag) => isBoundaryTag(session, tag)).map((tag) => tagHash(session, tag))
+  const next = await Promise.all(
+    hashes.map(async (tag) => [tag, (ends.get(tag) ?? (await lastOrdinal(session, tag))) + 1] as const),
+  )
+  return new Map(next)
+}
+
+function linksOf(
+  session: Session,
+  run: {
+    readonly stream: string
+    readonly revision: number
+    readonly events: StreamAppend['events']
+    readonly next: Map<string, number>
+  },
+): readonly { readonly tag: string; readonly ordinal: number; readonly item: LinkItem }[] {
+  const types = new Map<string, Set<string>>()
+  for (const { type, tags } of run.events) {
+    for (const tag of tags) {
+      if (!isBoundaryTag(session, tag)) continue
+      const hash = tagHash(session, tag)
+      types.set(hash, (types.get(hash) ?? new Set()).add(type))
+    }
+  }
+  return [...types].map(([tag, types]) => {
+    const ordinal = run.next.get(tag) ?? 1
+    run.next.set(tag, ordinal + 1)
+    return { tag, ordinal, item: { ...linkKey(tag, ordinal), st: run.stream, r: run.revision, ty: [...types] } }
+  })
+}
+
+/** A retry finds an append that names no revision by its claim. */
+function claimWrites(
+  session: Session,
+  append: StreamAppend,
+  { claim, revision }: { readonly claim: ClaimItem | undefined; readonly revision: number },
+): readonly TableWrite[] {
+  if (typeof append.expected === 'number') return []
+  const item: ClaimItem = { ...claimKeyOf(session, append), st: append.stream, r: revision }
+  return [put(item, claim ? { is: 'equal', attribute: 'r', value: claim.r } : { is: 'absent' })]
+}
+
+function limitBroken(writes: readonly TableWrite[]): CommitOutcome | undefined {
+  if (writes.length > mostTransactionItems) {
+    return { outcome: 'limit', limit: 'commitItems', allowed: mostTransactionItems, actual: writes.length }
+  }
+  const actual = writes.reduce((bytes, write) => bytes + (write.write === 'put' ? bytesOf(write.item) : 0), 0)
+  return actual > transactionBytes
+    ? { outcome: 'limit', limit: 'commitBytes', allowed: transactionBytes, actual }
+    : undefined
+}
+
+function bytesOf(value: unknown): number {
+  if (typeof value === 'string') return Buffer.byteLength(value)
+  if (value instanceof Uint8Array) return value.length
+  if (Array.isArray(value)) return value.reduce((bytes: number, item) => bytes + 3 + bytesOf(item), 3)
+  if (typeof value !== 'object' || value === null) return 8
+  return Object.entries(value).reduce((bytes, [name, item]) => bytes + name.length + bytesOf(item), 0)
+}
+
+function done(session: Session, { streams, records }: Plan): CommitOutcome {
+  for (const record of records) {
+    if (!record.item.z) session.ends.saw(record.stream, endOf(record.item))
+    session.hint(record)
+  }
+  return { outcome: 'committed', repeated: false, streams }
+}

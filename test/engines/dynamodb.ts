@@ -1,0 +1,100 @@
+/**
+ * A DynamoDB for one test run: the one that DYNAMODB_ENDPOINT names, else a server of the package that holds its binary
+ * for this platform, in memory, stopped at the end. Each test case has a table of its own in it.
+ */
+import type { ChildProcess } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { DynamoDBClient, ListTablesCommand } from '@aws-sdk/client-dynamodb'
+import { inject } from 'vitest'
+import type { TestProject } from 'vitest/node'
+import { endProgram, freePort, startProgram } from './programs.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    dynamodb: { readonly endpoint: string } | { readonly missing: string }
+  }
+}
+
+/** Vitest calls it once for a run, and what it gives at the run's end. */
+export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+  const given = process.env['DYNAMODB_ENDPOINT']
+  if (given) {
+    project.provide('dynamodb', { endpoint: given })
+    return undefined
+  }
+  const program = findProgram()
+  if (program === undefined) {
+    const platform = `${process.platform}-${process.arch}`
+    project.provide('dynamodb', { missing: `no DYNAMODB_ENDPOINT, and no package @dynoxide/${platform}` })
+    return undefined
+  }
+  const server = await startDynamo({ program })
+  project.provide('dynamodb', { endpoint: server.endpoint })
+  return server.stop
+}
+
+/** Why tests on DynamoDB are skipped here, in a line; where everything must hold they are not. */
+export function missingDynamo(): string | undefined {
+  const engine = inject('dynamodb')
+  return 'missing' in engine && !process.env['CI'] ? engine.missing : undefined
+}
+
+/** A client of the run's server. It wants credentials, and does not look at them. */
+export function newClient(endpoint = runEndpoint()): DynamoDBClient {
+  const credentials = { accessKeyId: 'tester', secretAccessKey: 'tester' }
+  return new DynamoDBClient({ endpoint, region: 'local', credentials, maxAttempts: 1 })
+}
+
+function runEndpoint(): string {
+  const engine = inject('dynamodb')
+  if ('missing' in engine) throw new Error(engine.missing)
+  return engine.endpoint
+}
+
+export function findProgram(): string | undefined {
+  const name = process.platform === 'win32' ? 'dynoxide.exe' : 'dynoxide'
+  try {
+    return createRequire(import.meta.url).resolve(`@dynoxide/${process.platform}-${process.arch}/${name}`)
+  } catch {
+    return undefined
+  }
+}
+
+export interface DynamoServer {
+  readonly endpoint: string
+  stop(): Promise<void>
+  /** As a power cut would end it. */
+  kill(): Promise<void>
+}
+
+/** With a file it is durable, and may be started again on it. */
+export async function startDynamo({
+  program,
+  file,
+  port,
+}: {
+  readonly program: string
+  readonly file?: string
+  readonly port?: number
+}): Promise<DynamoServer> {
+  const at = port ?? (await freePort())
+  const place = file === undefined ? [] : ['--db-path', file]
+  const command = [program, 'serve', '--host', '127.0.0.1', '--port', String(at), ...place]
+  const server = startProgram([], 'TERM', command)
+  const endpoint = `http://127.0.0.1:${at}`
+  await untilReady(endpoint, server)
+  return { endpoint, stop: () => endProgram(server, 'SIGTERM'), kill: () => endProgram(server, 'SIGKILL') }
+}
+
+async function untilReady(endpoint: string, server: ChildProcess): Promise<void> {
+  const client = newClient(endpoint)
+  for (let tries = 1; ; tries++) {
+    try {
+      await client.send(new ListTablesCommand({}))
+      return client.destroy()
+    } catch (error) {
+      if (tries === 200 || server.exitCode !== null) throw error
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+  }
+}
