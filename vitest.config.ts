@@ -4,6 +4,8 @@ export default defineConfig({
   resolve: { conditions: ['daybook-source'] },
   ssr: { resolve: { conditions: ['daybook-source'] } },
   test: {
+    // The DynamoDB that tests start wants credentials, and does not look at them.
+    env: { AWS_ACCESS_KEY_ID: 'tester', AWS_SECRET_ACCESS_KEY: 'tester' },
     globalSetup: ['test/engines/postgres.ts', 'test/engines/dynamodb.ts'],
     include: ['src/**/*.test.ts', 'test/*.test.ts'],
     // Only against hanging: nothing here checks speed.

@@ -5,6 +5,8 @@ export default defineConfig({
   resolve: { conditions: ['daybook-source'] },
   ssr: { resolve: { conditions: ['daybook-source'] } },
   test: {
+    // The DynamoDB that tests start wants credentials, and does not look at them.
+    env: { AWS_ACCESS_KEY_ID: 'tester', AWS_SECRET_ACCESS_KEY: 'tester' },
     globalSetup: ['test/engines/postgres.ts', 'test/engines/dynamodb.ts'],
     include: ['test/long/*.test.ts'],
     // One at a time, for some measure memory.

@@ -10,7 +10,10 @@ export interface OpenStorageOptions {
   readonly clock?: Clock
 }
 
-/** `memory:`, `sqlite:` and a path, or `postgres://host/database`. Throws `InvalidArgument` for another URL, else as the storage does. */
+/**
+ * `memory:`, `sqlite:` and a path, `postgres://host/database`, or `dynamodb:` and a table, with `?region=`, `&endpoint=` and
+ * `&sequencer=elsewhere` where they are wanted. Throws `InvalidArgument` for another URL, else as the storage does.
+ */
 export async function openStorage(
   url: string,
   { readOnly = false, clock = Date.now }: OpenStorageOptions = {},
@@ -33,10 +36,14 @@ export async function openStorage(
       const { postgresStorage } = await import('./storage/postgres/storage.ts')
       return postgresStorage({ url, readOnly, clock })
     }
+    case 'dynamodb': {
+      const { dynamoStorage, parseDynamoUrl } = await import('./storage/dynamodb/storage.ts')
+      return dynamoStorage({ ...parseDynamoUrl(url), readOnly, clock })
+    }
     default: {
       // What looks like a password stays out of messages.
       const told = url.replace(/\/\/.*@/, '//')
-      const known = 'memory:, sqlite:./daybook.db or postgres://host/database'
+      const known = 'memory:, sqlite:./daybook.db, postgres://host/database or dynamodb:table'
       throw new InvalidArgument('store', `"${told}" is no store; write ${known}`)
     }
   }

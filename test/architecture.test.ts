@@ -26,27 +26,30 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'storage/memory': ['core'],
   'storage/sqlite': ['core'],
   'storage/postgres': ['core'],
+  'storage/dynamodb': ['core'],
   http: ['core'],
   conformance: ['core'],
   hosts: ['core', 'http'],
   open: ['core'],
   cli: ['core', 'http', 'hosts', 'open'],
 }
-/** `open` knows all storages, but loads none that is not asked for. */
+/** `open` knows all storages, but loads none that is not asked for; the command line makes tables. */
 const lazyArrows: Readonly<Record<string, readonly string[]>> = {
-  open: ['storage/memory', 'storage/sqlite', 'storage/postgres'],
+  open: ['storage/memory', 'storage/sqlite', 'storage/postgres', 'storage/dynamodb'],
+  cli: ['storage/dynamodb'],
 }
 
 /** Packages by room; a room that is not named uses none. */
 const packages: Readonly<Record<string, readonly string[]>> = {
   core: ['@noble/hashes', '@standard-schema/spec'],
   'storage/postgres': ['pg'],
+  'storage/dynamodb': ['@aws-sdk/client-dynamodb', '@aws-sdk/util-dynamodb'],
   http: ['@noble/hashes', 'eventsource-parser', 'hono', 'jose', 'zod'],
   hosts: ['@hono/node-server', '@opentelemetry/api', 'pino', 'prom-client', 'rate-limiter-flexible'],
   cli: ['commander', 'cli-progress', 'pino'],
 }
 /** Rooms that know a runtime. */
-const onNode = ['storage/sqlite', 'storage/postgres', 'hosts', 'cli', 'conformance']
+const onNode = ['storage/sqlite', 'storage/postgres', 'storage/dynamodb', 'hosts', 'cli', 'conformance']
 
 const files = sources('src')
 const code = files.filter(({ path }) => !path.endsWith('.test.ts') && !path.includes('/fixtures/'))

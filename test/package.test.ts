@@ -98,9 +98,11 @@ describe('the packed package', () => {
       'daybook/memory': ['memoryLog', 'memoryStorage'],
       'daybook/sqlite': ['sqliteStorage'],
       'daybook/postgres': ['postgresStorage'],
+      'daybook/dynamodb': ['createTable', 'dynamoSequencer', 'dynamoStorage', 'parseDynamoUrl'],
       'daybook/http': ['createApp', 'jwtAccess', 'keyAccess', 'openKeys'],
       'daybook/client': ['createClient'],
       'daybook/node': ['createMetrics', 'processTracer', 'serve'],
+      'daybook/lambda': ['sequencerHandler', 'sweepHandler'],
       'daybook/conformance': ['storageConformance', 'storeConformance'],
     })
   })

@@ -6,6 +6,9 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
+import { missingDynamo, newTable, newTableUrl } from '../../test/engines/dynamodb.ts'
+import { missingPostgres, newDatabase } from '../../test/engines/postgres.ts'
+import { range } from '../conformance/kit.ts'
 import { limits } from '../core/limits.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-cli-'))
@@ -13,9 +16,12 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const bin = fileURLToPath(new URL('../../bin/daybook.js', import.meta.url))
 const place = (name: string = crypto.randomUUID()) => join(folder, name)
 
+/** What the engine of DynamoDB's tests wants to be told. */
+const account = { AWS_ACCESS_KEY_ID: 'tester', AWS_SECRET_ACCESS_KEY: 'tester' }
+
 function start(args: readonly string[], env: Record<string, string> = {}): ChildProcessWithoutNullStreams {
   return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', bin, ...args], {
-    env: { PATH: process.env['PATH'] ?? '', ...env },
+    env: { PATH: process.env['PATH'] ?? '', ...account, ...env },
     stdio: 'pipe',
   })
 }
@@ -345,5 +351,80 @@ describe('serve', () => {
     })
     expect((await run('memory:', ['serve', '--port', 'http'])).code).toBe(2)
     expect((await run('sqlite:', ['serve'])).code).toBe(2)
+  })
+})
+
+const engines = {
+  PostgreSQL: { missing: missingPostgres(), place: newDatabase },
+  DynamoDB: { missing: missingDynamo(), place: async () => ({ ...(await newTable()), drop: async () => {} }) },
+}
+
+for (const [engine, { missing, place }] of Object.entries(engines)) {
+  const held = missing === undefined ? test : test.skip
+  held(`every command works on ${engine} as on a file${missing ? ` (${missing})` : ''}`, async () => {
+    const { url, drop } = await place()
+    const events = range(1, 40).map((n) => ({ stream: `seat/${n % 9}`, type: n % 2 ? 'Odd' : 'Even', data: { n } }))
+    const imported = await run(url, ['import', '-', '--json'], lines(...events))
+    expect(imported.json()).toEqual([{ read: 40, recorded: 40, repeated: 0, skipped: 0 }])
+    const again = await run(url, ['import', '-', '--json'], lines(...events))
+    expect(again.json()).toEqual([{ read: 40, recorded: 0, repeated: 40, skipped: 0 }])
+    expect((await run(url, ['append', 'seat/1', 'Freed', '--expected', '5'])).output).toMatch(
+      /^seat\/1 is at revision 6,/,
+    )
+    expect((await run(url, ['append', 'seat/1', 'Freed', '--expected', '5'])).code).toBe(3)
+    const even = await run(url, ['follow', '--once', '--json', '--event-type', 'Even'])
+    expect(even.json()).toHaveLength(20)
+    const exported = (await run(url, ['export'])).json()
+    expect(exported.map(({ position }) => position)).toEqual(range(1, 41))
+    const forgotten = await run(url, ['forget', 'seat/2', '--reason', 'asked', '--yes', '--json'])
+    expect(forgotten.json()).toMatchObject([{ stream: 'seat/2', events: 5, scrub: 'done' }])
+    expect((await run(url, ['read', 'seat/2', '--json'])).json()).toMatchObject([{ tombstone: true }])
+    expect((await run(url, ['streams', 'seat', '--json'])).json()).toHaveLength(9)
+    expect((await run(url, ['info', '--json'])).json()).toMatchObject([{ head: 42, streamTypes: ['seat'] }])
+    const [{ token }] = (await run(url, ['keys', 'add', 'me', '--scope', '*', '--json'])).json()
+    const child = start(['serve', '--port', '0', '--store', url])
+    const { url: server } = JSON.parse((await child.stdout.setEncoding('utf8')[Symbol.asyncIterator]().next()).value)
+    const answer = await fetch(`${server}/streams/seat/3`, { headers: { authorization: `Bearer ${token}` } })
+    expect(await answer.json()).toMatchObject({ events: [{ type: 'Odd' }, {}, {}, {}, {}] })
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+    await drop()
+  })
+}
+
+describe.skipIf(missingDynamo() !== undefined)('table', () => {
+  test('create makes the table once, with its boundary tags for good', async () => {
+    const url = newTableUrl()
+    const table = url.slice('dynamodb:'.length, url.indexOf('?'))
+    expect((await run(undefined, ['append', 'seat/1', 'Reserved', '--store', url])).code).toBe(4)
+    const made = await run(undefined, ['table', 'create', url, '--boundary-tags', 'seat:,course:'])
+    expect(made).toMatchObject({ code: 0, output: `${table} was made\n`, errors: '' })
+    const again = ['table', 'create', '--store', url, '--boundary-tags', 'course:, seat:']
+    expect((await run(undefined, again)).output).toBe(`${table} is there already\n`)
+    expect((await run(undefined, [...again, '--json'])).json()).toEqual([{ table, outcome: 'there' }])
+    const other = await run(undefined, ['table', 'create', url])
+    expect(other).toMatchObject({ code: 2, errors: expect.stringContaining('("course:", "seat:"), and keeps them') })
+  })
+
+  test('sweep gives positions to what has none, and says to how many', async () => {
+    const { url } = await newTable()
+    const append = ['append', 'seat/1', 'Reserved', '--store', `${url}&sequencer=elsewhere`]
+    for (const _ of range(1, 2)) expect((await run(undefined, append)).output).toContain('position not known yet')
+    expect((await run(url, ['info', '--json'])).json()).toMatchObject([{ head: 0 }])
+    const swept = await run(undefined, ['table', 'sweep', url])
+    expect(swept).toMatchObject({ code: 0, errors: '' })
+    expect(swept.output).toMatch(/^\d+ items looked at: 2 records got a position\n$/)
+    expect((await run(url, ['info', '--json'])).json()).toMatchObject([{ head: 2 }])
+    expect((await run(url, ['table', 'sweep', '--json'])).json()).toMatchObject([{ positioned: 0 }])
+  })
+
+  test('what is no table is refused', async () => {
+    const refused = async (code: number, error: string, ...args: string[]) => {
+      expect(await run(undefined, args)).toMatchObject({ code, output: '', errors: expect.stringContaining(error) })
+    }
+    await refused(2, 'is no table of DynamoDB', 'table', 'create', 'sqlite:seats.db')
+    await refused(2, '"regoin" is no setting', 'table', 'create', 'dynamodb:seats?regoin=x')
+    await refused(2, 'must be a beginning of tags', 'table', 'create', newTableUrl(), '--boundary-tags', 'seat:,')
+    await refused(4, 'There is no store at dynamodb:t-', 'table', 'sweep', newTableUrl())
   })
 })

@@ -11,6 +11,7 @@ import { keysCommand } from './commands/keys.ts'
 import { readCommand } from './commands/read.ts'
 import { serveCommand } from './commands/serve.ts'
 import { streamsCommand } from './commands/streams.ts'
+import { tableCommand } from './commands/table.ts'
 import { exitCodeOf, exitCodes, printError } from './output.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -39,6 +40,7 @@ const commands = [
   exportCommand,
   infoCommand,
   keysCommand,
+  tableCommand,
 ]
 for (const command of commands) program.addCommand(withoutExit(command()))
 

@@ -23,7 +23,7 @@ export function storeCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
     .addOption(
-      new Option('--store <url>', 'the store: sqlite:FILE, postgres://HOST/DATABASE or memory:')
+      new Option('--store <url>', 'the store: sqlite:FILE, postgres://HOST/DATABASE, dynamodb:TABLE or memory:')
         .env('DAYBOOK_STORE')
         .default('sqlite:./daybook.db'),
     )

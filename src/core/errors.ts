@@ -223,12 +223,12 @@ export class StoreClosed extends StoreError {
   }
 }
 
-/** There is no store at this place, and it was opened for reading only. */
+/** There is no store at this place, and none is made by opening it so. */
 export class StoreMissing extends StoreError {
   override readonly code = 'store-missing'
   declare readonly place: string
-  constructor(place: string, cause?: unknown) {
-    super(`There is no store at ${place}`, { place }, cause)
+  constructor(place: string, cause?: unknown, mend?: string) {
+    super(`There is no store at ${place}${mend === undefined ? '' : `: ${mend}`}`, { place }, cause)
   }
 }
 

@@ -7,6 +7,7 @@ import { createRequire } from 'node:module'
 import { DynamoDBClient, ListTablesCommand } from '@aws-sdk/client-dynamodb'
 import { inject } from 'vitest'
 import type { TestProject } from 'vitest/node'
+import { createTable, parseDynamoUrl } from '../../src/storage/dynamodb/storage.ts'
 import { endProgram, freePort, startProgram } from './programs.ts'
 
 declare module 'vitest' {
@@ -43,6 +44,18 @@ export function missingDynamo(): string | undefined {
 export function newClient(endpoint = runEndpoint()): DynamoDBClient {
   const credentials = { accessKeyId: 'tester', secretAccessKey: 'tester' }
   return new DynamoDBClient({ endpoint, region: 'local', credentials, maxAttempts: 1 })
+}
+
+/** Of a table that is not there yet, in the run's server. */
+export function newTableUrl(endpoint = runEndpoint()): string {
+  return `dynamodb:t-${crypto.randomUUID()}?region=local&endpoint=${endpoint}`
+}
+
+/** Makes it, without boundary tags. */
+export async function newTable(endpoint = runEndpoint()): Promise<{ readonly url: string }> {
+  const url = newTableUrl(endpoint)
+  await createTable(parseDynamoUrl(url))
+  return { url }
 }
 
 function runEndpoint(): string {

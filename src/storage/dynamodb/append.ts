@@ -5,8 +5,8 @@
  */
 import type { Commit, CommitOutcome, StreamAppend } from '../../core/storage.ts'
 import { packEvents, wordsOf } from './body.ts'
-import { pause, put } from './driver.ts'
-import { type ClaimItem, claimKey, type RecordItem, recordKey } from './items.ts'
+import { isRefusal, pause, put, Throttled } from './driver.ts'
+import { type ClaimItem, claimKey, type Key, type RecordItem, recordKey } from './items.ts'
 import type { End, Session } from './session.ts'
 import { findRepeat, firstOf, lastOf, look } from './stream.ts'
 
@@ -21,10 +21,10 @@ export interface PlainCommit extends Commit {
 export async function appendPlain(session: Session, commit: PlainCommit): Promise<CommitOutcome> {
   const [append] = commit.appends
   for (let tries = 1; tries <= commitTries; tries++) {
+    const { expected } = append
+    const claim = tries === 1 ? claimFirst : appendAnywhere
     const outcome =
-      typeof append.expected === 'number'
-        ? await appendAt(session, commit, append.expected)
-        : await appendAnywhere(session, commit)
+      typeof expected === 'number' ? await appendAt(session, commit, expected) : await claim(session, commit)
     if (outcome !== 'again') return outcome
     await pause(tries > 8 ? tries - 8 : 0)
   }
@@ -43,11 +43,25 @@ async function appendAt(session: Session, commit: PlainCommit, expected: number)
   return putBehind(session, commit, end)
 }
 
-/** `'any'` and `'exists'`: a claim under the first event's id says where the append lies, so that a retry finds it. */
+/**
+ * `'any'` and `'exists'`: a claim under the first event's id says where the append lies, so that a retry finds it. The
+ * first try takes it for granted that there is none yet.
+ */
+async function claimFirst(session: Session, commit: PlainCommit): Promise<CommitOutcome | 'again'> {
+  const [{ stream, events, expected }] = commit.appends
+  const known = session.ends.get(stream)
+  const last = known ? undefined : await look(session, stream)
+  if (last?.z || (expected === 'exists' && !known && !last)) return 'again'
+  const end = known ?? (last && endOf(last))
+  const claim: ClaimItem = { ...claimKeyOf(session, events), st: stream, r: (end?.revision ?? 0) + 1 }
+  const { written } = await session.table.write(put(claim, { is: 'absent' }))
+  return written ? putBehind(session, commit, end) : 'again'
+}
+
 async function appendAnywhere(session: Session, commit: PlainCommit): Promise<CommitOutcome | 'again'> {
   const { table } = session
   const [{ stream, events, expected }] = commit.appends
-  const key = claimKey(session.hash(`id ${events[0]?.id}`))
+  const key = claimKeyOf(session, events)
   // In this order: what the claim says was so before the look.
   const claim = (await table.get(key)) as ClaimItem | undefined
   const last = await look(session, stream)
@@ -68,6 +82,10 @@ async function appendAnywhere(session: Session, commit: PlainCommit): Promise<Co
   return putBehind(session, commit, last && endOf(last))
 }
 
+export function claimKeyOf({ hash }: Session, [first]: StreamAppend['events']): Key {
+  return claimKey(hash(`id ${first?.id}`))
+}
+
 /** Puts the record right behind the end of another, or as the first one. */
 async function putBehind(
   session: Session,
@@ -85,7 +103,11 @@ async function putBehind(
     ...packEvents(stream, first, events).body,
     y: wordsOf(session.hash, events),
   }
-  const { written } = await session.table.write(put(item, { is: 'absent' }))
+  const { written } = await session.table.write(put(item, { is: 'absent' })).catch((error) => {
+    // It may be there all the same, and then wants a position.
+    if (!(error instanceof Throttled || isRefusal(error))) session.hint({ stream, revision: first })
+    throw error
+  })
   if (!written) return typeof commit.appends[0].expected === 'number' ? settle(session, commit) : 'again'
   const last = first + events.length - 1
   session.ends.saw(stream, { revision: last, first, time })

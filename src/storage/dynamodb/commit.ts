@@ -6,7 +6,8 @@ import { Unsupported } from '../../core/errors.ts'
 import type { Commit, CommitOutcome, StreamAppend } from '../../core/storage.ts'
 import { appendPlain, busyMs } from './append.ts'
 import { fitsOneItem } from './body.ts'
-import { Throttled } from './driver.ts'
+import { isRefusal, Throttled } from './driver.ts'
+import { failureOf } from './failure.ts'
 import { isBoundaryTag, type Session } from './session.ts'
 import { transact } from './transact.ts'
 
@@ -52,7 +53,8 @@ export async function commitOne(session: Session, commit: Commit): Promise<Commi
     return append ? await appendPlain(session, { ...commit, appends: [append] }) : await transact(session, commit)
   } catch (error) {
     if (error instanceof Throttled) return { outcome: 'busy', retryAfterMs: busyMs }
-    if (error instanceof Unsupported || isRefusal(error)) return { outcome: 'failed', cause: error }
+    if (error instanceof Unsupported) return { outcome: 'failed', cause: error }
+    if (isRefusal(error)) return { outcome: 'failed', cause: failureOf(error, 'write to', session) }
     throw error
   }
 }
@@ -65,10 +67,4 @@ function plainOf(session: Session, { appends, condition, documents = [] }: Commi
   const { events } = append
   const tagged = events.some(({ tags }) => tags.some((tag) => isBoundaryTag(session, tag)))
   return events.length > 0 && !tagged && fitsOneItem(events) ? append : undefined
-}
-
-/** The engine has refused the request as such, so nothing was written. */
-function isRefusal(error: unknown): boolean {
-  const { $fault, $metadata } = error as { $fault?: string; $metadata?: { httpStatusCode?: number } }
-  return $fault === 'client' && $metadata?.httpStatusCode === 400
 }

@@ -16,7 +16,7 @@ import type {
   DocumentWrite,
   EraseProgress,
 } from '../../core/storage.ts'
-import { type Guard, idOf, put, type TableWrite } from './driver.ts'
+import { type Guard, idOf, pause, put, type TableWrite } from './driver.ts'
 import {
   type CollectionItem,
   collectionKey,
@@ -233,5 +233,6 @@ export async function eraseHolders(session: Session, stream: string): Promise<Er
     if (written) erased++
     else missed = true
   }
+  if (missed) await pause(1)
   return { erased, done: !more && !missed }
 }

@@ -3,7 +3,13 @@
  * protocol knows. The SDK's client stands behind it, its own or one that is handed in; the model of the protocol puts a
  * table of its own there.
  */
-import type { AttributeValue, DynamoDBClient, TransactWriteItem } from '@aws-sdk/client-dynamodb'
+import type {
+  AttributeValue,
+  ConditionalCheckFailedException,
+  DynamoDBClient,
+  TransactionCanceledException,
+  TransactWriteItem,
+} from '@aws-sdk/client-dynamodb'
 import { Unsupported } from '../../core/errors.ts'
 import { backoffMs, sleep } from '../../core/turn.ts'
 import type { Item, Key } from './items.ts'
@@ -70,8 +76,12 @@ export class Throttled extends Error {}
 
 const transactionItems = 100
 const getItems = 100
-/** How often a request is sent that the engine throttles or, if it only reads, that got no answer. */
+/** How often a request is sent that the engine throttles or, if it only reads, that got no answer; and for how long. */
 const requestTries = 8
+const requestMsMost = 15_000
+/** How long a connection may take, and an answer. */
+const connectMs = 3_000
+const answerMs = 10_000
 const backoffMsFirst = 20
 const backoffMsMost = 2_000
 
@@ -80,6 +90,8 @@ const throttles: ReadonlySet<string> = new Set([
   'ThrottlingException',
   'RequestLimitExceeded',
   'TransactionInProgressException',
+  // A transaction of somebody else holds the item, so that a single write is turned away.
+  'TransactionConflictException',
 ])
 const heldReasons: ReadonlySet<string | undefined> = new Set([
   'TransactionConflict',
@@ -94,8 +106,11 @@ export interface TablePlace {
   readonly endpoint?: string | undefined
 }
 
+export type Sdk = typeof import('@aws-sdk/client-dynamodb') &
+  Pick<typeof import('@aws-sdk/util-dynamodb'), 'marshall' | 'unmarshall'>
+
 /** The SDK is loaded here only. */
-export async function loadSdk() {
+export async function loadSdk(): Promise<Sdk> {
   try {
     const [client, values] = await Promise.all([import('@aws-sdk/client-dynamodb'), import('@aws-sdk/util-dynamodb')])
     return { ...client, ...values }
@@ -106,14 +121,13 @@ export async function loadSdk() {
   }
 }
 
-export type Sdk = Awaited<ReturnType<typeof loadSdk>>
-
 export function openClient(sdk: Sdk, { region, endpoint }: TablePlace): DynamoDBClient {
   return new sdk.DynamoDBClient({
     ...(region !== undefined && { region }),
     ...(endpoint !== undefined && { endpoint }),
     // Only what is known not to have been done is sent again, and that here.
     maxAttempts: 1,
+    requestHandler: { connectionTimeout: connectMs, requestTimeout: answerMs, throwOnRequestTimeout: true },
   })
 }
 
@@ -125,7 +139,7 @@ export function openTable(sdk: Sdk, client: DynamoDBClient, table: string): Tabl
 
   async function getSome(keys: readonly Key[], found: Map<string, Item>): Promise<void> {
     let left: Record<string, AttributeValue>[] | undefined = keys.map(keyOf)
-    for (let tries = 1; left !== undefined && left.length > 0; tries++) {
+    for (let tries = 1; left !== undefined && left.length > 0; ) {
       const asked: Record<string, AttributeValue>[] = left
       const answer = await ask(() =>
         client.send(new sdk.BatchGetItemCommand({ RequestItems: { [table]: { Keys: asked, ConsistentRead: true } } })),
@@ -136,7 +150,9 @@ export function openTable(sdk: Sdk, client: DynamoDBClient, table: string): Tabl
       }
       left = answer.UnprocessedKeys?.[table]?.Keys
       // A page ends at 16 MB; only where nothing came at all the table is held up.
-      if (left?.length === asked.length) await pause(tries)
+      if (left?.length !== asked.length) continue
+      if (tries === requestTries) throw new Throttled('DynamoDB throttles the table')
+      await pause(tries++)
     }
   }
 
@@ -224,7 +240,7 @@ export function openTable(sdk: Sdk, client: DynamoDBClient, table: string): Tabl
         }
         return { written: true }
       } catch (error) {
-        if (!(error instanceof sdk.ConditionalCheckFailedException)) throw error
+        if (!isNamed<ConditionalCheckFailedException>(error, 'ConditionalCheckFailedException')) throw error
         return { written: false, found: error.Item && unpack(error.Item) }
       }
     },
@@ -244,7 +260,7 @@ export function openTable(sdk: Sdk, client: DynamoDBClient, table: string): Tabl
         )
         return { written: true }
       } catch (error) {
-        if (!(error instanceof sdk.TransactionCanceledException)) throw error
+        if (!isNamed<TransactionCanceledException>(error, 'TransactionCanceledException')) throw error
         const reasons = error.CancellationReasons ?? []
         const failed = writes.map((_, index) => reasons[index]?.Code === 'ConditionalCheckFailed')
         const held = reasons.some(({ Code }) => heldReasons.has(Code))
@@ -260,22 +276,38 @@ export function openTable(sdk: Sdk, client: DynamoDBClient, table: string): Tabl
 
 export const mostTransactionItems = transactionItems
 
+/** By name: a client that was handed in may come from another copy of the SDK. */
+function isNamed<Named extends Error>(error: unknown, name: string): error is Named {
+  return (error as Error).name === name
+}
+
 /** Sends a request again that was throttled, or, where it only reads, that was not answered. */
 async function persist<Answer>(run: () => Promise<Answer>, kind: 'read' | 'write'): Promise<Answer> {
+  const until = performance.now() + requestMsMost
   for (let tries = 1; ; tries++) {
     try {
       return await run()
     } catch (error) {
-      const { name, $fault } = error as { name?: string; $fault?: string }
-      const throttled = throttles.has(name ?? '')
-      const unanswered = kind === 'read' && $fault !== 'client'
+      const throttled = throttles.has((error as Error).name)
+      const unanswered = kind === 'read' && !isRefusal(error)
       if (!throttled && !unanswered) throw error
-      if (tries === requestTries) {
+      if (tries === requestTries || performance.now() > until) {
         throw throttled ? new Throttled('DynamoDB throttles the table', { cause: error }) : error
       }
       await pause(tries)
     }
   }
+}
+
+/** The request was refused as such, or never sent for want of credentials: nothing was written. */
+export function isRefusal(error: unknown): boolean {
+  const { name, $fault, $metadata } = error as {
+    name?: string
+    $fault?: string
+    $metadata?: { httpStatusCode?: number }
+  }
+  if (name === 'CredentialsProviderError') return true
+  return $fault === 'client' && $metadata?.httpStatusCode === 400
 }
 
 export function pause(tries: number): Promise<void> {

@@ -5,7 +5,7 @@ import { limits } from '../../core/limits.ts'
 import type { EraseProgress, EraseStep, Revision } from '../../core/storage.ts'
 import { entryOfSlot, idOfSlot, linesOf, packLines, type Slot, slotsOf } from './body.ts'
 import { eraseHolders } from './documents.ts'
-import { put, type TableWrite } from './driver.ts'
+import { pause, put, type TableWrite } from './driver.ts'
 import {
   type ClaimItem,
   chunkKey,
@@ -110,6 +110,7 @@ async function eraseRecord(
     ]
     const { written } = await session.table.transact(writes)
     if (written) return erased
+    await pause(tries)
     item = (await session.table.get(item)) as RecordItem | undefined
   }
   throw new StorageFailed(`erase revision ${firstOf(record)} of "${stream}"`, 'others keep changing it')

@@ -35,15 +35,18 @@ export interface Entry {
 
 const everything = { from: `p${padded(0)}`, to: `p${padded(Number.MAX_SAFE_INTEGER)}` }
 
-/** The newest page; undefined while nothing has a position. */
+/**
+ * The newest page; undefined while nothing has a position. Only what lies behind the newest one that was seen is asked
+ * for, so that a log at rest costs the least that a request can cost.
+ */
 export async function lastPage(session: Session): Promise<PageItem | undefined> {
   const { feed } = session
-  const lastOf = (bucket: number) => pageBefore(session, bucket, Number.MAX_SAFE_INTEGER)
-  let bucket = feed.bucket
-  let page = await lastOf(bucket)
+  const next = (feed.page?.end ?? 0) + 1
+  let bucket = bucketOf(next)
+  let page = await pageBetween(session, bucket, { from: next, to: Number.MAX_SAFE_INTEGER })
   // A page that fills its partition may have a next one behind it; whoever looks for the first time doubles its steps.
   for (let step = 1; page !== undefined && page.end >= (bucket + 1) * bucketPositions; ) {
-    const further = await lastOf(bucket + step)
+    const further = await pageBetween(session, bucket + step, { from: next, to: Number.MAX_SAFE_INTEGER })
     if (further !== undefined) {
       bucket += step
       page = further
@@ -51,39 +54,57 @@ export async function lastPage(session: Session): Promise<PageItem | undefined> 
     } else if (step === 1) break
     else step /= 2
   }
-  feed.bucket = bucket
-  return page
+  sawPage(session, page)
+  return feed.page
+}
+
+export function sawPage({ feed }: Pick<Session, 'feed'>, page: PageItem | undefined): void {
+  if (page !== undefined && page.end > (feed.page?.end ?? 0)) feed.page = page
 }
 
 export async function readHead(session: Session): Promise<Position> {
   return (await lastPage(session))?.end ?? 0
 }
 
-async function pageBefore({ table }: Session, bucket: number, position: Position): Promise<PageItem | undefined> {
-  if (bucket < 0) return undefined
-  const range = { pk: bucketKey(bucket), from: everything.from, to: `p${padded(position)}` }
+/** The last page of a partition that begins in a range. */
+async function pageBetween(
+  { table }: Session,
+  bucket: number,
+  { from, to }: { readonly from: Position; readonly to: Position },
+): Promise<PageItem | undefined> {
+  const range = { pk: bucketKey(bucket), from: `p${padded(from)}`, to: `p${padded(to)}` }
   const { items } = await table.query({ ...range, direction: 'backwards', limit: 1 })
   return items[0] as PageItem | undefined
 }
 
+function pageBefore(session: Session, bucket: number, position: Position): Promise<PageItem | undefined> {
+  return bucket < 0 ? Promise.resolve(undefined) : pageBetween(session, bucket, { from: 0, to: position })
+}
+
 /** The page that holds a position which is in the log: the last of the partition before may reach into this one. */
 async function pageAt(session: Session, position: Position): Promise<PageItem | undefined> {
+  const { page } = session.feed
+  if (page !== undefined && position >= numberOf(page) && position <= page.end) return page
   const bucket = bucketOf(position)
   return (await pageBefore(session, bucket, position)) ?? (await pageBefore(session, bucket - 1, position))
 }
 
-/** Pages that one query fetches. */
+/** Pages that one query fetches at most. */
 const pagesAtOnce = 10
 
-/** Pages from the one that holds a position on, to the end of the log or its beginning. */
+/**
+ * Pages from the one that holds a position on, to the end of the log or its beginning. Pages are large, so no more are
+ * fetched at first than the wanted events may fill; whoever goes on gets more at a time.
+ */
 export async function* pagesFrom(
   session: Session,
   position: Position,
-  direction: Direction = 'forwards',
+  { direction = 'forwards', wanted = Number.MAX_SAFE_INTEGER }: { direction?: Direction; wanted?: number } = {},
 ): AsyncGenerator<PageItem> {
   let page = await pageAt(session, position)
-  while (page !== undefined) {
+  for (let atOnce = 0; page !== undefined; ) {
     yield page
+    atOnce = Math.min(pagesAtOnce, atOnce === 0 ? Math.ceil(wanted / (page.end - numberOf(page) + 1)) : 2 * atOnce)
     const first = numberOf(page)
     const forwards = direction === 'forwards'
     const next: Position = forwards ? page.end + 1 : first - 1
@@ -92,7 +113,7 @@ export async function* pagesFrom(
     const range = forwards
       ? { from: `p${padded(next)}`, to: everything.to }
       : { from: everything.from, to: `p${padded(next)}` }
-    const { items } = await session.table.query({ pk: bucketKey(bucket), ...range, direction, limit: pagesAtOnce })
+    const { items } = await session.table.query({ pk: bucketKey(bucket), ...range, direction, limit: atOnce })
     const pages = items as readonly PageItem[]
     yield* pages.slice(0, -1)
     page = pages.at(-1) ?? (forwards ? undefined : await pageBefore(session, bucket - 1, next))
@@ -142,13 +163,13 @@ const recordsAtOnce = 100
 
 export async function readLog(session: Session, query: LogQuery): Promise<LogPage> {
   const { after, direction, asOf } = query
-  const head = await readHead(session)
+  // Both before the records: what is closed from here on was still open when the reading began.
+  const [head, closing] = await Promise.all([readHead(session), closingStreams(session)])
   const cut = asOf === undefined ? head : await positionAsOf(session, asOf, head)
   const until = Math.min(query.until ?? head, cut)
   const page = { logId: session.log.id, head }
   if (until <= after) return { ...page, records: [], scannedTo: after, more: false }
   const backwards = direction === 'backwards'
-  const closing = await closingStreams(session)
   const filter = filterOf(session, query)
   const start = backwards ? until : after + 1
   const last = backwards
@@ -162,14 +183,17 @@ export async function readLog(session: Session, query: LogQuery): Promise<LogPag
       const record = visible(query, slot, { position, hidden: closing.has(slot.stream) })
       if (record === undefined) continue
       bytes += slot.content.length
-      if (records.length > 0 && (records.length === query.limit || bytes > limits.pageBytes)) {
-        const { position: scannedTo = after } = records.at(-1) ?? {}
-        return { ...page, records, scannedTo, more: true }
-      }
+      if (records.length > 0 && bytes > limits.pageBytes) return upTo(records.at(-1)?.position)
       records.push(record)
+      // Whether more of it is wanted is seen by who goes on; to fetch what is left out would cost as much again.
+      if (records.length === query.limit) return upTo(position)
     }
   }
-  return { ...page, records, scannedTo: last, more: backwards ? last > after + 1 : last < until }
+  return upTo(last)
+
+  function upTo(scannedTo: Position = after): LogPage {
+    return { ...page, records, scannedTo, more: backwards ? scannedTo > after + 1 : scannedTo < until }
+  }
 }
 
 interface Placed {
@@ -192,14 +216,16 @@ async function* runsOf(
   const backwards = direction === 'backwards'
   let run: Entry[] = []
   let events = 0
+  let given = 0
   const flush = async () => {
     const placed = await eventsOf(session, run)
     run = []
+    given += events
     events = 0
     const inside = placed.filter(({ position }) => position >= from && position <= to)
     return backwards ? inside.reverse() : inside
   }
-  for await (const page of pagesFrom(session, backwards ? to : from, direction)) {
+  for await (const page of pagesFrom(session, backwards ? to : from, { direction, wanted: limit })) {
     if (backwards ? page.end < from : numberOf(page) > to) break
     const entries = entriesOf(page)
     for (const entry of backwards ? entries.toReversed() : entries) {
@@ -208,8 +234,10 @@ async function* runsOf(
       if (backwards) run.unshift(entry)
       else run.push(entry)
       events += entry.count
-      if (run.length === recordsAtOnce || events > limit) yield await flush()
+      const enough = given < limit ? limit - given : recordsAtOnce
+      if (run.length === recordsAtOnce || events >= enough) yield await flush()
     }
+    if (backwards ? numberOf(page) <= from : page.end >= to) break
   }
   if (run.length > 0) yield await flush()
 }

@@ -146,6 +146,17 @@ export interface WriterItem extends Key {
   readonly beat: number
 }
 
+/** When a sequencer that is fed by the table's changes was last at work, epoch milliseconds. */
+export interface LifeItem extends Key {
+  readonly t: number
+}
+
+/** When the last sweep began, epoch milliseconds, and whether it came to its end. */
+export interface SweepItem extends Key {
+  readonly t: number
+  readonly done?: 1
+}
+
 const widest = 16
 
 export function padded(number: number): string {
@@ -175,6 +186,8 @@ export const collectionKey = (collection: string): Key => ({ pk: 'm#', sk: `coll
 export const turnKey: Key = { pk: 'f#turn', sk: 'turn' }
 export const listedKey: Key = { pk: 'f#listed', sk: 'listed' }
 export const writerKey = (writer: string): Key => ({ pk: 'f#writers', sk: writer })
+export const lifeKey: Key = { pk: 'f#signs', sk: 'life' }
+export const sweepKey: Key = { pk: 'f#signs', sk: 'sweep' }
 export const closingKey = (stream: string): Key => ({ pk: 'z#closing', sk: hashedSortKey(stream) })
 
 /** Positions of one partition of the feed. A page stands where its first position does. */

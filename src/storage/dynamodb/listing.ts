@@ -14,12 +14,18 @@ import type { Session } from './session.ts'
 const headsAtOnce = 32
 /** Streams that are listed before it is said how far. */
 const listedStreams = 1_000
+/** For how long pages are gathered. A stream that many of them name is then written once. */
+const gatherMs = 1_000
 
 export interface Listing {
   /** Brings the listings up to the feed's end; twice at once does no harm. */
   catchUp(): Promise<void>
+  /** Soon, with what comes until then. Whoever lists in the meantime catches up first. */
+  catchUpLater(): void
   /** The sequencer has just written the page, so it need not be read. */
   wrote(page: PageItem): void
+  /** Does what was put off. */
+  close(): Promise<void>
 }
 
 export function createListing(session: Session): Listing {
@@ -27,14 +33,22 @@ export function createListing(session: Session): Listing {
   let fresh: PageItem[] = []
   let running: Promise<void> | undefined
   let again = false
+  let later: ReturnType<typeof setTimeout> | undefined
+  /** How far listings are known to be: they may be further by now. */
+  let known = 0
 
   async function run(): Promise<void> {
     const { table } = session
-    const listed = ((await table.get(listedKey)) as ListedItem | undefined)?.p ?? 0
     const mine = fresh
     fresh = []
-    const follows = (page: PageItem, index: number) => numberOf(page) === (mine[index - 1]?.end ?? listed) + 1
-    const contiguous = mine.length > 0 && mine.every(follows)
+    const follows = (from: number) => (page: PageItem, index: number) =>
+      numberOf(page) === (mine[index - 1]?.end ?? from) + 1
+    const listed =
+      known > 0 && mine.length > 0 && mine.every(follows(known))
+        ? known
+        : (((await table.get(listedKey)) as ListedItem | undefined)?.p ?? 0)
+    const contiguous = mine.length > 0 && mine.every(follows(listed))
+    if (!contiguous && (await readHead(session)) <= listed) return
     let end = listed
     let heads = new Map<string, HeadItem>()
     const flush = async () => {
@@ -42,6 +56,7 @@ export function createListing(session: Session): Listing {
       heads = new Map()
       const item: ListedItem = { ...listedKey, p: end }
       if (end > listed) await table.write(put(item, { is: 'below', attribute: 'p', value: end }))
+      known = Math.max(known, end)
     }
     for await (const page of contiguous ? mine : pagesFrom(session, listed + 1)) {
       if (page.end <= end) continue
@@ -52,23 +67,36 @@ export function createListing(session: Session): Listing {
     await flush()
   }
 
-  return {
-    catchUp() {
-      again = true
-      running ??= (async () => {
-        try {
-          while (again) {
-            again = false
-            await run()
-          }
-        } finally {
-          running = undefined
+  function catchUp(): Promise<void> {
+    clearTimeout(later)
+    later = undefined
+    again = true
+    running ??= (async () => {
+      try {
+        while (again) {
+          again = false
+          await run()
         }
-      })()
-      return running
+      } finally {
+        running = undefined
+      }
+    })()
+    return running
+  }
+  // What fails is done by whoever catches up next.
+  const tryTo = () => catchUp().catch(() => {})
+
+  return {
+    catchUp,
+    catchUpLater() {
+      later ??= setTimeout(tryTo, gatherMs)
     },
     wrote(page) {
       fresh.push(page)
+    },
+    async close() {
+      if (later !== undefined) await tryTo()
+      await running?.catch(() => {})
     },
   }
 }

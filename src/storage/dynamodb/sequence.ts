@@ -7,7 +7,7 @@
 import type { Position } from '../../core/storage.ts'
 import { entryOfSlot } from './body.ts'
 import { idOf, mostTransactionItems, pause, put, type TableWrite } from './driver.ts'
-import { lastPage } from './feed.ts'
+import { lastPage, sawPage } from './feed.ts'
 import {
   type LinkItem,
   linkKey,
@@ -84,6 +84,7 @@ export async function sequence(sequencing: Sequencing, hints: readonly RecordHin
       done += records.length
       units = units.slice(taken.length)
       page = item
+      sawPage(session, page)
       tries = 1
       sequencing.onPage?.(item)
       continue

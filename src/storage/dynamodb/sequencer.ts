@@ -3,13 +3,15 @@
  * requests, so once one was met they take turns. A process that dies leaves its name behind as one that was writing, and
  * whoever finds that looks through the whole table for what has no position.
  */
+import type { Clock } from '../../core/time.ts'
 import { backoffMs, sleep } from '../../core/turn.ts'
 import { put, type Table } from './driver.ts'
-import { type TurnItem, turnKey, type WriterItem, writerKey } from './items.ts'
+import { type WriterItem, writerKey } from './items.ts'
 import type { Listing } from './listing.ts'
 import { rememberPlaced, type Sequencing, sequence } from './sequence.ts'
 import type { RecordHint, Session } from './session.ts'
 import { sweep } from './sweep.ts'
+import { createTurns } from './turns.ts'
 
 export interface Sequencer {
   hint(hint: RecordHint): void
@@ -28,10 +30,6 @@ export interface SequencerOptions {
   readonly onPage: () => void
 }
 
-/** For how long rivals take turns once they have met, and how long one turn may last without a sign of life. */
-const contendedMs = 5_000
-const turnMs = 2_000
-const turnPollMs = 10
 /** How often a writer shows that it lives, and after how long without a sign it is taken for dead. */
 const signMs = 5_000
 const deadMs = 20_000
@@ -41,9 +39,9 @@ const hintsAtOnce = 2_000
 export function createSequencer({ session, listing, onPage }: SequencerOptions): Sequencer {
   const me = crypto.randomUUID()
   const { table } = session
+  const turns = createTurns(table)
   let hints: RecordHint[] = []
   let running: Promise<void> | undefined
-  let contendedUntil = 0
   let closed = false
   let tries = 0
   const sequencing: Sequencing = {
@@ -53,11 +51,10 @@ export function createSequencer({ session, listing, onPage }: SequencerOptions):
       listing.wrote(page)
       onPage()
     },
-    onRival() {
-      contendedUntil = performance.now() + contendedMs
-    },
+    onRival: turns.met,
   }
   const presence = createPresence(table, me, {
+    clock: session.clock,
     isIdle: () => hints.length === 0 && running === undefined,
     // What it left lies anywhere.
     onDead: () => sweep(sequencing),
@@ -68,9 +65,8 @@ export function createSequencer({ session, listing, onPage }: SequencerOptions):
       const some = hints.slice(0, hintsAtOnce)
       hints = hints.slice(hintsAtOnce)
       try {
-        const turn = performance.now() < contendedUntil ? await takeTurn(table, me) : undefined
-        await sequence(sequencing, some).finally(() => turn?.release())
-        await listing.catchUp()
+        await turns.take(() => sequence(sequencing, some))
+        listing.catchUpLater()
         tries = 0
       } catch {
         // Nothing is lost: they are tried again, here or by others.
@@ -111,37 +107,6 @@ export function createSequencer({ session, listing, onPage }: SequencerOptions):
 /** How often a sequencer that closes tries to get rid of its hints; what is left others find. */
 const closeTries = 3
 
-interface Turn {
-  release(): Promise<void>
-}
-
-/** Waits for its turn; one whose holder shows no sign of life for a whole term, on the taker's own clock, is taken over. */
-async function takeTurn(table: Table, me: string): Promise<Turn> {
-  let seen: number | undefined
-  let since = performance.now()
-  for (;;) {
-    const item = (await table.get(turnKey)) as TurnItem | undefined
-    const beat = item?.beat ?? 0
-    if (beat !== seen) {
-      seen = beat
-      since = performance.now()
-    }
-    const free = item === undefined || item.by === '' || performance.now() - since > turnMs
-    const guard = item ? ({ is: 'equal', attribute: 'beat', value: beat } as const) : ({ is: 'absent' } as const)
-    const turn = (by: string, beat: number): TurnItem => ({ ...turnKey, by, beat })
-    if (free && (await table.write(put(turn(me, beat + 1), guard))).written) {
-      return {
-        async release() {
-          // Where it cannot be given back, it runs out.
-          const mine = { is: 'equal', attribute: 'beat', value: beat + 1 } as const
-          await table.write(put(turn('', beat + 2), mine)).catch(() => {})
-        },
-      }
-    }
-    await sleep(turnPollMs * (1 + Math.random()))
-  }
-}
-
 interface Presence {
   show(): Promise<void>
   close(clean: boolean): Promise<void>
@@ -151,17 +116,25 @@ interface Presence {
 function createPresence(
   table: Table,
   me: string,
-  { isIdle, onDead }: { readonly isIdle: () => boolean; readonly onDead: () => Promise<unknown> },
+  {
+    clock,
+    isIdle,
+    onDead,
+  }: { readonly clock: Clock; readonly isIdle: () => boolean; readonly onDead: () => Promise<unknown> },
 ): Presence {
   const others = new Map<string, { beat: number; since: number }>()
   let beat = 0
+  let shownAt = 0
   let shown: Promise<unknown> | undefined
   let wrote = false
   let looking: Promise<void> | undefined
   let closed = false
 
   const sign = (): WriterItem => ({ ...writerKey(me), beat: ++beat })
-  const show = () => table.write(put(sign(), { is: 'anything' }))
+  const show = () => {
+    shownAt = clock()
+    return table.write(put(sign(), { is: 'anything' }))
+  }
   const remove = () => table.write({ write: 'delete', key: writerKey(me), if: { is: 'anything' } })
 
   async function look(): Promise<void> {
@@ -202,6 +175,8 @@ function createPresence(
   return {
     async show() {
       wrote = true
+      // A process that was stopped for long may have been taken for dead, and its name removed.
+      if (clock() - shownAt > deadMs / 2) shown = undefined
       shown ??= show().catch((error) => {
         shown = undefined
         throw error

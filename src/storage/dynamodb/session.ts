@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto'
 import type { Revision } from '../../core/storage.ts'
 import type { Clock } from '../../core/time.ts'
 import type { Table } from './driver.ts'
-import type { LogItem, RecordItem } from './items.ts'
+import type { LogItem, PageItem, RecordItem } from './items.ts'
 
 export interface Session {
   /** The storage's name: engine and table. */
@@ -16,8 +16,8 @@ export interface Session {
   readonly ends: Ends
   /** A record was written here, or found without a position. */
   readonly hint: (record: RecordHint) => void
-  /** Where the last look at the feed's end has found it. */
-  readonly feed: { bucket: number }
+  /** The newest page that this storage object has itself seen; pages are permanent. */
+  readonly feed: { page?: PageItem }
 }
 
 /** Of a record that may want a position. The item, where it was seen as it was written. */

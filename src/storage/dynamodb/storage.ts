@@ -3,14 +3,15 @@
  * given soon after. `dynamoStorage({ table: 'shop', region: 'eu-central-1' })`.
  */
 import { limitBroken, sizeOf, widestLimits } from '../../core/commit.ts'
-import { isStoreError, StorageFailed, StoreBusy, StoreReadOnly } from '../../core/errors.ts'
+import { StoreReadOnly } from '../../core/errors.ts'
 import type { Commit, CommitOutcome, Storage } from '../../core/storage.ts'
 import { createBell } from '../../core/wake.ts'
 import { readBoundary } from './boundary.ts'
 import { commitAll, commitOne } from './commit.ts'
 import { declareCollections, getDocuments, queryDocuments } from './documents.ts'
-import { openTable, Throttled } from './driver.ts'
+import { isRefusal, openTable, Throttled } from './driver.ts'
 import { erase } from './erase.ts'
+import { failureOf } from './failure.ts'
 import { readHead, readLog } from './feed.ts'
 import { createListing, listStreams, listStreamTypes } from './listing.ts'
 import type { DynamoOptions } from './options.ts'
@@ -23,9 +24,17 @@ import { checkPlace, connect, openLog, placeOf } from './table.ts'
 import { createWaker } from './wake.ts'
 
 export type { DynamoOptions, DynamoPlace } from './options.ts'
+export {
+  type DynamoSequencer,
+  type DynamoSequencerOptions,
+  dynamoSequencer,
+  type Sequenced,
+  type Swept,
+  type TableChange,
+} from './sequencer-elsewhere.ts'
 export { createTable, type TableOptions } from './table.ts'
+export { parseDynamoUrl } from './url.ts'
 
-const busyMs = 500
 const defaultPollMs = 250
 
 /** Throws `NotAStore`, `SchemaTooNew`, `StoreMissing` or `StorageFailed`, each with the table. */
@@ -41,7 +50,7 @@ export async function dynamoStorage(options: DynamoOptions): Promise<Storage> {
   })
   let hint = (_: RecordHint) => {}
   const session: Session = {
-    ...{ place, table, log, clock, hash: hashWith(log.secret), ends: rememberEnds(), feed: { bucket: 0 } },
+    ...{ place, table, log, clock, hash: hashWith(log.secret), ends: rememberEnds(), feed: {} },
     hint: (record) => hint(record),
   }
   const bell = createBell()
@@ -54,9 +63,13 @@ export async function dynamoStorage(options: DynamoOptions): Promise<Storage> {
 
   async function commit(commits: readonly Commit[]): Promise<readonly CommitOutcome[]> {
     if (readOnly) throw new StoreReadOnly()
-    await sequencer?.writing()
-    if (restoring) await endRestoring(session)
-    restoring = false
+    try {
+      await sequencer?.writing()
+      if (restoring) await endRestoring(session)
+      restoring = false
+    } catch (error) {
+      throw error instanceof Throttled || isRefusal(error) ? failureOf(error, 'write to', session) : error
+    }
     return commitAll(commits, async (one) => limitBroken(sizeOf(one), widestLimits) ?? commitOne(session, one))
   }
 
@@ -65,9 +78,7 @@ export async function dynamoStorage(options: DynamoOptions): Promise<Storage> {
     try {
       return await run()
     } catch (error) {
-      if (isStoreError(error)) throw error
-      if (error instanceof Throttled) throw new StoreBusy(`${place} is throttled`, busyMs, error)
-      throw new StorageFailed(`${what} ${place}`, error)
+      throw failureOf(error, what, { place })
     }
   }
   const read = <Result>(run: () => Promise<Result>) => ask('read from', run)
@@ -102,7 +113,9 @@ export async function dynamoStorage(options: DynamoOptions): Promise<Storage> {
     wake: (signal) => waker.listen(signal),
     gauges: () => ({ sequencerWaiting: sequencer?.waiting ?? 0 }),
     close() {
-      closed ??= Promise.all([sequencer?.close(), waker.close()]).then(close)
+      closed ??= Promise.all([sequencer?.close(), waker.close()])
+        .then(() => listing.close())
+        .then(close)
       return closed
     },
   }

@@ -20,7 +20,7 @@ export function recordsOf(stream: string, from: Revision = 1, to: Revision = Num
   return { pk: `s#${stream}`, from: `r${padded(from)}`, to: `r${padded(to)}` }
 }
 
-export function marksOf(stream: string, from: Revision, to: Revision) {
+export function marksOf(stream: string, from: Revision, to: Revision = Number.MAX_SAFE_INTEGER) {
   return { pk: `s#${stream}`, from: `p${padded(from)}`, to: `p${padded(to)}` }
 }
 
@@ -34,20 +34,29 @@ export async function recordAt(
   return items[0] as RecordItem | undefined
 }
 
-/** The events from one revision to another, as far as they are there. */
+/** The events from one revision to another, as far as they are there; most often one record holds them. */
 export async function slotsBetween(
   session: Session,
   stream: string,
   { from, to }: { readonly from: Revision; readonly to: Revision },
 ): Promise<readonly Slot[]> {
   if (to < from) return []
-  const { table } = session
-  const range = { ...recordsOf(stream, from, to), direction: 'forwards' as const, limit: to - from + 1 }
-  const [before, { items }] = await Promise.all([recordAt(session, stream, from), table.query(range)])
-  const records = items as readonly RecordItem[]
-  const all = before && firstOf(before) < from ? [before, ...records] : records
-  const slots = await slotsOf(table, stream, all)
+  const records = await recordsBetween(session, stream, { from, to })
+  const slots = await slotsOf(session.table, stream, records)
   return slots.filter(({ revision }) => revision >= from && revision <= to)
+}
+
+async function recordsBetween(
+  session: Session,
+  stream: string,
+  { from, to }: { readonly from: Revision; readonly to: Revision },
+): Promise<readonly RecordItem[]> {
+  const last = await recordAt(session, stream, to)
+  if (last === undefined || firstOf(last) <= from) return last ? [last] : []
+  const range = { ...recordsOf(stream, from, to), direction: 'forwards' as const, limit: to - from + 1 }
+  const [before, { items }] = await Promise.all([recordAt(session, stream, from), session.table.query(range)])
+  const records = items as readonly RecordItem[]
+  return before && firstOf(before) < from ? [before, ...records] : records
 }
 
 /** The position of a revision, once it has one. */
@@ -100,6 +109,13 @@ export async function findRepeat(
     return last ? [{ stream, first: last.revision - events.length + 1, last: last.revision, time: last.time }] : []
   })
   const positions = await Promise.all(streams.map(({ stream, last }) => positionAt(session, stream, last)))
+  await Promise.all(
+    streams.map(async ({ stream, last }, index) => {
+      // Who has written it may not know, so that nobody else would see to it.
+      const record = positions[index] === undefined ? await recordAt(session, stream, last) : undefined
+      if (record) session.hint({ stream, revision: firstOf(record), item: record })
+    }),
+  )
   return {
     outcome: 'committed',
     repeated: true,

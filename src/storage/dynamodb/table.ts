@@ -2,16 +2,10 @@
 
 import { randomBytes } from 'node:crypto'
 import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
-import {
-  InvalidArgument,
-  isStoreError,
-  NotAStore,
-  SchemaTooNew,
-  StorageFailed,
-  StoreMissing,
-} from '../../core/errors.ts'
+import { InvalidArgument, NotAStore, SchemaTooNew, StoreMissing } from '../../core/errors.ts'
 import { sleep } from '../../core/turn.ts'
 import { loadSdk, openClient, openTable, put, type Sdk, type Table } from './driver.ts'
+import { failureOf, mendMissing } from './failure.ts'
 import { type LogItem, logKey } from './items.ts'
 import type { DynamoPlace } from './options.ts'
 
@@ -49,24 +43,27 @@ export async function createTable({ boundaryTags = [], ...place }: TableOptions)
     }
     return made
   } catch (error) {
-    if (isStoreError(error)) throw error
-    throw new StorageFailed(`make ${placeOf(place)}`, error)
+    throw failureOf(error, 'make', { place: placeOf(place) })
   } finally {
     close()
   }
 }
 
 export function checkPlace({ table }: DynamoPlace): void {
-  if (/^[A-Za-z0-9_.-]{3,255}$/.test(table)) return
+  // An environment variable that is not set comes as undefined, whatever the types say.
+  if (typeof table === 'string' && /^[A-Za-z0-9_.-]{3,255}$/.test(table)) return
   throw new InvalidArgument('table', `"${table}" must be 3 to 255 letters, digits, "_", "-" and "."`)
 }
 
-/** Engine and table. */
-export function placeOf({ table, region, endpoint }: DynamoPlace): string {
+/** Engine and table, without a name or a password that an endpoint may hold. */
+export function placeOf({ table, region, endpoint: given }: DynamoPlace): string {
+  const endpoint = given?.replace(/\/\/[^/]*@/, '//')
   return `dynamodb:${table}${region === undefined ? '' : ` in ${region}`}${endpoint === undefined ? '' : ` at ${endpoint}`}`
 }
 
-export async function connect(place: DynamoPlace) {
+export async function connect(
+  place: DynamoPlace,
+): Promise<{ readonly sdk: Sdk; readonly client: DynamoDBClient; close(): void }> {
   const sdk = await loadSdk()
   const client = place.client ?? openClient(sdk, place)
   const close = () => {
@@ -88,8 +85,8 @@ export async function openLog(
     ...logKey,
     ...{ id: crypto.randomUUID(), schema: schemaVersion, secret: randomBytes(32), tags: [...boundaryTags].sort() },
   }
-  const found = (await readLogItem(table, place)) ?? (readOnly ? undefined : await writeLogItem(table, log))
-  if (found === undefined) throw new StoreMissing(place)
+  const found = (await readLogItem(table, place)) ?? (readOnly ? undefined : await writeLogItem(table, place, log))
+  if (found === undefined) throw new StoreMissing(place, undefined, mendMissing)
   if (typeof found.id !== 'string' || !(found.secret instanceof Uint8Array))
     throw new NotAStore(place, 'its log has no id')
   if (found.schema > schemaVersion) throw new SchemaTooNew({ place, found: found.schema, known: schemaVersion })
@@ -101,15 +98,31 @@ async function readLogItem(table: Table, place: string): Promise<LogItem | undef
     return (await table.get(logKey)) as LogItem | undefined
   } catch (error) {
     const { name, message } = error as Error
-    if (name === 'ResourceNotFoundException') throw new StoreMissing(place, error)
     if (name === 'ValidationException') throw new NotAStore(place, `its keys are others (${message})`, error)
-    throw new StorageFailed(`open ${place}`, error)
+    throw failureOf(error, 'open', { place })
   }
 }
 
-async function writeLogItem(table: Table, log: LogItem): Promise<LogItem> {
+/** Into a table of nobody, which has all that a store needs. */
+async function writeLogItem(table: Table, place: string, log: LogItem): Promise<LogItem> {
+  const taken = await isTaken(table)
+  // Somebody may have made it a store meanwhile.
+  const found = taken ? await readLogItem(table, place) : undefined
+  if (found !== undefined) return found
+  if (taken) throw new NotAStore(place, 'it holds items of another application')
+  try {
+    await table.listUpdated({ type: 'none', after: 0, limit: 1 })
+  } catch (error) {
+    if ((error as Error).name !== 'ValidationException') throw failureOf(error, 'open', { place })
+    throw new NotAStore(place, 'it has no index "updated"', error)
+  }
   const result = await table.write(put(log, { is: 'absent' }))
   return result.written ? log : (result.found as LogItem)
+}
+
+async function isTaken(table: Table): Promise<boolean> {
+  for await (const items of table.scan({ segment: 0, total: 1 })) if (items.length > 0) return true
+  return false
 }
 
 function checkBoundaryTags(tags: readonly string[]): void {

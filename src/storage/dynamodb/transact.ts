@@ -3,14 +3,13 @@
  * too large for one item. Everything is looked at, then written in one transaction that is void if any of it has changed.
  */
 import type { Commit, CommitOutcome, StreamAppend, StreamAppended } from '../../core/storage.ts'
-import { busyMs, commitTries, endOf } from './append.ts'
+import { busyMs, claimKeyOf, commitTries, endOf } from './append.ts'
 import { cutEvents, packEvents, wordsOf } from './body.ts'
 import { checkCondition, lastOrdinal, type TagEnds, tagHash } from './boundary.ts'
 import { checkDocuments, getItems, writesOf } from './documents.ts'
-import { mostTransactionItems, pause, put, type TableWrite, Throttled } from './driver.ts'
+import { isRefusal, mostTransactionItems, pause, put, type TableWrite, Throttled } from './driver.ts'
 import {
   type ClaimItem,
-  claimKey,
   closingKey,
   type DocumentItem,
   type LinkItem,
@@ -25,6 +24,8 @@ import { findRepeat, lastOf, look } from './stream.ts'
 const transactionBytes = 4_194_304
 /** How often a transaction is tried again whose answer was lost. */
 const lostTries = 3
+/** How often others may hold its items up before it is said that the store is busy. */
+const heldTries = 12
 
 interface Seen {
   /** The streams' newest records. */
@@ -34,32 +35,44 @@ interface Seen {
   readonly documents: readonly (DocumentItem | undefined)[]
 }
 
+/** Rejects where an answer was lost, and nothing after it could tell whether the transaction was done. */
 export async function transact(session: Session, commit: Commit): Promise<CommitOutcome> {
-  let lost = 0
-  let lostCause: unknown
+  const losses: unknown[] = []
+  try {
+    const outcome = await transactUntil(session, commit, losses)
+    if (outcome.outcome !== 'busy' || losses.length === 0) return outcome
+  } catch (error) {
+    if (losses.length === 0) throw error
+  }
+  throw losses[0]
+}
+
+async function transactUntil(session: Session, commit: Commit, losses: unknown[]): Promise<CommitOutcome> {
+  let held = 0
   for (let tries = 1; tries <= commitTries; tries++) {
     const seen = await see(session, commit)
     const refused = await check(session, commit, seen)
-    if (refused !== undefined) return lost > 0 ? asFirst(refused) : refused
+    if (refused !== undefined) return losses.length > 0 ? asFirst(refused) : refused
     const ends = commit.condition ? await checkCondition(session, commit.condition) : new Map<string, number>()
     if ('outcome' in ends) return ends
     const documents = checkDocuments(commit, seen.documents)
-    if (documents !== undefined) return lost > 0 ? asFirst(documents) : documents
+    if (documents !== undefined) return losses.length > 0 ? asFirst(documents) : documents
     const plan = await planOf(session, commit, { seen, ends })
     const broken = limitBroken(plan.writes)
     if (broken !== undefined) return broken
     try {
       const result = plan.writes.length === 0 ? { written: true as const } : await session.table.transact(plan.writes)
       if (result.written) return done(session, plan)
-      await pause(result.held ? Math.min(tries, 6) : tries > 8 ? tries - 8 : 0)
+      if (result.held && ++held === heldTries) break
+      await pause(result.held ? Math.min(held, 6) : tries > 8 ? tries - 8 : 0)
     } catch (error) {
-      // Whether it was done the next look says.
-      if (error instanceof Throttled) throw lostCause ?? error
-      lostCause = error
-      if (++lost === lostTries) throw error
+      if (error instanceof Throttled || isRefusal(error)) throw error
+      // Whether it was done the next look says; what is there wants a position.
+      for (const { stream, revision } of plan.records) session.hint({ stream, revision })
+      if (losses.push(error) === lostTries) throw error
+      await pause(losses.length)
     }
   }
-  if (lostCause !== undefined) throw lostCause
   return { outcome: 'busy', retryAfterMs: busyMs }
 }
 
@@ -71,7 +84,7 @@ function asFirst(outcome: CommitOutcome): CommitOutcome {
 async function see(session: Session, { appends, documents = [] }: Commit): Promise<Seen> {
   const wordy = appends.filter(({ expected, events }) => typeof expected !== 'number' && events.length > 0)
   // What a claim says was so before the look at its stream.
-  const claims = await session.table.getMany(wordy.map((append) => claimKeyOf(session, append)))
+  const claims = await session.table.getMany(wordy.map((append) => claimKeyOf(session, append.events)))
   const [last, found] = await Promise.all([
     Promise.all(appends.map(({ stream }) => look(session, stream))),
     getItems(
@@ -86,17 +99,16 @@ async function see(session: Session, { appends, documents = [] }: Commit): Promi
   }
 }
 
-function claimKeyOf({ hash }: Session, { events }: StreamAppend) {
-  return claimKey(hash(`id ${events[0]?.id}`))
-}
-
 /** Closed, repeated, expected: in the order that every storage keeps. */
 async function check(session: Session, commit: Commit, { last, claims }: Seen): Promise<CommitOutcome | undefined> {
   const starts = new Map<string, { stream: string; revision: number }>()
   for (const { stream, expected } of commit.appends) {
     const claim = claims.get(stream)
-    if (typeof expected === 'number') starts.set(stream, { stream, revision: expected + 1 })
-    else if (claim) starts.set(stream, { stream: claim.st, revision: claim.r })
+    const newest = last.get(stream)
+    // What came since the look stops the transaction.
+    if (typeof expected !== 'number') {
+      if (claim) starts.set(stream, { stream: claim.st, revision: claim.r })
+    } else if (newest && lastOf(newest) > expected) starts.set(stream, { stream, revision: expected + 1 })
   }
   const closed = commit.appends.find(({ stream }) => last.get(stream)?.z)
   if (closed !== undefined) {
@@ -221,7 +233,7 @@ function claimWrites(
   { claim, revision }: { readonly claim: ClaimItem | undefined; readonly revision: number },
 ): readonly TableWrite[] {
   if (typeof append.expected === 'number') return []
-  const item: ClaimItem = { ...claimKeyOf(session, append), st: append.stream, r: revision }
+  const item: ClaimItem = { ...claimKeyOf(session, append.events), st: append.stream, r: revision }
   return [put(item, claim ? { is: 'equal', attribute: 'r', value: claim.r } : { is: 'absent' })]
 }
 
