@@ -145,9 +145,10 @@ export async function findRepeat(
     const slot = found.get(event.id)
     return slot && { stream: slot.stream, revision: slot.revision, same: sameContent(slot, event) }
   })
-  // Their ids have gone, and what they would say with them: the stream was closed since it was looked at.
-  if (verdict === 'new') return closed === undefined ? 'new' : { outcome: 'forgotten', stream: closed }
-  if (verdict !== 'repeated') return verdict
+  if (verdict !== 'repeated') {
+    // Ids have gone, and what they would say with them: the stream was closed since it was looked at.
+    return closed === undefined ? verdict : { outcome: 'forgotten', stream: closed }
+  }
   const streams = commit.appends.flatMap(({ stream, events }): readonly StreamAppended[] => {
     const last = found.get(events.at(-1)?.id ?? '')
     return last ? [{ stream, first: last.revision - events.length + 1, last: last.revision, time: last.time }] : []
