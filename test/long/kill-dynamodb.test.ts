@@ -9,8 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openStorage } from '../../src/open.ts'
 import { dynamoSequencer, parseDynamoUrl } from '../../src/storage/dynamodb/storage.ts'
 import { type DynamoServer, findProgram, newTable, startDynamo } from '../engines/dynamodb.ts'
+import { endless, killServer, killsOfOneLog, killWriters, pause } from '../processes/kills.ts'
 import { sequenceChanges, startSequencer } from '../processes/sequencer.ts'
-import type { Acknowledged } from '../processes/writer.ts'
 import { checkFile, startWriter } from '../processes/writers.ts'
 import { chance, seed, times } from './share.ts'
 
@@ -19,23 +19,11 @@ const reason = program === '' ? ' (there is no DynamoDB server for this machine)
 const folder = mkdtempSync(join(tmpdir(), 'daybook-kill-dynamodb-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-const random = chance(seed)
-const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-const endless = { callers: 4, plain: 4, count: 1_000_000 }
-/** Kills on one table: the checks read all of it. */
-const killsOfOneTable = 10
-
-/** As an operator would. */
+/** As an operator would, until it finds nothing more: what was asked for at the moment of a kill may still be done. */
 async function sweep(url: string): Promise<void> {
   const sequencer = await dynamoSequencer(parseDynamoUrl(url))
-  await sequencer.sweep()
+  while ((await sequencer.sweep()).positioned > 0);
   await sequencer.close()
-}
-
-async function check(url: string, acknowledged: readonly Acknowledged[]): Promise<void> {
-  const storage = await openStorage(url, { readOnly: true })
-  await checkFile(storage, acknowledged)
-  await storage.close()
 }
 
 describe.skipIf(program === '')(`on DynamoDB${reason}`, () => {
@@ -44,65 +32,48 @@ describe.skipIf(program === '')(`on DynamoDB${reason}`, () => {
     server = await startDynamo({ program, file: join(folder, 'dynamo.db') })
     return () => server.stop()
   })
+  const next = async () => (await newTable(server.endpoint)).url
 
-  test(`killed ${times(100)} times, writers lose nothing that they acknowledged (LONG_SEED=${seed})`, async () => {
-    let url = ''
-    let acknowledged: Acknowledged[] = []
-    let total = 0
-    for (let round = 0; round < times(100); round++) {
-      if (round % killsOfOneTable === 0) {
-        url = (await newTable(server.endpoint)).url
-        acknowledged = []
-      }
-      const writers = [1, 2].map((writer) => startWriter({ url, writer: `${round}-${writer}`, ...endless }))
-      // Sometimes while they open the table, mostly in the middle of commits.
-      await pause(500 + random() * 1_500)
-      for (const { process } of writers) process.kill('SIGKILL')
-      for (const { done } of writers) acknowledged.push(...(await done))
-      await sweep(url)
-      await check(url, acknowledged)
-      total += acknowledged.length
-    }
-    expect(total).toBeGreaterThan(0)
-  })
+  test(`killed ${times(100)} times, writers lose nothing that they acknowledged (LONG_SEED=${seed})`, () =>
+    killWriters({ kills: times(100), random: chance(seed), next, quiet: sweep }))
 
-  test(`the server killed ${times(100)} times, writers go on and lose nothing (LONG_SEED=${seed})`, async () => {
-    const port = Number(new URL(server.endpoint).port)
-    for (let kills = 0; kills < times(100); ) {
-      const { url } = await newTable(server.endpoint)
-      const writers = [1, 2].map((writer) => startWriter({ url, writer: String(writer), ...endless }))
-      await pause(1_500)
-      for (let turn = 0; turn < killsOfOneTable && kills < times(100); turn++, kills++) {
-        await pause(100 + random() * 600)
+  test(`killed ${times(100)} times, the server loses and doubles nothing, and all go on (LONG_SEED=${seed})`, () =>
+    killServer({
+      kills: times(100),
+      random: chance(seed),
+      ...{ next, open: openStorage, quiet: sweep },
+      async kill() {
+        const port = Number(new URL(server.endpoint).port)
         await server.kill()
         server = await startDynamo({ program, file: join(folder, 'dynamo.db'), port })
-      }
-      await pause(500)
-      for (const { process } of writers) process.kill('SIGKILL')
-      const acknowledged = (await Promise.all(writers.map(({ done }) => done))).flat()
-      expect(acknowledged.length).toBeGreaterThan(0)
-      await sweep(url)
-      await check(url, acknowledged)
-    }
-  })
+      },
+    }))
 
   test(`killed ${times(100)} times, who sequences leaves nothing out and nothing half done (LONG_SEED=${seed})`, async () => {
+    const random = chance(seed)
     for (let kills = 0; kills < times(100); ) {
-      const { url } = await newTable(server.endpoint)
+      const url = await next()
+      const storage = await openStorage(url, { readOnly: true })
       const elsewhere = `${url}&sequencer=elsewhere`
-      const writers = [1, 2].map((writer) => startWriter({ url: elsewhere, writer: String(writer), ...endless }))
-      for (let turn = 0; turn < killsOfOneTable && kills < times(100); turn++, kills++) {
-        const { process, done } = startSequencer(url)
-        await pause(500 + random() * 1_500)
-        process.kill('SIGKILL')
-        await done
+      // Few callers, so that there is room for who sequences.
+      const some = { ...endless, callers: 1, plain: 1 }
+      const writers = [1, 2].map((writer) => startWriter({ url: elsewhere, writer: String(writer), ...some }))
+      for (let turn = 0; turn < killsOfOneLog && kills < times(100); turn++, kills++) {
+        // Sometimes there is a rival.
+        const sequencers = random() < 0.3 ? [startSequencer(url), startSequencer(url)] : [startSequencer(url)]
+        // Sometimes while it opens the table, mostly in the middle of its work.
+        if (turn === 0 || random() < 0.8) await Promise.race(sequencers.map(({ begun }) => begun))
+        await pause(random() * 600)
+        for (const { process } of sequencers) process.kill('SIGKILL')
+        await Promise.all(sequencers.map(({ done }) => done))
       }
       for (const { process } of writers) process.kill('SIGKILL')
       const acknowledged = (await Promise.all(writers.map(({ done }) => done))).flat()
-      expect(acknowledged.length).toBeGreaterThan(0)
+      expect(acknowledged.length).toBeGreaterThan(killsOfOneLog)
       // From the changes alone, without a sweep.
       await sequenceChanges(url, { follow: false })
-      await check(url, acknowledged)
+      await checkFile(storage, acknowledged)
+      await storage.close()
     }
   })
 })
