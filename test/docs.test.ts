@@ -5,7 +5,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -17,6 +16,7 @@ import { limits } from '../src/core/limits.ts'
 import { problemKinds } from '../src/http/problem.ts'
 import { missingDynamo } from './engines/dynamodb.ts'
 import { type Database, missingPostgres, newDatabase } from './engines/postgres.ts'
+import { freePort } from './engines/programs.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'daybook-docs-'))
@@ -65,14 +65,6 @@ async function run(place: string, command: string, args: readonly string[]) {
   const child = start(place, command, args)
   const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
   return { code: child.exitCode, output, errors }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  return typeof address === 'object' && address ? address.port : 0
 }
 
 const missing = ['sh', 'curl'].filter((program) => spawnSync(program, ['--help']).error !== undefined)

@@ -52,7 +52,10 @@ async function begin(
   { after, until, asOf, direction, limit }: RevisionRange,
 ): Promise<{ readonly newest: RecordItem | undefined; readonly seen: readonly RecordItem[]; readonly marks: Marks }> {
   const none = { seen: [], marks: new Map() }
-  if (asOf !== undefined || until !== undefined) return { ...none, newest: await look(session, stream) }
+  // Behind the largest revision there is no range that the engine would take.
+  if (asOf !== undefined || until !== undefined || after === Number.MAX_SAFE_INTEGER) {
+    return { ...none, newest: await look(session, stream) }
+  }
   const { table } = session
   const page = { direction, limit: Math.min(limit + 1, recordsAtOnce) }
   const [{ items, more }, found] = await Promise.all([
