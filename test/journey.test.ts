@@ -12,8 +12,7 @@ import { collect, until } from '../src/conformance/store/kit.ts'
 import type { NewEvent } from '../src/core/event.ts'
 import { limits } from '../src/core/limits.ts'
 import { open } from '../src/open.ts'
-import { missingDynamo, newTable } from './engines/dynamodb.ts'
-import { missingPostgres, newDatabase } from './engines/postgres.ts'
+import { places } from './engines/storages.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-journey-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -29,14 +28,6 @@ async function daybook(store: string, ...args: readonly string[]): Promise<unkno
   const [output, errors, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
   expect(code, `daybook ${args.join(' ')}: ${errors}`).toBe(0)
   return JSON.parse(output || errors)
-}
-
-/** A new, empty store of each kind, in the order of the journey. */
-const stations: Readonly<Record<string, () => Promise<{ readonly url: string; drop?(): Promise<void> }>>> = {
-  sqlite: async () => ({ url: `sqlite:${place('db')}` }),
-  postgres: newDatabase,
-  dynamodb: newTable,
-  'sqlite again': async () => ({ url: `sqlite:${place('db')}` }),
 }
 
 /** What the library does not have. */
@@ -72,11 +63,13 @@ async function contentOf(url: string): Promise<ReadonlyMap<string, readonly unkn
   return Map.groupBy(told, ({ stream }) => stream)
 }
 
-const missing = missingPostgres() ?? missingDynamo()
+/** In the order of the journey, and home again. */
+const stations = [...places, ...places.slice(0, 1)]
+const missing = places.find(({ missing }) => missing !== undefined)?.missing
 test.skipIf(missing !== undefined)(
-  `from ${Object.keys(stations).join(' to ')} all events arrive with ids, revisions, types, tags, data and meta${missing ? ` (${missing})` : ''}`,
+  `from ${stations.map(({ name }) => name).join(' to ')} all events arrive with ids, revisions, types, tags, data and meta${missing ? ` (${missing})` : ''}`,
   async () => {
-    const stops = await Promise.all(Object.values(stations).map((make) => make()))
+    const stops = await Promise.all(stations.map(({ next }) => next()))
     const [first = { url: '' }, ...others] = stops
     await daybook(first.url, 'import', library)
     await using store = await open(first.url)
@@ -104,7 +97,7 @@ test.skipIf(missing !== undefined)(
       from = url
       left = 0
     }
-    for (const { drop } of stops) await drop?.()
+    for (const { drop } of stops) await drop()
   },
   // Each line of an import is an append of its own, of which those to one stream go one behind the other.
   300_000,

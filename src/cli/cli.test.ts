@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { missingDynamo, newTable, newTableUrl } from '../../test/engines/dynamodb.ts'
-import { missingPostgres, newDatabase } from '../../test/engines/postgres.ts'
+import { places } from '../../test/engines/storages.ts'
 import { range } from '../conformance/kit.ts'
 import { limits } from '../core/limits.ts'
 
@@ -354,17 +354,12 @@ describe('serve', () => {
   })
 })
 
-const engines = {
-  PostgreSQL: { missing: missingPostgres(), place: newDatabase },
-  DynamoDB: { missing: missingDynamo(), place: async () => ({ ...(await newTable()), drop: async () => {} }) },
-}
-
-for (const [engine, { missing, place }] of Object.entries(engines)) {
+for (const { name, missing, next } of places.filter(({ name }) => name !== 'SQLite')) {
   const held = missing === undefined ? test : test.skip
   held(
-    `every command works on ${engine} as on a file${missing ? ` (${missing})` : ''}`,
+    `every command works on ${name} as on a file${missing ? ` (${missing})` : ''}`,
     async () => {
-      const { url, drop } = await place()
+      const { url, drop } = await next()
       const events = range(1, 40).map((n) => ({ stream: `seat/${n % 9}`, type: n % 2 ? 'Odd' : 'Even', data: { n } }))
       const imported = await run(url, ['import', '-', '--json'], lines(...events))
       expect(imported.json()).toEqual([{ read: 40, recorded: 40, repeated: 0, skipped: 0 }])
