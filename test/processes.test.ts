@@ -7,8 +7,7 @@ import { afterAll, expect, test } from 'vitest'
 import { positionsOf, range } from '../src/conformance/kit.ts'
 import { openStore } from '../src/core/store.ts'
 import { openStorage } from '../src/open.ts'
-import { missingDynamo, newTable } from './engines/dynamodb.ts'
-import { missingPostgres, newDatabase } from './engines/postgres.ts'
+import { places } from './engines/storages.ts'
 import { checkFile, startWriter } from './processes/writers.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-processes-'))
@@ -39,27 +38,17 @@ async function share(url: string): Promise<void> {
   await storage.close()
 }
 
-const shared: Readonly<Record<string, { missing?: string | undefined; place(): Promise<Place> }>> = {
-  'one file': { place: async () => ({ url: `sqlite:${place()}` }) },
-  'one PostgreSQL': { missing: missingPostgres(), place: newDatabase },
-  'one table of DynamoDB': { missing: missingDynamo(), place: newTable },
-}
-
-interface Place {
-  readonly url: string
-  drop?(): Promise<void>
-}
-
-for (const [where, { missing, place }] of Object.entries(shared)) {
+for (const { name, missing, next } of places) {
   const held = missing === undefined ? test : test.skip
   const reason = missing === undefined ? '' : ` (${missing})`
   held(
-    `several processes write to ${where} at once, and a subscriber sees each event once, in order${reason}`,
+    `several processes write to one store on ${name}, and a subscriber sees each event once, in order${reason}`,
     async () => {
-      const { url, drop } = await place()
+      const { url, drop } = await next()
       await share(url)
-      await drop?.()
+      await drop()
     },
+    180_000,
   )
 }
 

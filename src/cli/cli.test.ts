@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { missingDynamo, newTable, newTableUrl } from '../../test/engines/dynamodb.ts'
-import { missingPostgres, newDatabase } from '../../test/engines/postgres.ts'
+import { places } from '../../test/engines/storages.ts'
 import { range } from '../conformance/kit.ts'
 import { limits } from '../core/limits.ts'
 
@@ -354,42 +354,57 @@ describe('serve', () => {
   })
 })
 
-const engines = {
-  PostgreSQL: { missing: missingPostgres(), place: newDatabase },
-  DynamoDB: { missing: missingDynamo(), place: async () => ({ ...(await newTable()), drop: async () => {} }) },
-}
-
-for (const [engine, { missing, place }] of Object.entries(engines)) {
+for (const { name, missing, next } of places.filter(({ name }) => name !== 'SQLite')) {
   const held = missing === undefined ? test : test.skip
-  held(`every command works on ${engine} as on a file${missing ? ` (${missing})` : ''}`, async () => {
-    const { url, drop } = await place()
-    const events = range(1, 40).map((n) => ({ stream: `seat/${n % 9}`, type: n % 2 ? 'Odd' : 'Even', data: { n } }))
-    const imported = await run(url, ['import', '-', '--json'], lines(...events))
-    expect(imported.json()).toEqual([{ read: 40, recorded: 40, repeated: 0, skipped: 0 }])
-    const again = await run(url, ['import', '-', '--json'], lines(...events))
-    expect(again.json()).toEqual([{ read: 40, recorded: 0, repeated: 40, skipped: 0 }])
-    expect((await run(url, ['append', 'seat/1', 'Freed', '--expected', '5'])).output).toMatch(
-      /^seat\/1 is at revision 6,/,
-    )
-    expect((await run(url, ['append', 'seat/1', 'Freed', '--expected', '5'])).code).toBe(3)
-    const even = await run(url, ['follow', '--once', '--json', '--event-type', 'Even'])
-    expect(even.json()).toHaveLength(20)
-    const exported = (await run(url, ['export'])).json()
-    expect(exported.map(({ position }) => position)).toEqual(range(1, 41))
-    const forgotten = await run(url, ['forget', 'seat/2', '--reason', 'asked', '--yes', '--json'])
-    expect(forgotten.json()).toMatchObject([{ stream: 'seat/2', events: 5, scrub: 'done' }])
-    expect((await run(url, ['read', 'seat/2', '--json'])).json()).toMatchObject([{ tombstone: true }])
-    expect((await run(url, ['streams', 'seat', '--json'])).json()).toHaveLength(9)
-    expect((await run(url, ['info', '--json'])).json()).toMatchObject([{ head: 42, streamTypes: ['seat'] }])
-    const [{ token }] = (await run(url, ['keys', 'add', 'me', '--scope', '*', '--json'])).json()
-    const child = start(['serve', '--port', '0', '--store', url])
-    const { url: server } = JSON.parse((await child.stdout.setEncoding('utf8')[Symbol.asyncIterator]().next()).value)
-    const answer = await fetch(`${server}/streams/seat/3`, { headers: { authorization: `Bearer ${token}` } })
-    expect(await answer.json()).toMatchObject({ events: [{ type: 'Odd' }, {}, {}, {}, {}] })
-    child.kill('SIGTERM')
-    await once(child, 'exit')
-    await drop()
-  })
+  held(
+    `every command works on ${name} as on a file${missing ? ` (${missing})` : ''}`,
+    async () => {
+      const { url, drop } = await next()
+      const events = range(1, 40).map((n) => ({ stream: `seat/${n % 9}`, type: n % 2 ? 'Odd' : 'Even', data: { n } }))
+      const imported = await run(url, ['import', '-', '--json'], lines(...events))
+      expect(imported.json()).toEqual([{ read: 40, recorded: 40, repeated: 0, skipped: 0 }])
+      const again = await run(url, ['import', '-', '--json'], lines(...events))
+      expect(again.json()).toEqual([{ read: 40, recorded: 0, repeated: 40, skipped: 0 }])
+      expect((await run(url, ['append', 'seat/1', 'Freed', '--expected', '5'])).output).toMatch(
+        /^seat\/1 is at revision 6,/,
+      )
+      expect((await run(url, ['append', 'seat/1', 'Freed', '--expected', '5'])).code).toBe(3)
+      const even = await run(url, ['follow', '--once', '--json', '--event-type', 'Even'])
+      expect(even.json()).toHaveLength(20)
+      const exported = (await run(url, ['export'])).json()
+      expect(exported.map(({ position }) => position)).toEqual(range(1, 41))
+      const forgotten = await run(url, ['forget', 'seat/2', '--reason', 'asked', '--yes', '--json'])
+      expect(forgotten.json()).toMatchObject([{ stream: 'seat/2', events: 5, scrub: 'done' }])
+      expect((await run(url, ['read', 'seat/2', '--json'])).json()).toMatchObject([{ tombstone: true }])
+      const closed = await run(url, ['import', '-'], lines({ stream: 'seat/2', type: 'Odd' }))
+      expect(closed.errors).toContain('line 1: Stream "seat/2" was forgotten')
+      expect((await run(url, ['export'])).errors).toBe('36 events exported; 1 forgotten stream left out\n')
+      expect((await run(url, ['streams', 'seat', '--json'])).json()).toHaveLength(9)
+      const following = start(['follow', '--store', url, '--json', '--after', '42'])
+      const followed = once(following.stdout.setEncoding('utf8'), 'data')
+      expect((await run(url, ['append', 'show/1', 'Opened'])).code).toBe(0)
+      expect(JSON.parse((await followed)[0])).toMatchObject({ position: 43, stream: 'show/1' })
+      following.kill('SIGTERM')
+      await once(following, 'exit')
+      expect((await run(url, ['info', '--json'])).json()).toMatchObject([{ head: 43, streamTypes: ['seat', 'show'] }])
+      const [{ token }] = (await run(url, ['keys', 'add', 'me', '--scope', '*', '--json'])).json()
+      const child = start(['serve', '--port', '0', '--store', url])
+      const { url: server } = JSON.parse((await child.stdout.setEncoding('utf8')[Symbol.asyncIterator]().next()).value)
+      const answer = await fetch(`${server}/streams/seat/3`, { headers: { authorization: `Bearer ${token}` } })
+      expect(await answer.json()).toMatchObject({ events: [{ type: 'Odd' }, {}, {}, {}, {}] })
+      const post = async (type: string) => {
+        const headers = { authorization: `Bearer ${token}`, 'idempotency-key': 'try-1' }
+        const body = JSON.stringify({ events: [{ type }, { type: 'Paid' }] })
+        const { status } = await fetch(`${server}/streams/seat/10/events`, { method: 'POST', headers, body })
+        return status
+      }
+      expect([await post('Reserved'), await post('Reserved'), await post('Other')]).toEqual([201, 201, 422])
+      child.kill('SIGTERM')
+      await once(child, 'exit')
+      await drop()
+    },
+    180_000,
+  )
 }
 
 describe.skipIf(missingDynamo() !== undefined)('table', () => {

@@ -1,4 +1,4 @@
-/** Each storage as the conformance suite opens it: the same name has the same log behind it. */
+/** Each storage as tests open it: by the names of the conformance suite, where one name is one log, or by its URL. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,8 +8,8 @@ import { createTable, dynamoStorage } from '../../src/storage/dynamodb/storage.t
 import { type MemoryLog, memoryLog, memoryStorage } from '../../src/storage/memory/storage.ts'
 import { postgresStorage } from '../../src/storage/postgres/storage.ts'
 import { type SqliteOptions, sqliteStorage } from '../../src/storage/sqlite/storage.ts'
-import { newClient } from './dynamodb.ts'
-import { newDatabase } from './postgres.ts'
+import { missingDynamo, newClient, newTable } from './dynamodb.ts'
+import { missingPostgres, newDatabase } from './postgres.ts'
 
 export function memory(): OpenStorage {
   const logs = new Map<string, MemoryLog>()
@@ -44,4 +44,28 @@ export function dynamodb(): OpenStorage {
     await createTable({ ...place, boundaryTags: ['seat:', 'ann', 'course:'] })
     return dynamoStorage({ ...place, clock })
   }
+}
+
+/** A new, empty store. */
+export interface Place {
+  readonly url: string
+  drop(): Promise<void>
+}
+
+/** Those that outlive a process and may be shared by several. */
+export const places: readonly {
+  readonly name: string
+  /** Why there is none here. */
+  readonly missing: string | undefined
+  next(): Promise<Place>
+}[] = [
+  { name: 'SQLite', missing: undefined, next: newFile },
+  { name: 'PostgreSQL', missing: missingPostgres(), next: newDatabase },
+  { name: 'DynamoDB', missing: missingDynamo(), next: async () => ({ ...(await newTable()), async drop() {} }) },
+]
+
+async function newFile(): Promise<Place> {
+  const folder = mkdtempSync(join(tmpdir(), 'daybook-place-'))
+  const drop = async () => rmSync(folder, { recursive: true, force: true })
+  return { url: `sqlite:${join(folder, 'store.db')}`, drop }
 }

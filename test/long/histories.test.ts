@@ -7,6 +7,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { createRecorder, type HistoryRecorder, readToTheEnd } from '../../src/conformance/clients.ts'
 import { contradictionIn, type Operation } from '../../src/conformance/history.ts'
 import { range } from '../../src/conformance/kit.ts'
+import { missingDynamo, newTable } from '../engines/dynamodb.ts'
 import { breakPostgres, checkEngine, faultyEngines, missingEngine } from '../engines/faulty.ts'
 import { missingPostgres, newDatabase } from '../engines/postgres.ts'
 import { machineTime, openAmidFaults, startClients } from '../processes/clients.ts'
@@ -58,6 +59,16 @@ test(`clients in processes that are killed agree on one order in each stream of 
   const random = chance(seed)
   for (const round of range(1, times(40))) await killedRound(`sqlite:${join(folder, `${round}.db`)}`, round, random)
 })
+
+const lacking = missingDynamo()
+test.skipIf(lacking !== undefined)(
+  `so they do on DynamoDB, ${times(20)} times (LONG_SEED=${seed})${lacking ? ` (${lacking})` : ''}`,
+  async () => {
+    const random = chance(seed)
+    const { url } = await newTable()
+    for (const round of range(1, times(20))) await killedRound(url, round, random)
+  },
+)
 
 const missing = missingPostgres()
 test.skipIf(missing !== undefined)(
