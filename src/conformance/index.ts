@@ -16,6 +16,7 @@ import { histories } from './store/histories.ts'
 import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
 import { reading as storeReading } from './store/reading.ts'
+import { scheduling } from './store/schedules.ts'
 
 export type { ConformanceCase, OpenStorage, Setting } from './kit.ts'
 export type { OpenStore, StoreSetting } from './store/kit.ts'
@@ -31,5 +32,5 @@ export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
 
 /** What runs in the background of an embedded store. */
 export function workConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [working].flatMap((subject) => subject(open))
+  return [working, scheduling].flatMap((subject) => subject(open))
 }
