@@ -11,10 +11,12 @@ import { races } from './storage/races.ts'
 import { reading } from './storage/reading.ts'
 import { retries } from './storage/retries.ts'
 import { appending } from './store/appending.ts'
+import { consuming } from './store/consuming.ts'
 import { deciding } from './store/deciding.ts'
 import { histories } from './store/histories.ts'
 import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
+import { parking } from './store/parking.ts'
 import { reading as storeReading } from './store/reading.ts'
 import { scheduling } from './store/schedules.ts'
 
@@ -32,5 +34,5 @@ export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
 
 /** What runs in the background of an embedded store. */
 export function workConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [working, scheduling].flatMap((subject) => subject(open))
+  return [working, scheduling, consuming, parking].flatMap((subject) => subject(open))
 }

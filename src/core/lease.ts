@@ -54,6 +54,8 @@ export interface Change<Body> {
   readonly appends?: readonly StreamAppend[] | undefined
   readonly condition?: AppendCondition | undefined
   readonly documents?: readonly DocumentWrite[] | undefined
+  /** Called once it is written, before the next change is asked for its body. */
+  readonly written?: (() => void) | undefined
 }
 
 export interface Lease<Body extends Leased> {
@@ -141,10 +143,10 @@ function holdLease<Body extends Leased>(
       const outcome = await offer({ id, appends, documents, ...(condition && { condition }) })
       if (outcome === 'again') continue
       const mayBeThere = outcome.outcome === 'committed' && outcome.repeated && appends.length > 0
-      if (outcome.outcome === 'committed' && !mayBeThere) return wrote({ body, version: id, sentAt })
+      if (outcome.outcome === 'committed' && !mayBeThere) return wrote({ body, version: id, sentAt }, change)
       if (!mayBeThere && !concerns(outcome)) throw errorOf(outcome as Exclude<CommitOutcome, { outcome: 'committed' }>)
       const found = await find()
-      if (found?.version === id) return wrote({ body, version: id, sentAt })
+      if (found?.version === id) return wrote({ body, version: id, sentAt }, change)
       if (!adopt(found)) return lose()
       // The events were there before, from elsewhere: what remains is all the rest.
       if (mayBeThere) [appends, condition] = [[], undefined]
@@ -169,8 +171,9 @@ function holdLease<Body extends Leased>(
     return outcome.key.collection === place.collection.collection && outcome.key.key === place.key
   }
 
-  function wrote(next: Known<Body>): true {
+  function wrote(next: Known<Body>, { written }: Change<Body>): true {
     known = next
+    written?.()
     if (next.body.held === undefined) clearInterval(ticking)
     return true
   }

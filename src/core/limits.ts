@@ -93,6 +93,12 @@ export const limits = {
   jobBackoffMs: 1_000,
   jobBackoffMsMost: 3_600_000,
   jobKeepMs: 604_800_000,
+  consumerTriesDefault: 5,
+  consumerBackoffMs: 200,
+  consumerBackoffMsMost: 60_000,
+  consumerEvents: 1_000,
+  checkpointMs: 100,
+  consumers: 1_000,
   runningJobs: 1_000,
   schedules: 1_000,
 

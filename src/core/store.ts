@@ -11,6 +11,8 @@ import {
   readBoundary,
 } from './boundary.ts'
 import { type CommitQueue, createCommitQueue } from './commit-queue.ts'
+import { consumers } from './consumer.ts'
+import { type Consumers, createConsumers } from './consumers.ts'
 import {
   type Decider,
   type Executed,
@@ -40,6 +42,7 @@ import { createJobs, type Jobs } from './jobs.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { checkStream, checkStreamType } from './name.ts'
 import { type Observer, observe } from './observe.ts'
+import { parkedItems } from './parked.ts'
 import { checkFilter, type EventQuery } from './query.ts'
 import {
   checkRead,
@@ -115,6 +118,8 @@ export interface Store extends AsyncDisposable {
   forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
   /** Work that is to be done once, and is not lost: a queue, and schedules. */
   readonly jobs: Jobs
+  /** Named readers of the log that know how far they are: for reactions, and for what goes out of the store. */
+  readonly consumers: Consumers
   info(): Promise<StoreInfo>
   /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
@@ -257,6 +262,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       return forget(forgetting, stream, options)
     },
     jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting) }),
+    consumers: createConsumers(background),
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
       return { logId, head, storage: bare.name, gauges: bare.gauges() }
@@ -270,7 +276,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   if (!readOnly) {
     try {
-      await storage.declare([jobs, schedules])
+      await storage.declare([jobs, schedules, consumers, parkedItems])
       await resumeForgetting(forgetting)
     } catch (error) {
       await store.close()

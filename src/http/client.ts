@@ -6,6 +6,7 @@
 import { type Appended, checkAppends, type StreamEvents } from '../core/append.ts'
 import { checkObject } from '../core/argument.ts'
 import { type BoundaryPageOptions, type BoundaryPart, checkBoundaryRead, readBoundary } from '../core/boundary.ts'
+import type { Consumers } from '../core/consumers.ts'
 import { execute, load } from '../core/decider.ts'
 import { Unsupported } from '../core/errors.ts'
 import type { AnyEvent, NewEvent } from '../core/event.ts'
@@ -162,6 +163,7 @@ export function createClient(options: ClientOptions): Store {
       return ask('POST', `${streamPath(stream)}/forget`, { body, signal, ids: [derivedId(['tombstone', stream])] })
     },
     jobs: unserved<Jobs>('jobs'),
+    consumers: unserved<Consumers>('consumers'),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()
