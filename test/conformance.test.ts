@@ -1,7 +1,13 @@
 /** Every storage, and everything that offers the store's interface, against the same contract. */
 import Database from 'better-sqlite3'
 import { describe, test } from 'vitest'
-import { type OpenStorage, type OpenStore, storageConformance, storeConformance } from '../src/conformance/index.ts'
+import {
+  type OpenStorage,
+  type OpenStore,
+  storageConformance,
+  storeConformance,
+  workConformance,
+} from '../src/conformance/index.ts'
 import { openStore } from '../src/core/store.ts'
 import { missingDynamo } from './engines/dynamodb.ts'
 import { missingPooler, missingPostgres, pooled } from './engines/postgres.ts'
@@ -35,6 +41,10 @@ for (const [name, make] of Object.entries(storages)) {
     describe('the store on it', () => {
       const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
       for (const { promise, run } of storeConformance(onStorage)) test(promise, run)
+    })
+    describe('the work on it', () => {
+      const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
+      for (const { promise, run } of workConformance(onStorage)) test(promise, run)
     })
   })
 }

@@ -130,7 +130,7 @@ export interface Reading {
   readonly storage: Storage
   readonly upcasters: readonly Upcaster[]
   readonly observer?: Observer | undefined
-  /** By filter, what subscriptions read last in this turn of the event loop. */
+  /** By filter, what subscriptions have just begun to read. */
   readonly tail: Map<string, { readonly after: number; readonly page: Promise<LogPage> }>
 }
 
