@@ -48,6 +48,8 @@ export function startConsumer(background: Background, consuming: Consuming, run:
   const bell = ringingBell({ other: asked, everyMs: limits.workPollMs, signal: stopping.signal })
   const moved = createBell()
   const watch = createWatch()
+  /** Of the lease that another has. */
+  let expiry: ReturnType<typeof setTimeout> | undefined
 
   async function take(): Promise<Lease<ConsumerBody> | undefined> {
     const document = await find()
@@ -55,9 +57,9 @@ export function startConsumer(background: Background, consuming: Consuming, run:
     const body = consumerBodyOf(document)
     if (body.paused) return undefined
     const [leftMs = 0] = watch.look(body.held ? [{ document, termMs: body.held.termMs }] : [])
+    clearTimeout(expiry)
     if (leftMs > 0) {
-      const timer = setTimeout(bell.ring, leftMs)
-      stopping.signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
+      expiry = setTimeout(bell.ring, leftMs)
       return undefined
     }
     const since = formatInstant(clock())
@@ -93,6 +95,7 @@ export function startConsumer(background: Background, consuming: Consuming, run:
 
   const ended = standBy().finally(() => {
     stopping.abort()
+    clearTimeout(expiry)
     background.running.delete(consumer)
     signal?.removeEventListener('abort', stop)
     moved.ring()
