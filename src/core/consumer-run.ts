@@ -56,14 +56,14 @@ export function startConsumer(background: Background, consuming: Consuming, run:
     if (document === undefined) throw new ConsumerNotFound(name)
     const body = consumerBodyOf(document)
     if (body.paused) return undefined
-    const [leftMs = 0] = watch.look(body.held ? [{ document, termMs: body.held.termMs }] : [])
+    const [leftMs = 0] = watch.look([{ key: name, held: body.held }])
     clearTimeout(expiry)
     if (leftMs > 0) {
       expiry = setTimeout(bell.ring, leftMs)
       return undefined
     }
     const since = formatInstant(clock())
-    const held = { owner: making.newId(), since, termMs }
+    const held = { owner: making.newId(), since, termMs, beat: 0 }
     const place = { collection: consumers, key: name }
     const taken = { body: { ...body, held, failed: undefined, seenAt: since }, previous: document }
     return takeLease<ConsumerBody>({ storage, queue, newId: making.newId }, place, taken)
