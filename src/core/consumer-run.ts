@@ -48,20 +48,22 @@ export function startConsumer(background: Background, consuming: Consuming, run:
   const bell = ringingBell({ other: asked, everyMs: limits.workPollMs, signal: stopping.signal })
   const moved = createBell()
   const watch = createWatch()
+  /** Of the lease that another has. */
+  let expiry: ReturnType<typeof setTimeout> | undefined
 
   async function take(): Promise<Lease<ConsumerBody> | undefined> {
     const document = await find()
     if (document === undefined) throw new ConsumerNotFound(name)
     const body = consumerBodyOf(document)
     if (body.paused) return undefined
-    const [leftMs = 0] = watch.look(body.held ? [{ document, termMs: body.held.termMs }] : [])
+    const [leftMs = 0] = watch.look([{ key: name, held: body.held }])
+    clearTimeout(expiry)
     if (leftMs > 0) {
-      const timer = setTimeout(bell.ring, leftMs)
-      stopping.signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
+      expiry = setTimeout(bell.ring, leftMs)
       return undefined
     }
     const since = formatInstant(clock())
-    const held = { owner: making.newId(), since, termMs }
+    const held = { owner: making.newId(), since, termMs, beat: 0 }
     const place = { collection: consumers, key: name }
     const taken = { body: { ...body, held, failed: undefined, seenAt: since }, previous: document }
     return takeLease<ConsumerBody>({ storage, queue, newId: making.newId }, place, taken)
@@ -93,6 +95,7 @@ export function startConsumer(background: Background, consuming: Consuming, run:
 
   const ended = standBy().finally(() => {
     stopping.abort()
+    clearTimeout(expiry)
     background.running.delete(consumer)
     signal?.removeEventListener('abort', stop)
     moved.ring()

@@ -177,7 +177,7 @@ function newForgetJob({ making, clock }: Forgetting, stream: string): JobBody {
   return {
     ...{ kind: forgetKind, key: stream, state: 'running', input: null, at: now, addedAt: now },
     ...{ tries: 1, mostTries: limits.jobTriesDefault, backoffMs: limits.jobBackoffMs },
-    held: { owner: making.newId(), since: formatInstant(now), termMs: limits.leaseMs },
+    held: { owner: making.newId(), since: formatInstant(now), termMs: limits.leaseMs, beat: 0 },
   }
 }
 

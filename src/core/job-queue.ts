@@ -66,9 +66,7 @@ export function documentQueue(background: Background, termMs: number): JobQueue 
       }),
     )
     const running = pages.flatMap(({ documents }) => documents)
-    const left = watch.look(
-      running.map((document) => ({ document, termMs: jobBodyOf(document).held?.termMs ?? termMs })),
-    )
+    const left = watch.look(running.map((document) => ({ key: document.key, held: jobBodyOf(document).held })))
     nextLook = performance.now() + Math.min(termMs / 3, ...left.filter((ms) => ms > 0))
     return running.filter((_, index) => left[index] === 0)
   }
@@ -80,7 +78,7 @@ export function documentQueue(background: Background, termMs: number): JobQueue 
       await parkAbandoned(document, found)
       return undefined
     }
-    const held = { owner: making.newId(), since: formatInstant(now), termMs }
+    const held = { owner: making.newId(), since: formatInstant(now), termMs, beat: 0 }
     const body = { ...found, state: 'running', at: now, tries: found.tries + 1, held } as const
     const place = { collection: jobs, key: document.key, streams: found.streams }
     const lease = await takeLease<JobBody>(leasing, place, { body, previous: document })
