@@ -45,6 +45,9 @@ export const limits = {
   searchWords: 10,
   wordCharacters: 64,
 
+  // Projections
+  projectionNameCharacters: 40,
+
   // The commit queue
   queueCommits: 10_000,
   queueBytes: 67_108_864,
