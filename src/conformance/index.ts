@@ -14,6 +14,7 @@ import { appending } from './store/appending.ts'
 import { deciding } from './store/deciding.ts'
 import { histories } from './store/histories.ts'
 import type { OpenStore } from './store/kit.ts'
+import { projecting } from './store/projecting.ts'
 import { reading as storeReading } from './store/reading.ts'
 
 export type { ConformanceCase, OpenStorage, Setting } from './kit.ts'
@@ -26,4 +27,9 @@ export function storageConformance(open: OpenStorage): readonly ConformanceCase[
 /** What users hold: the embedded store, and every client that offers the same interface. */
 export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
   return [appending, storeReading, deciding, histories].flatMap((subject) => subject(open))
+}
+
+/** Projections and their views, of an embedded store. */
+export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
+  return [projecting].flatMap((subject) => subject(open))
 }

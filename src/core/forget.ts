@@ -55,6 +55,8 @@ export interface Forgetting {
   readonly storage: Storage
   readonly queue: CommitQueue
   readonly making: Making
+  /** Takes the content of a closed stream out of inline views that hold other streams too. */
+  readonly forgetInViews: (stream: string) => Promise<void>
 }
 
 export async function forget(forgetting: Forgetting, stream: string, options: ForgetOptions): Promise<ForgetReport> {
@@ -103,6 +105,7 @@ async function run(forgetting: Forgetting, job: ForgetJob): Promise<ForgetReport
       await saveJob(forgetting, { ...job, from })
       step = await storage.erase({ erase: 'events', stream, from })
     }
+    await forgetting.forgetInViews(stream)
     for (let done = false; !done; ) {
       const step = await storage.erase({ erase: 'documents', stream })
       documents += step.erased

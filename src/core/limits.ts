@@ -47,6 +47,14 @@ export const limits = {
 
   // Projections
   projectionNameCharacters: 40,
+  projectionStateMs: 5_000,
+  foldTries: 30,
+  foldBackoffMs: 1,
+  foldBackoffMsMax: 100,
+  foldStreams: 10_000,
+  viewWaitMs: 5_000,
+  viewBackoffMs: 2,
+  viewBackoffMsMax: 50,
 
   // The commit queue
   queueCommits: 10_000,

@@ -9,7 +9,7 @@ import {
   checkBoundaryRead,
   readBoundary,
 } from './boundary.ts'
-import { type CommitQueue, createCommitQueue } from './commit-queue.ts'
+import { type CommitQueue, commitAlone, createCommitQueue } from './commit-queue.ts'
 import {
   type Decider,
   type Executed,
@@ -34,9 +34,12 @@ import {
 } from './feed.ts'
 import { type ForgetOptions, type ForgetReport, forget, jobs, resumeForgetting } from './forget.ts'
 import { newId, type Random, secureRandom } from './id.ts'
+import { createInline } from './inline.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { checkStream, checkStreamType } from './name.ts'
 import { type Observer, observe } from './observe.ts'
+import { type AnyProjection, collectionsOf, shapesOf } from './projection.ts'
+import { createKnownStates, projectionStates, register } from './projection-state.ts'
 import { checkFilter, type EventQuery } from './query.ts'
 import {
   checkRead,
@@ -48,10 +51,13 @@ import {
   type Reading,
   type ReadOptions,
 } from './read.ts'
+import { forgetInViews } from './refold.ts'
 import type { EventSchemas } from './schema.ts'
-import type { Storage, Transaction } from './storage.ts'
+import type { Commit, Storage, Transaction } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
+import type { Clock } from './time.ts'
 import type { Upcaster } from './upcaster.ts'
+import { createViews, type Views } from './view.ts'
 
 export interface Store extends AsyncDisposable {
   /** Appends to one stream: all or nothing, on disk when it resolves. Safe to repeat with the same event ids. */
@@ -106,6 +112,8 @@ export interface Store extends AsyncDisposable {
     fold: Fold<Event, State>,
     options?: LoadOptions,
   ): Promise<Loaded<State>>
+  /** What projections make of the events. */
+  readonly views: Views
   /** Closes the stream with a tombstone and erases its content; resolves when that is done. Safe to repeat. */
   forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
   info(): Promise<StoreInfo>
@@ -118,10 +126,14 @@ export interface StoreOptions {
   readonly schemas?: EventSchemas
   /** How old events are read as new ones, in order. */
   readonly upcasters?: readonly Upcaster[]
+  /** How events become views; also old versions that are still in use. */
+  readonly projections?: readonly AnyProjection[]
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */
   readonly observer?: Observer
+  /** What "now" is for reads as of an instant, in epoch milliseconds; default the machine's. Storages have their own. */
+  readonly clock?: Clock
   /** Where event ids come from; default UUIDv7. */
   readonly newId?: () => string
   /** Where salts come from; default the platform's secure source. */
@@ -142,11 +154,16 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const { schemas, upcasters = [], readOnly = false, observer } = options
   const random = options.random ?? secureRandom()
   const making: Making = { newId: options.newId ?? (() => newId(random)), random, schemas }
+  const shapes = shapesOf(options.projections ?? [], bare)
   const closing = new AbortController()
   const storage = watched(bare, closing.signal, observer)
-  const queue = createCommitQueue(storage)
+  const accepted = { ...bare, commit: storage.commit }
+  const states = createKnownStates(bare, [...new Set(shapes.map(({ name }) => name))])
+  const inline = createInline({ shapes, states, upcasters, commitDocuments: bare.limits.commitDocuments })
+  const queue = createCommitQueue(accepted, inline)
   const reading: Reading = { storage, upcasters, observer, tail: new Map() }
-  const forgetting = { storage, queue, making }
+  const writing = { storage, queue, making, upcasters }
+  const forgetting = { ...writing, forgetInViews: (stream: string) => forgetInViews(writing, shapes, stream) }
   let closed: Promise<void> | undefined
 
   const write = async (
@@ -174,11 +191,15 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
     appendMany: (appends, options) => write(queue, appends, options),
     async appendWithin(transaction, appends, options) {
-      const { commitWithin } = storage
-      if (commitWithin === undefined) {
+      const { commitWithin, readWithin } = storage
+      if (commitWithin === undefined || readWithin === undefined) {
         throw new Unsupported('appendWithin', `${bare.name} takes no part in transactions of others`)
       }
-      return write({ add: (commit) => commitWithin(transaction, commit) }, appends, options)
+      const within = {
+        ...readWithin(transaction),
+        commit: (commits: readonly Commit[]) => Promise.all(commits.map((commit) => commitWithin(transaction, commit))),
+      }
+      return write({ add: (commit) => commitAlone(within, inline, commit) }, appends, options)
     },
     read<Event extends AnyEvent>(stream: string, options: ReadOptions = {}) {
       checkRead(stream, options)
@@ -235,6 +256,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
       return flatten(subscriptionPages<Event>(reading, options, signal), undefined, signal)
     },
+    views: createViews({ storage, upcasters, shapes, states, clock: options.clock ?? Date.now }),
     execute: (decider, stream, command, options) => execute(store, decider, stream, command, options),
     load: (stream, fold, options) => load(store, stream, fold, options),
     async forget(stream, options) {
@@ -254,7 +276,10 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   if (!readOnly) {
     try {
-      await storage.declare([jobs])
+      await storage.declare([jobs, projectionStates])
+      await register(writing, shapes)
+      states.expire()
+      await storage.declare(shapes.flatMap(collectionsOf))
       await resumeForgetting(forgetting)
     } catch (error) {
       await store.close()

@@ -33,6 +33,7 @@ import {
 } from '../core/read.ts'
 import type { Store, StoreInfo } from '../core/store.ts'
 import { formatInstant } from '../core/time.ts'
+import type { Views } from '../core/view.ts'
 import { createRequester, type Parameters, type RequesterOptions } from './request.ts'
 import { subscriptionPages } from './subscription.ts'
 
@@ -154,6 +155,7 @@ export function createClient(options: ClientOptions): Store {
     },
     execute: (decider, stream, command, options) => execute(client, decider, stream, command, options),
     load: (stream, fold, options) => load(client, stream, fold, options),
+    views: unserved<Views>('views'),
     async forget(stream, options) {
       checkStream(stream)
       checkObject(options, 'options')
@@ -194,4 +196,12 @@ function parameters(values: Readonly<Record<string, string | number | undefined>
   return Object.entries(values).flatMap(([name, value]) =>
     value === undefined ? [] : [[name, String(value)] as const],
   )
+}
+
+/** What no server serves yet. */
+function unserved<Face extends object>(name: string): Face {
+  const refuse = () => {
+    throw new Unsupported(name, `A server serves no ${name}; ask a store that is opened on its storage`)
+  }
+  return new Proxy({}, { get: () => refuse }) as Face
 }

@@ -5,11 +5,11 @@ import {
   isStoreError,
   OutcomeUnknown,
   RequestFailed,
-  reviveError,
   ServerUnreachable,
   StoreClosed,
 } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
+import { reviveError } from '../core/plain-error.ts'
 import { backoffMs, sleep } from '../core/turn.ts'
 
 export interface RequesterOptions {
