@@ -10,6 +10,7 @@ import {
   storageConformance,
   storeConformance,
   viewConformance,
+  workConformance,
 } from '../src/conformance/index.ts'
 import { openStore } from '../src/core/store.ts'
 import { createTable, dynamoStorage } from '../src/storage/dynamodb/storage.ts'
@@ -87,6 +88,10 @@ for (const [name, make] of Object.entries(storages)) {
     describe('the views on it', () => {
       const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
       for (const { promise, run } of viewConformance(onStorage)) test(promise, run)
+    })
+    describe('the work on it', () => {
+      const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
+      for (const { promise, run } of workConformance(onStorage)) test(promise, run)
     })
   })
 }

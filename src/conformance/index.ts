@@ -13,9 +13,11 @@ import { retries } from './storage/retries.ts'
 import { appending } from './store/appending.ts'
 import { deciding } from './store/deciding.ts'
 import { histories } from './store/histories.ts'
+import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
 import { projecting } from './store/projecting.ts'
 import { reading as storeReading } from './store/reading.ts'
+import { scheduling } from './store/schedules.ts'
 
 export type { ConformanceCase, OpenStorage, Setting } from './kit.ts'
 export type { OpenStore, StoreSetting } from './store/kit.ts'
@@ -32,4 +34,9 @@ export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
 /** Projections and their views, of an embedded store. */
 export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
   return [projecting].flatMap((subject) => subject(open))
+}
+
+/** What runs in the background of an embedded store. */
+export function workConformance(open: OpenStore): readonly ConformanceCase[] {
+  return [working, scheduling].flatMap((subject) => subject(open))
 }

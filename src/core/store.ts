@@ -1,6 +1,7 @@
 /** The store: what users hold. Everything that it does lives in the file of its noun; here is the whole of it at a glance. */
 import { type Appended, type AppendOptions, append, type Making, type StreamEvents } from './append.ts'
 import { checkObject } from './argument.ts'
+import type { Background } from './background.ts'
 import {
   type Boundary,
   type BoundaryPageOptions,
@@ -32,9 +33,11 @@ import {
   type SubscribeOptions,
   subscriptionPages,
 } from './feed.ts'
-import { type ForgetOptions, type ForgetReport, forget, jobs, resumeForgetting } from './forget.ts'
+import { type ForgetOptions, type ForgetReport, forget, forgetHandler, forgetKind, resumeForgetting } from './forget.ts'
 import { newId, type Random, secureRandom } from './id.ts'
 import { createInline } from './inline.ts'
+import { jobs } from './job.ts'
+import { createJobs, type Jobs } from './jobs.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { checkStream, checkStreamType } from './name.ts'
 import { type Observer, observe } from './observe.ts'
@@ -52,6 +55,7 @@ import {
   type ReadOptions,
 } from './read.ts'
 import { forgetInViews } from './refold.ts'
+import { schedules } from './schedule.ts'
 import type { EventSchemas } from './schema.ts'
 import type { Commit, Storage, Transaction } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
@@ -116,8 +120,10 @@ export interface Store extends AsyncDisposable {
   readonly views: Views
   /** Closes the stream with a tombstone and erases its content; resolves when that is done. Safe to repeat. */
   forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
+  /** Work that is to be done once, and is not lost: a queue, and schedules. */
+  readonly jobs: Jobs
   info(): Promise<StoreInfo>
-  /** Takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
+  /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
 }
 
@@ -132,7 +138,7 @@ export interface StoreOptions {
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */
   readonly observer?: Observer
-  /** What "now" is for reads as of an instant, in epoch milliseconds; default the machine's. Storages have their own. */
+  /** What time it is, for what is due, and is yet to come; the time of events is the storage's. Default: the machine's. */
   readonly clock?: Clock
   /** Where event ids come from; default UUIDv7. */
   readonly newId?: () => string
@@ -151,7 +157,7 @@ export interface StoreInfo {
 
 /** Takes the storage over, and closes it with the store. First finishes what an earlier process left of its forgetting. */
 export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<Store> {
-  const { schemas, upcasters = [], readOnly = false, observer } = options
+  const { schemas, upcasters = [], readOnly = false, observer, clock = Date.now } = options
   const random = options.random ?? secureRandom()
   const making: Making = { newId: options.newId ?? (() => newId(random)), random, schemas }
   const shapes = shapesOf(options.projections ?? [], bare)
@@ -162,8 +168,14 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const inline = createInline({ shapes, states, upcasters, commitDocuments: bare.limits.commitDocuments })
   const queue = createCommitQueue(accepted, inline)
   const reading: Reading = { storage, upcasters, observer, tail: new Map() }
-  const writing = { storage, queue, making, upcasters }
-  const forgetting = { ...writing, forgetInViews: (stream: string) => forgetInViews(writing, shapes, stream) }
+  const writing = { storage, queue, making, upcasters, clock }
+  const views = { ...writing, shapes, states }
+  const forgetting = { ...writing, forgetInViews: (stream: string) => forgetInViews(views, stream) }
+  const background: Background = {
+    ...{ storage, queue, making, upcasters, reading, clock, readOnly },
+    closing: closing.signal,
+    running: new Set(),
+  }
   let closed: Promise<void> | undefined
 
   const write = async (
@@ -177,6 +189,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     return append({ queue: to, making, upcasters, observer }, appends, options.condition)
   }
   const shutDown = async () => {
+    await Promise.all([...background.running].map((running) => running.stop()))
     closing.abort()
     await queue.close()
     await bare.close()
@@ -256,13 +269,14 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
       return flatten(subscriptionPages<Event>(reading, options, signal), undefined, signal)
     },
-    views: createViews({ storage, upcasters, shapes, states, clock: options.clock ?? Date.now }),
+    views: createViews(views),
     execute: (decider, stream, command, options) => execute(store, decider, stream, command, options),
     load: (stream, fold, options) => load(store, stream, fold, options),
     async forget(stream, options) {
       if (readOnly) throw new StoreReadOnly()
       return forget(forgetting, stream, options)
     },
+    jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting) }),
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
       return { logId, head, storage: bare.name, gauges: bare.gauges() }
@@ -276,7 +290,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   if (!readOnly) {
     try {
-      await storage.declare([jobs, projectionStates])
+      await storage.declare([jobs, schedules, projectionStates])
       await register(writing, shapes)
       states.expire()
       await storage.declare(shapes.flatMap(collectionsOf))

@@ -1,4 +1,5 @@
 /** One request of the client: its credential, its time, its tries, and the typed error that a problem becomes. */
+import { reviveError } from '../core/error-data.ts'
 import {
   errorCodes,
   InvalidArgument,
@@ -9,7 +10,6 @@ import {
   StoreClosed,
 } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import { reviveError } from '../core/plain-error.ts'
 import { backoffMs, sleep } from '../core/turn.ts'
 
 export interface RequesterOptions {

@@ -1,7 +1,9 @@
-/** Errors on a way on which classes get lost (a thread, a wire): as plain data, and back. */
+/** Errors as plain data, for ways on which classes get lost: between threads, and over a wire. */
 import {
   CollectionClash,
   ConditionFailed,
+  ConsumerNotFound,
+  DefinitionClash,
   DocumentConflict,
   type ErrorCode,
   EventArchived,
@@ -9,6 +11,8 @@ import {
   Forbidden,
   ForeignLog,
   InvalidArgument,
+  JobNotFound,
+  JobNotParked,
   LimitExceeded,
   NotAStore,
   OutcomeUnknown,
@@ -62,6 +66,10 @@ const classes: Readonly<Record<ErrorCode, { readonly name: string; readonly prot
   'value-taken': ValueTaken,
   'view-not-ready': ViewNotReady,
   'view-behind': ViewBehind,
+  'definition-clash': DefinitionClash,
+  'consumer-not-found': ConsumerNotFound,
+  'job-not-found': JobNotFound,
+  'job-not-parked': JobNotParked,
   'store-busy': StoreBusy,
   'store-closed': StoreClosed,
   'store-missing': StoreMissing,
