@@ -105,6 +105,14 @@ export function eraseHeld(session: Session, stream: string, limit: number): numb
   return held.length
 }
 
+/** Deletes up to `limit` documents of the collection, and after the last its declaration. */
+export function eraseCollection(session: Session, collection: string, limit: number): number {
+  const found = session.sql.documentsOf.all(collection, limit) as { key: string }[]
+  for (const { key } of found) deleteDocument(session, { collection, key })
+  if (found.length < limit) session.sql.deleteCollection.run(collection)
+  return found.length
+}
+
 export function declareCollections({ sql }: Session, collections: readonly CollectionSpec[]): void {
   for (const spec of collections) {
     const text = canonicalJson(spec)
