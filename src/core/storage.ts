@@ -96,6 +96,11 @@ export interface Commit {
 export interface StreamAppend {
   readonly stream: string
   readonly expected: Expected
+  /**
+   * Where the writer takes the stream's end to be, beside what is expected: documents of the commit were made for it. A
+   * repeat is none the less one; else the outcome is a conflict where the end is elsewhere.
+   */
+  readonly at?: Revision
   readonly events: readonly PreparedEvent[]
   /** Its one event closes the stream for good. */
   readonly tombstone?: true

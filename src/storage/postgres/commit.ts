@@ -67,8 +67,12 @@ async function append(
 
 const retryAfterMs = 100
 
-function outcomeOf({ condition = { query: [] } }: Commit, answer: Answer | undefined): CommitOutcome {
+function outcomeOf({ appends, condition = { query: [] } }: Commit, answer: Answer | undefined): CommitOutcome {
   if (answer === undefined) throw new Error('A commit was not answered')
+  if (answer.outcome === 'conflict') {
+    const { expected = answer.expected } = appends.find(({ stream }) => stream === answer.stream) ?? {}
+    return { ...answer, expected }
+  }
   if (answer.outcome !== 'no-such-position') return answer
   const refused = conditionAfter(condition, answer.head)
   if (typeof refused === 'number') throw new Error(`The condition was refused at ${refused} of ${answer.head}`)
@@ -98,7 +102,7 @@ function afterOf(condition: NonNullable<Commit['condition']>): number {
   return typeof after === 'number' ? after : -1
 }
 
-function describeAppend({ stream, expected, events, tombstone }: StreamAppend, columns: Columns) {
+function describeAppend({ stream, expected, at, events, tombstone }: StreamAppend, columns: Columns) {
   const first = columns.ids.length + 1
   const firstTag = columns.tags.length + 1
   for (const { id, type, content, salt, commitment, tags } of events) {
@@ -115,7 +119,8 @@ function describeAppend({ stream, expected, events, tombstone }: StreamAppend, c
   return {
     stream,
     type: streamTypeOf(stream),
-    expected,
+    // As a text it says where the stream must end, and yet not where a repeat has to be.
+    expected: typeof expected === 'number' || at === undefined ? expected : String(at),
     first,
     last: columns.ids.length,
     ...(lastTag >= firstTag && { tags: [firstTag, lastTag] }),
