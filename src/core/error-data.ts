@@ -34,6 +34,15 @@ import {
   Unauthenticated,
   Unsupported,
 } from './errors.ts'
+import {
+  ProjectionClash,
+  ProjectionFailed,
+  ProjectionMissing,
+  ProjectionNotFound,
+  ValueTaken,
+  ViewBehind,
+  ViewNotReady,
+} from './projection-errors.ts'
 
 const classes: Readonly<Record<ErrorCode, { readonly name: string; readonly prototype: StoreError }>> = {
   'invalid-argument': InvalidArgument,
@@ -50,6 +59,13 @@ const classes: Readonly<Record<ErrorCode, { readonly name: string; readonly prot
   'foreign-log': ForeignLog,
   unsupported: Unsupported,
   'collection-clash': CollectionClash,
+  'projection-not-found': ProjectionNotFound,
+  'projection-clash': ProjectionClash,
+  'projection-missing': ProjectionMissing,
+  'projection-failed': ProjectionFailed,
+  'value-taken': ValueTaken,
+  'view-not-ready': ViewNotReady,
+  'view-behind': ViewBehind,
   'definition-clash': DefinitionClash,
   'consumer-not-found': ConsumerNotFound,
   'job-not-found': JobNotFound,

@@ -5,12 +5,12 @@
  */
 
 import { putDocument } from './document.ts'
-import { canonicalJson } from './encoding.ts'
 import { InvalidArgument, LimitExceeded } from './errors.ts'
 import type { Recorded } from './event.ts'
+import { derivedId } from './id.ts'
 import { limits } from './limits.ts'
 import type { Shape } from './projection.ts'
-import type { Document, DocumentWrite, Guard, Storage } from './storage.ts'
+import type { Document, DocumentKey, DocumentWrite, Guard, Storage } from './storage.ts'
 
 /** What a view's document holds. */
 export interface ViewBody {
@@ -18,8 +18,15 @@ export interface ViewBody {
   readonly view?: object
   /** Of an async view: position of the last event that it holds. */
   readonly at?: number
-  /** By stream, the revision of the last event that it holds; not of totals. */
+  /** By stream, the revision of the last event that it holds; not of totals by a function, which have any number of them. */
   readonly revisions?: Readonly<Record<string, number>>
+}
+
+/** That a stream has made a view: for views whose key is a function. Of inline totals with the last revision they hold. */
+export interface LinkBody {
+  readonly stream: string
+  readonly key: string
+  readonly revision?: number
 }
 
 /** A view between two writes. */
@@ -27,76 +34,101 @@ export interface Folding {
   readonly key: string
   readonly body: ViewBody
   /** As it is stored; absent where it is not. */
-  readonly stored?: { readonly version: string; readonly body: ViewBody }
+  readonly stored?: { readonly version: string; readonly text: string }
+  /** Of inline totals by a function: by stream, the revision that the link says, and then that of the last event folded. */
+  readonly linked?: Readonly<Record<string, number>>
+  /** Streams whose links are to be written. */
+  readonly links?: readonly string[]
+  /** It holds events that are not stored. */
+  readonly folded?: true
 }
 
 /** Strongly consistent, in the order of the keys. */
-export async function loadViews(storage: Storage, shape: Shape, keys: readonly string[]): Promise<readonly Folding[]> {
+export async function loadViews(
+  storage: Pick<Storage, 'getDocuments'>,
+  shape: Shape,
+  keys: readonly string[],
+): Promise<readonly Folding[]> {
   const { collection } = shape.views
   const documents = await storage.getDocuments(keys.map((key) => ({ collection, key })))
-  return keys.map((key, index) => {
-    const document = documents[index]
-    if (document === undefined) return { key, body: {} }
-    const body = bodyOf(document)
-    return { key, body, stored: { version: document.version, body } }
-  })
+  return keys.map((key, index) => foldingOf(key, documents[index]))
 }
 
-export function bodyOf({ body }: Document): ViewBody {
+export function foldingOf(key: string, document: Pick<Document, 'version' | 'body'> | undefined): Folding {
+  if (document === undefined) return { key, body: {} }
+  const { version, body: text } = document
+  return { key, body: bodyOf(document), stored: { version, text } }
+}
+
+export function bodyOf({ body }: Pick<Document, 'body'>): ViewBody {
   return JSON.parse(body) as ViewBody
 }
 
 /** The same folding where it holds the event already. Throws what the handler throws. */
 export function foldEvent(shape: Shape, folding: Folding, event: Recorded): Folding {
-  const { key, body } = folding
+  const { body } = folding
   const { stream, revision, position } = event
-  if (shape.lifecycle === 'async' && position !== undefined && position <= (body.at ?? 0)) return folding
-  if (revision <= (body.revisions?.[stream] ?? 0)) return folding
+  const inOrder = shape.lifecycle === 'async' && position !== undefined
+  if (inOrder && position <= (body.at ?? 0)) return folding
+  const held = keepsRevisions(shape) ? body.revisions?.[stream] : folding.linked?.[stream]
+  if (revision <= (held ?? 0)) return folding
   const view = shape.fold(body.view, event)
   if (view !== undefined && (typeof view !== 'object' || view === null || Array.isArray(view))) {
-    throw new InvalidArgument(
-      `projection "${shape.name}", on ${JSON.stringify(event.type)}`,
-      'must give an object or undefined',
-    )
+    const place = `projection "${shape.name}", on ${JSON.stringify(event.type)}`
+    throw new InvalidArgument(place, 'must give an object or undefined')
   }
-  const revisions = shape.holds === 'content' ? { ...body.revisions, [stream]: revision } : undefined
+  const linksNow = shape.keyed === 'by-function' && (linksRevision(shape) || (keepsRevisions(shape) && !held))
   return {
     ...folding,
-    key,
+    folded: true,
     body: {
       ...(view !== undefined && { view }),
-      ...(shape.lifecycle === 'async' && position !== undefined && { at: position }),
-      ...(revisions && { revisions }),
+      ...(inOrder && { at: position }),
+      ...(keepsRevisions(shape) && { revisions: { ...body.revisions, [stream]: revision } }),
     },
+    ...(linksRevision(shape) && { linked: { ...folding.linked, [stream]: revision } }),
+    ...(linksNow && { links: [...new Set([...(folding.links ?? []), stream])] }),
   }
 }
 
-/** The writes that store it, guarded by what was loaded; none where nothing was folded. */
-export function viewWrites(shape: Shape, { key, body, stored }: Folding): readonly DocumentWrite[] {
-  if (
-    stored?.body === body ||
-    (stored === undefined && body.revisions === undefined && body.at === undefined && !body.view)
-  )
-    return []
+function keepsRevisions({ keyed, holds }: Shape): boolean {
+  return keyed === 'by-stream' || holds === 'content'
+}
+
+/** Any number of streams make it, and no position says what it holds. */
+export function linksRevision(shape: Shape): boolean {
+  return shape.lifecycle === 'inline' && !keepsRevisions(shape)
+}
+
+/** The writes that store it, the view's own first, guarded by what was loaded; none where nothing was folded. */
+export function viewWrites(shape: Shape, folding: Folding): readonly DocumentWrite[] {
+  const { key, body, stored, links = [], linked, folded } = folding
+  if (!folded) return []
   const guard: Guard = stored ? { is: 'version', version: stored.version } : { is: 'absent' }
-  const streams = Object.keys(body.revisions ?? {})
+  const streams = shape.holds === 'content' ? Object.keys(body.revisions ?? {}) : []
   if (streams.length > limits.documentStreams) {
     const facts = { limit: 'documentStreams', allowed: limits.documentStreams, actual: streams.length }
-    throw new LimitExceeded(
-      facts,
-      `projection "${shape.name}", view ${JSON.stringify(key)}: let it hold 'totals', or fewer streams`,
-    )
+    const place = `projection "${shape.name}", view ${JSON.stringify(key)}`
+    throw new LimitExceeded(facts, `${place}: let it hold 'totals', or fewer streams`)
   }
-  return putDocument(shape.views, {
-    key,
-    body,
-    ...(stored && { previous: stored.body }),
-    ...(streams.length > 0 && { streams }),
-    if: guard,
-  })
+  return [
+    ...putDocument(shape.views, {
+      key,
+      body,
+      ...(stored && { previous: JSON.parse(stored.text) as ViewBody }),
+      ...(streams.length > 0 && { streams }),
+      if: guard,
+    }),
+    ...links.flatMap((stream) => linkWrites(shape, { stream, key, ...(linked && { revision: linked[stream] ?? 0 }) })),
+  ]
 }
 
-/** Of the body as it will be stored, so that what is folded on is what another process would read. */
-export function asStored(body: ViewBody): ViewBody {
-  return JSON.parse(canonicalJson(body)) as ViewBody
+/** Whoever folds the view writes the link with it, so that nothing but the view guards it. `streams`: as of documents. */
+export function linkWrites(shape: Shape, body: LinkBody, streams?: readonly string[]): readonly DocumentWrite[] {
+  const { key } = linkKey(shape, body)
+  return putDocument(shape.links, { key, body, ...(streams && { streams }), if: { is: 'anything' } })
+}
+
+export function linkKey({ links }: Shape, { stream, key }: Pick<LinkBody, 'stream' | 'key'>): DocumentKey {
+  return { collection: links.collection, key: derivedId(['link', stream, key]) }
 }

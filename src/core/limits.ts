@@ -47,6 +47,19 @@ export const limits = {
 
   // Projections
   projectionNameCharacters: 40,
+  projectionStateMs: 5_000,
+  foldTries: 30,
+  foldBackoffMs: 1,
+  foldBackoffMsMax: 100,
+  foldStreams: 10_000,
+  catchUpEvents: 25_000,
+  catchUpCharacters: 16_777_216,
+  catchUpCommits: 64,
+  checkpointMs: 250,
+  settleMs: 2_000,
+  parkTries: 3,
+  parkBackoffMs: 50,
+  parkedViews: 10_000,
 
   // The commit queue
   queueCommits: 10_000,

@@ -4,12 +4,12 @@
  */
 import { checkFunctions, checkList, checkObject } from './argument.ts'
 import { checkCollection } from './document.ts'
-import { InvalidArgument } from './errors.ts'
+import { InvalidArgument, Unsupported } from './errors.ts'
 import type { AnyEvent, Envelope, Recorded } from './event.ts'
 import { limits } from './limits.ts'
 import { checkName } from './name.ts'
 import { checkFilter, type LogFilter } from './query.ts'
-import type { CollectionSpec, IndexSpec } from './storage.ts'
+import type { CollectionSpec, IndexSpec, Storage } from './storage.ts'
 
 export type Lifecycle = 'inline' | 'async' | 'live'
 
@@ -162,14 +162,15 @@ export function shapeOf(definition: AnyProjection): Shape {
   }
   checkCollection(views)
   const { on } = definition as unknown as { readonly on: Readonly<Record<string, Handler | undefined>> }
-  const keyOf = key as unknown as ((event: Recorded) => string | undefined) | undefined
+  const keyOf = (key as unknown as KeyOf | undefined) ?? (({ stream }) => stream.slice(stream.indexOf('/') + 1))
+  const seen = lifecycle === 'inline' ? withoutTime : (event: Recorded) => event
   return {
     ...{ name, version, lifecycle, keyed, views, holds },
     filter: { ...(streamTypes.length > 0 && { streamTypes }), types },
-    keyOf: keyOf ?? (({ stream }) => stream.slice(stream.indexOf('/') + 1)),
+    keyOf: (event) => keyOf(seen(event)),
     fold: (view, event) => {
       const handler = on[event.type]
-      return handler === undefined ? view : handler(view, event)
+      return handler === undefined ? view : handler(view, seen(event))
     },
     links: {
       collection: `${collection}~links`,
@@ -186,7 +187,38 @@ export function shapeOf(definition: AnyProjection): Shape {
   }
 }
 
+/** Of a store: each version of a name once, and only what the storage can keep. */
+export function shapesOf(
+  definitions: readonly AnyProjection[],
+  storage: Pick<Storage, 'abilities' | 'name'>,
+): readonly Shape[] {
+  checkList(definitions, 'projections')
+  const shapes = definitions.map(shapeOf)
+  for (const [index, { name, version, views }] of shapes.entries()) {
+    if (shapes.slice(0, index).some((other) => other.name === name && other.version === version)) {
+      throw new InvalidArgument(`projections[${index}]`, `version ${version} of "${name}" stands twice`)
+    }
+    if (views.search && !storage.abilities.search) {
+      throw new Unsupported('search', `Projection "${name}" declares a search, which ${storage.name} cannot serve`)
+    }
+  }
+  return shapes
+}
+
+/** What is declared to the storage. */
+export function collectionsOf({ lifecycle, keyed, views, links }: Shape): readonly CollectionSpec[] {
+  if (lifecycle === 'live') return []
+  return keyed === 'by-function' ? [views, links] : [views]
+}
+
 type Handler = (view: object | undefined, event: Recorded) => object | undefined
+type KeyOf = (event: Recorded) => string | undefined
+
+/** What is folded again from the log must come out as it did in the commit, which had no time and position. */
+function withoutTime(event: Recorded): Recorded {
+  const { time: _, position: __, ...rest } = event
+  return rest as Recorded
+}
 
 function inView(field: string): string {
   return `view.${field}`

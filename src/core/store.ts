@@ -40,6 +40,10 @@ import { createJobs, type Jobs } from './jobs.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { checkStream, checkStreamType } from './name.ts'
 import { type Observer, observe } from './observe.ts'
+import { parkedViews } from './parked-view.ts'
+import { type AnyProjection, collectionsOf, shapesOf } from './projection.ts'
+import { projectionStates, register } from './projection-state.ts'
+import { createProjections, type Projections } from './projections.ts'
 import { checkFilter, type EventQuery } from './query.ts'
 import {
   checkRead,
@@ -115,6 +119,7 @@ export interface Store extends AsyncDisposable {
   forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
   /** Work that is to be done once, and is not lost: a queue, and schedules. */
   readonly jobs: Jobs
+  readonly projections: Projections
   info(): Promise<StoreInfo>
   /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
@@ -125,6 +130,8 @@ export interface StoreOptions {
   readonly schemas?: EventSchemas
   /** How old events are read as new ones, in order. */
   readonly upcasters?: readonly Upcaster[]
+  /** How events become views; also old versions that are still in use. */
+  readonly projections?: readonly AnyProjection[]
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */
@@ -161,6 +168,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     closing: closing.signal,
     running: new Set(),
   }
+  const shapes = shapesOf(options.projections ?? [], bare)
   let closed: Promise<void> | undefined
 
   const write = async (
@@ -257,6 +265,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       return forget(forgetting, stream, options)
     },
     jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting) }),
+    projections: createProjections(background, shapes),
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
       return { logId, head, storage: bare.name, gauges: bare.gauges() }
@@ -270,7 +279,9 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   if (!readOnly) {
     try {
-      await storage.declare([jobs, schedules])
+      await storage.declare([jobs, schedules, projectionStates])
+      await register(background, shapes)
+      await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))
       await resumeForgetting(forgetting)
     } catch (error) {
       await store.close()
