@@ -103,7 +103,7 @@ describe('the packed package', () => {
       'daybook/client': ['createClient'],
       'daybook/node': ['createMetrics', 'processTracer', 'serve'],
       'daybook/lambda': ['sequencerHandler', 'sweepHandler'],
-      'daybook/conformance': ['storageConformance', 'storeConformance'],
+      'daybook/conformance': ['storageConformance', 'storeConformance', 'workConformance'],
     })
   })
 

@@ -187,7 +187,8 @@ export function createJobs(background: Background, ownHandlers: JobHandlers): Jo
 function placeOf(cursor: string | undefined, states: readonly JobState[]): readonly [number, string | undefined] {
   if (cursor === undefined) return [0, undefined]
   const colon = cursor.indexOf(':')
-  const at = states.indexOf(cursor.slice(0, Math.max(colon, 0)))
+  const state = jobStates.find((known) => known === cursor.slice(0, Math.max(colon, 0)))
+  const at = state === undefined ? -1 : states.indexOf(state)
   if (at < 0) throw new InvalidArgument('cursor', 'is none that a page of this list gave')
   return [at, cursor.slice(colon + 1) || undefined]
 }
