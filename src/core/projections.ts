@@ -1,13 +1,14 @@
 /** The store's projections: what they are at, and what is done about them. What runs is in `catch-up.ts`, what changes in `build.ts`. */
 
 import { checkObject } from './argument.ts'
-import type { Background } from './background.ts'
-import { checkWritable } from './background.ts'
+import { type Background, checkWritable, ringingBell } from './background.ts'
 import { beginBuild, dropVersion, isWhole, rollBack, stateOf, switchTo, versionStateOf } from './build.ts'
 import { type Runner, type RunnerOptions, startRunner, type VersionRunner } from './catch-up.ts'
 import { type Checkpoint, changeCheckpoint, checkpointKey, checkpointOf } from './checkpoint.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Failure } from './failure.ts'
+import { backOff } from './feed.ts'
+import { checkTerm } from './lease.ts'
 import { limits } from './limits.ts'
 import { allParked, type ParkedView, parkedPage } from './parked-view.ts'
 import type { Lifecycle, Shape } from './projection.ts'
@@ -21,7 +22,8 @@ import {
 } from './projection-state.ts'
 import { pageSize } from './read.ts'
 import { refoldView } from './replay-parked.ts'
-import { sleep } from './turn.ts'
+import { backoffMs, sleep, turn } from './turn.ts'
+import { createBell } from './wake.ts'
 
 export interface Projections {
   /** All that the store has ever had, by name; live ones keep nothing, and are not among them. */
@@ -121,10 +123,16 @@ export interface ProjectionStatus {
   readonly versions: readonly { readonly version: number; readonly state: VersionState; readonly whole: boolean }[]
 }
 
+interface Supervisor extends Runner {
+  /** Something may be to be run. */
+  look(): void
+}
+
 export function createProjections(background: Background, shapes: readonly Shape[]): Projections {
   const { storage } = background
   const kept = shapes.filter(({ lifecycle }) => lifecycle !== 'live')
   const runners = new Set<VersionRunner>()
+  const supervisors = new Set<Supervisor>()
 
   function shapesNamed(name: string): readonly Shape[] {
     const found = kept.filter((shape) => shape.name === name).sort((a, b) => a.version - b.version)
@@ -148,6 +156,7 @@ export function createProjections(background: Background, shapes: readonly Shape
   }
 
   function poke(name: string): void {
+    for (const supervisor of supervisors) supervisor.look()
     for (const runner of runners) if (runner.shape.name === name) runner.poke()
   }
 
@@ -179,23 +188,60 @@ export function createProjections(background: Background, shapes: readonly Shape
   function runAll(among: readonly Shape[], options: RunnerOptions): Runner {
     checkObject(options, 'options')
     checkWritable(background)
+    checkTerm(options.termMs)
     const stopping = new AbortController()
     const signal = options.signal ? AbortSignal.any([options.signal, stopping.signal]) : stopping.signal
-    const run = async () => {
-      const begun = (await wanted(among)).map((shape) => begin(shape, { ...options, signal }))
-      // Where one gives up, it is told; the others are ended with it, so that it is not overlooked.
-      await Promise.all(begun.map(({ ended }) => ended)).finally(() => stopping.abort())
-      await Promise.allSettled(begun.map(({ ended }) => ended))
+    const begun = new Map<Shape, VersionRunner>()
+    const bell = createBell()
+
+    /** Also what others begin to build, or switch to, while this runs. */
+    async function see(): Promise<void> {
+      for (const shape of await wanted(among)) {
+        if (signal.aborted || begun.has(shape)) continue
+        const runner = begin(shape, { ...options, signal })
+        begun.set(shape, runner)
+        runner.ended.then(
+          () => begun.delete(shape),
+          () => bell.ring(),
+        )
+      }
     }
-    const runner: Runner = {
-      ended: run().finally(() => background.running.delete(runner)),
+
+    async function run(): Promise<void> {
+      const own = ringingBell({ other: bell, everyMs: limits.projectionStateMs, signal })
+      let failures = 0
+      for await (const _ of own.listen(signal)) {
+        try {
+          await see()
+          failures = 0
+        } catch (error) {
+          if (signal.aborted || background.closing.aborted) break
+          await backOff(error, ++failures, options, signal)
+          own.ring()
+        }
+        // Where one gives up, that is told; the others end with it, so that it is not overlooked.
+        await Promise.race([Promise.all([...begun.values()].map(({ ended }) => ended)), turn()])
+      }
+      await Promise.all([...begun.values()].map(({ ended }) => ended))
+    }
+
+    const runner: Supervisor = {
+      ended: run().finally(finish),
+      look: bell.ring,
       stop() {
         stopping.abort()
         return runner.ended.catch(() => {})
       },
     }
+    async function finish(): Promise<void> {
+      stopping.abort()
+      await Promise.allSettled([...begun.values()].map(({ ended }) => ended))
+      background.running.delete(runner)
+      supervisors.delete(runner)
+    }
     runner.ended.catch(() => {})
     background.running.add(runner)
+    supervisors.add(runner)
     return runner
   }
 
@@ -264,7 +310,7 @@ export function createProjections(background: Background, shapes: readonly Shape
       failed = error
     })
     try {
-      for (;;) {
+      for (let looks = 1; ; looks++) {
         options.signal?.throwIfAborted()
         const [checkpoint, { state }] = await Promise.all([checkpointFor(shape), stateOf({ storage }, name)])
         const { head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
@@ -272,11 +318,12 @@ export function createProjections(background: Background, shapes: readonly Shape
         const whole = checkpoint && isWhole(checkpoint) && !checkpoint.building
         if (whole && versionStateOf(state, version) !== 'building') return
         if (failed !== undefined) throw failed
-        await sleep(limits.checkpointMs, options.signal)
+        await sleep(backoffMs(looks, 10, limits.checkpointMs), options.signal)
       }
     } finally {
       stopping.abort()
       await mine?.ended.catch(() => {})
+      poke(name)
     }
   }
 
