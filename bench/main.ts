@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { catchUp } from './catch-up.ts'
 import { figures } from './figures.ts'
 import { http } from './http.ts'
 import { type Measured, median, ratio, sideBySide } from './measure.ts'
@@ -24,6 +25,7 @@ try {
     for (const other of others) print(figure.name, mine as Measured, other, figure.reach[other.name])
     await close()
   }
+  if (isAsked('projections')) await catchUp(folder, rounds)
   if (isAsked('memory')) await memory(folder)
   if (isAsked('thread')) thread(folder)
   if (isAsked('http')) await http(folder, rounds)

@@ -351,4 +351,35 @@ describe('forgetting', () => {
     await tell(store, 'person/2', { text: 'd', to: 'x' })
     await until(() => viewOf(log, 'topics', 'x')?.texts.length === 2)
   })
+
+  test('what a runner has read of the stream before is not written after it', async () => {
+    const log = memoryLog()
+    let held: Promise<void> | undefined
+    let release = () => {}
+    let waiting = false
+    const holding = (storage: Storage): Partial<Storage> => ({
+      async commit(commits) {
+        if (commits.some(({ documents = [] }) => documents.some(({ key }) => key.collection === 'people@1'))) {
+          waiting = true
+          await held
+        }
+        return storage.commit(commits)
+      },
+    })
+    await using slow = await opened(log, {}, holding)
+    held = new Promise((resolve) => {
+      release = resolve
+    })
+    await tell(slow, 'person/1', { text: 'secret' })
+    await tell(slow, 'person/2', { text: 'b' })
+    slow.projections.run('people')
+    await until(() => waiting)
+    await using other = await opened(log)
+    await other.forget('person/1', { reasonCode: 'asked' })
+    release()
+    await until(() => viewOf(log, 'people', '2') !== undefined)
+    expect(viewOf(log, 'people', '1')).toBeUndefined()
+    await caughtUp(slow, 'people')
+    expect(viewOf(log, 'people', '1')).toBeUndefined()
+  })
 })

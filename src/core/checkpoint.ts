@@ -9,7 +9,8 @@ import { putDocument } from './document.ts'
 import type { Failure } from './failure.ts'
 import type { Leased, Place } from './lease.ts'
 import { limits } from './limits.ts'
-import { projectionStates } from './projection-state.ts'
+import { streamTypeOf } from './name.ts'
+import { listStates, projectionStates } from './projection-state.ts'
 import type { Document, DocumentKey, Storage } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
 
@@ -81,6 +82,25 @@ export async function changeCheckpoint(
     // Its runner writes it all the time.
     if (outcome.outcome !== 'document-conflict' || tries >= limits.foldTries) throw errorOf(outcome)
     await sleep(backoffMs(tries, limits.foldBackoffMs, limits.foldBackoffMsMax))
+  }
+}
+
+/**
+ * From here on nothing is written that a runner has read of the stream before: it is closed, and its documents are about to
+ * be erased.
+ */
+export async function overtakeRunners(
+  tools: Pick<Background, 'storage' | 'queue' | 'making'>,
+  stream: string,
+): Promise<void> {
+  for (const { state } of await listStates(tools.storage)) {
+    for (const { version, facts } of state.versions) {
+      if (facts.streamTypes.length > 0 && !facts.streamTypes.includes(streamTypeOf(stream))) continue
+      const of = { name: state.name, version }
+      // Whoever has not begun yet has read nothing.
+      if ((await readCheckpoint(tools.storage, of)) === undefined) continue
+      await changeCheckpoint(tools, of, (body) => ({ ...body, epoch: body.epoch + 1 }))
+    }
   }
 }
 

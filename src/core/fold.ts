@@ -100,6 +100,10 @@ export function linksRevision(shape: Shape): boolean {
   return shape.lifecycle === 'inline' && !keepsRevisions(shape)
 }
 
+function isUnique({ views }: Shape): boolean {
+  return views.indexes.some(({ unique }) => unique)
+}
+
 /** The writes that store it, the view's own first, guarded by what was loaded; none where nothing was folded. */
 export function viewWrites(shape: Shape, folding: Folding): readonly DocumentWrite[] {
   const { key, body, stored, links = [], linked, folded } = folding
@@ -115,7 +119,7 @@ export function viewWrites(shape: Shape, folding: Folding): readonly DocumentWri
     ...putDocument(shape.views, {
       key,
       body,
-      ...(stored && { previous: JSON.parse(stored.text) as ViewBody }),
+      ...(stored && isUnique(shape) && { previous: JSON.parse(stored.text) as ViewBody }),
       ...(streams.length > 0 && { streams }),
       if: guard,
     }),
