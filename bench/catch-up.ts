@@ -137,5 +137,7 @@ async function digest(store: Store): Promise<string> {
 function print(name: string, mine: Measured | undefined, other: Measured | undefined, reach: string): void {
   if (mine === undefined || other === undefined) return
   const rate = (measured: Measured) => `${Math.round(median(measured.rates)).toLocaleString('en')}/s`
-  console.log(`| ${name} | ${rate(mine)} | ${other.name} ${rate(other)} | ${ratio(mine, other).toFixed(2)} | ${reach} |`)
+  console.log(
+    `| ${name} | ${rate(mine)} | ${other.name} ${rate(other)} | ${ratio(mine, other).toFixed(2)} | ${reach} |`,
+  )
 }

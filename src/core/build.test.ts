@@ -66,7 +66,10 @@ describe('a new version', () => {
     expect(await store.projections.status('topics')).toMatchObject({ version: 1, state: 'active', reads: 1 })
     expect(viewsOf(log, 2)['k1']).toBeUndefined()
     const progress: BuildProgress[] = []
-    const built = await store.projections.rebuild('topics', { switch: 'by-hand', onProgress: (to) => progress.push(to) })
+    const built = await store.projections.rebuild('topics', {
+      switch: 'by-hand',
+      onProgress: (to) => progress.push(to),
+    })
     expect(built).toMatchObject({ version: 1, reads: 1 })
     expect(built.versions).toMatchObject([
       { version: 1, state: 'active', whole: true },
@@ -119,7 +122,11 @@ describe('a new version', () => {
     const log = memoryLog()
     await (await opened(log, [first])).close()
     const other = { ...first, indexes: [] }
-    await expect(opened(log, [other])).rejects.toMatchObject({ code: 'projection-clash', version: 1, differs: ['indexes'] })
+    await expect(opened(log, [other])).rejects.toMatchObject({
+      code: 'projection-clash',
+      version: 1,
+      differs: ['indexes'],
+    })
     await (await opened(log, [first])).close()
   })
 })
@@ -165,7 +172,13 @@ describe('the same version', () => {
       appends: [],
       documents: [
         { kind: 'delete', key: { collection: 'topics@1', key: 'k2' }, if: { is: 'anything' } },
-        { kind: 'put', key: { collection: 'topics@1', key: 'k3' }, body: '{"view":{"texts":[]}}', index: [], if: { is: 'anything' } },
+        {
+          kind: 'put',
+          key: { collection: 'topics@1', key: 'k3' },
+          body: '{"view":{"texts":[]}}',
+          index: [],
+          if: { is: 'anything' },
+        },
       ],
     })
     for (const key of ['k2', 'k3', 'k99']) await store.projections.rebuild('topics', { key })
@@ -189,10 +202,7 @@ test('wherever a rebuild breaks off, another finishes it', async () => {
     const life = { left: Number.POSITIVE_INFINITY }
     const dying = await opened(log, [first, second], { change: mortal(life) })
     life.left = most
-    await Promise.race([
-      rebuildAll(dying).catch(() => {}),
-      new Promise((resolve) => setTimeout(resolve, 150)),
-    ])
+    await Promise.race([rebuildAll(dying).catch(() => {}), new Promise((resolve) => setTimeout(resolve, 150))])
     await dying.close().catch(() => {})
     await using store = await opened(log, [first, second])
     await store.append('person/1', [{ type: 'Told', data: { text: 'after', to: 'k1' } }])

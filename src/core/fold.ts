@@ -100,10 +100,6 @@ export function linksRevision(shape: Shape): boolean {
   return shape.lifecycle === 'inline' && !keepsRevisions(shape)
 }
 
-function isUnique({ views }: Shape): boolean {
-  return views.indexes.some(({ unique }) => unique)
-}
-
 /** The writes that store it, the view's own first, guarded by what was loaded; none where nothing was folded. */
 export function viewWrites(shape: Shape, folding: Folding): readonly DocumentWrite[] {
   const { key, body, stored, links = [], linked, folded } = folding
@@ -119,12 +115,16 @@ export function viewWrites(shape: Shape, folding: Folding): readonly DocumentWri
     ...putDocument(shape.views, {
       key,
       body,
-      ...(stored && isUnique(shape) && { previous: JSON.parse(stored.text) as ViewBody }),
+      ...(stored && hasUnique(shape) && { previous: JSON.parse(stored.text) as ViewBody }),
       ...(streams.length > 0 && { streams }),
       if: guard,
     }),
     ...links.flatMap((stream) => linkWrites(shape, { stream, key, ...(linked && { revision: linked[stream] ?? 0 }) })),
   ]
+}
+
+function hasUnique({ views }: Shape): boolean {
+  return views.indexes.some(({ unique }) => unique)
 }
 
 /** Whoever folds the view writes the link with it, so that nothing but the view guards it. `streams`: as of documents. */

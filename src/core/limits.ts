@@ -60,6 +60,9 @@ export const limits = {
   parkTries: 3,
   parkBackoffMs: 50,
   parkedViews: 10_000,
+  viewWaitMs: 5_000,
+  viewBackoffMs: 2,
+  viewBackoffMsMax: 50,
 
   // The commit queue
   queueCommits: 10_000,

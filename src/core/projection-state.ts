@@ -12,6 +12,7 @@ import { limits } from './limits.ts'
 import { streamTypeOf } from './name.ts'
 import type { Shape, ShapeFacts } from './projection.ts'
 import { ProjectionClash } from './projection-errors.ts'
+import type { LogFilter } from './query.ts'
 import type {
   CollectionSpec,
   Document,
@@ -120,6 +121,7 @@ export async function register(
 ): Promise<void> {
   const kept = shapes.filter(({ lifecycle }) => lifecycle !== 'live')
   const names = [...new Set(kept.map(({ name }) => name))]
+  if (names.length === 0) return
   // First of all, so that what clashes with one leaves the others as they are too.
   let states = await readStates(storage, names)
   const { head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
@@ -210,11 +212,15 @@ export function keepersIn(
 }
 
 /** Whether the append has events for its views, or may not be made without its definition. */
-export function concerns({ streamTypes, types, shape }: Keeper, { stream, events, tombstone }: StreamAppend): boolean {
-  if (events.length === 0) return false
-  if (streamTypes.length > 0 && !streamTypes.includes(streamTypeOf(stream))) return false
+export function concerns(keeper: Keeper, { stream, events, tombstone }: StreamAppend): boolean {
+  if (events.length === 0 || !isOf(keeper, stream)) return false
   // Whoever forgets the stream must know the views that hold content of it.
-  return tombstone ? shape === undefined : events.some(({ type }) => types.has(type))
+  return tombstone ? keeper.shape === undefined : events.some(({ type }) => keeper.types.has(type))
+}
+
+/** Whether streams of its type make the views. */
+export function isOf({ streamTypes = [] }: Pick<LogFilter, 'streamTypes'>, stream: string): boolean {
+  return streamTypes.length === 0 || streamTypes.includes(streamTypeOf(stream))
 }
 
 /** What this process knows of all states. */

@@ -14,6 +14,7 @@ import { allParked, type ParkedView, parkedPage } from './parked-view.ts'
 import type { Lifecycle, Shape } from './projection.ts'
 import { ProjectionNotFound } from './projection-errors.ts'
 import {
+  type KnownStates,
   listStates,
   type ProjectionState,
   register,
@@ -128,7 +129,11 @@ interface Supervisor extends Runner {
   look(): void
 }
 
-export function createProjections(background: Background, shapes: readonly Shape[]): Projections {
+export function createProjections(
+  background: Background,
+  shapes: readonly Shape[],
+  states: Pick<KnownStates, 'expire'>,
+): Projections {
   const { storage } = background
   const kept = shapes.filter(({ lifecycle }) => lifecycle !== 'live')
   const runners = new Set<VersionRunner>()
@@ -155,7 +160,9 @@ export function createProjections(background: Background, shapes: readonly Shape
     return runner
   }
 
+  /** What it goes by has changed: for whoever runs it here, and for whoever reads it. */
   function poke(name: string): void {
+    states.expire()
     for (const supervisor of supervisors) supervisor.look()
     for (const runner of runners) if (runner.shape.name === name) runner.poke()
   }
@@ -352,16 +359,19 @@ export function createProjections(background: Background, shapes: readonly Shape
       }
       await build(shape, options)
       if (options.switch !== 'by-hand') await switchTo(background, name, shape.version)
+      poke(name)
       return status(name)
     },
     async switch(name, { version } = {}) {
       checkWritable(background)
       await switchTo(background, name, version)
+      poke(name)
       return status(name)
     },
     async rollBack(name) {
       checkWritable(background)
       await rollBack(background, name)
+      poke(name)
       return status(name)
     },
     async drop(name, { version } = {}) {

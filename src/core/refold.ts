@@ -8,8 +8,9 @@ import { indexQuery } from './document.ts'
 import type { Recorded } from './event.ts'
 import { type Folding, foldEvent, type LinkBody, linkWrites, loadViews, viewWrites } from './fold.ts'
 import { limits } from './limits.ts'
-import { streamTypeOf } from './name.ts'
 import type { Shape } from './projection.ts'
+import { ProjectionMissing } from './projection-errors.ts'
+import { isOf, type KnownStates, keepersIn } from './projection-state.ts'
 import { eventReader } from './read.ts'
 import type { DocumentWrite, RevisionRange, Storage } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
@@ -91,17 +92,22 @@ export interface Forgets {
   readonly queue: Pick<CommitQueue, 'add'>
   readonly making: Making
   readonly upcasters: readonly Upcaster[]
+  readonly shapes: readonly Shape[]
+  readonly states: KnownStates
 }
 
 /**
  * Folds the inline views that hold content of a closed stream from the streams that remain, and hands the links over to
- * the erasing of documents, which comes after this and takes what holds that stream alone. Can be repeated.
+ * the erasing of documents, which comes after this and takes what holds that stream alone. Can be repeated. Throws
+ * `ProjectionMissing` where it is not known here what the views are.
  */
-export async function forgetInViews(forgets: Forgets, shapes: readonly Shape[], stream: string): Promise<void> {
+export async function forgetInViews(forgets: Forgets, stream: string): Promise<void> {
+  const { shapes, states, upcasters } = forgets
+  const kept = [...(await states.refreshed()).values()].flatMap((state) => keepersIn(state, shapes, upcasters))
+  const missing = kept.find((keeper) => keeper.shape === undefined && isOf(keeper, stream))
+  if (missing) throw new ProjectionMissing({ projection: missing.state.state.name, version: missing.version })
   for (const shape of shapes) {
-    const { streamTypes = [] } = shape.filter
-    if (shape.lifecycle !== 'inline' || (streamTypes.length > 0 && !streamTypes.includes(streamTypeOf(stream))))
-      continue
+    if (shape.lifecycle !== 'inline' || !isOf(shape.filter, stream)) continue
     if (shape.keyed === 'by-stream') {
       if (shape.holds === 'content')
         await forgetInView(forgets, shape, { stream, key: stream.slice(stream.indexOf('/') + 1) })

@@ -26,6 +26,8 @@ export interface Storage {
    * as a new commit leaves the transaction as it was. Only where the engine has such transactions.
    */
   commitWithin?(transaction: Transaction, commit: Commit): Promise<CommitOutcome>
+  /** Reads as the transaction sees it, with what it has written itself. Given where `commitWithin` is. */
+  readWithin?(transaction: Transaction): Pick<Storage, 'getDocuments' | 'readStream'>
   /** Strongly consistent. Once the stream is forgotten: its tombstone alone. */
   readStream(stream: string, range: RevisionRange): Promise<StreamPage>
   /** Strongly consistent, events without a position too. Neither tombstones nor forgotten events. */

@@ -35,6 +35,7 @@ import {
 } from '../core/read.ts'
 import type { Store, StoreInfo } from '../core/store.ts'
 import { formatInstant } from '../core/time.ts'
+import type { Views } from '../core/view.ts'
 import { createRequester, type Parameters, type RequesterOptions } from './request.ts'
 import { subscriptionPages } from './subscription.ts'
 
@@ -156,6 +157,7 @@ export function createClient(options: ClientOptions): Store {
     },
     execute: (decider, stream, command, options) => execute(client, decider, stream, command, options),
     load: (stream, fold, options) => load(client, stream, fold, options),
+    views: unserved<Views>('views'),
     async forget(stream, options) {
       checkStream(stream)
       checkObject(options, 'options')

@@ -72,7 +72,9 @@ export const commits = (open: OpenStorage) =>
       async (open) => {
         const storage = await open()
         const at = (at: number, expected: Expected = 'any') => ({ ...append('seat/1', expected, ...events(1)), at })
+        assert.equal(is(await commit(storage, [at(0, 'exists')]), 'conflict').actual, 0)
         is(await commit(storage, [at(0)]), 'committed')
+        assert.equal(is(await commit(storage, [at(0, 'exists')]), 'conflict').actual, 1)
         assert.equal(is(await commit(storage, [at(0)]), 'conflict').actual, 1)
         is(await commit(storage, [at(1, 'exists')]), 'committed')
         const refused = is(await commit(storage, [at(1, 'exists')]), 'conflict')

@@ -119,13 +119,17 @@ function describeAppend({ stream, expected, at, events, tombstone }: StreamAppen
   return {
     stream,
     type: streamTypeOf(stream),
-    // As a text it says where the stream must end, and yet not where a repeat has to be.
-    expected: typeof expected === 'number' || at === undefined ? expected : String(at),
+    expected: typeof expected === 'number' || at === undefined ? expected : endText(expected, at),
     first,
     last: columns.ids.length,
     ...(lastTag >= firstTag && { tags: [firstTag, lastTag] }),
     ...(tombstone && { tombstone }),
   }
+}
+
+/** As a text it says where the stream must end, and yet not where a repeat has to be. A new one never exists. */
+function endText(expected: 'any' | 'exists', at: number): string {
+  return expected === 'exists' && at === 0 ? 'nowhere' : String(at)
 }
 
 function describeDocument(write: DocumentWrite) {

@@ -14,7 +14,7 @@ import type {
   EraseProgress,
 } from '../../core/storage.ts'
 import { rowsOf, transact } from './driver.ts'
-import { read, type Session } from './session.ts'
+import { type Asking, read, type Session } from './session.ts'
 
 interface DocumentRow {
   readonly key: string
@@ -47,7 +47,7 @@ function collectionWord(collection: string): string {
 }
 
 export async function getDocuments(
-  session: Session,
+  session: Asking,
   keys: readonly DocumentKey[],
 ): Promise<readonly (Document | undefined)[]> {
   const values = [keys.map(({ collection }) => collection), keys.map(({ key }) => key)]

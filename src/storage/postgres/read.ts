@@ -17,7 +17,7 @@ import type {
   StreamListQuery,
   StreamPage,
 } from '../../core/storage.ts'
-import { forgotten, read, type Session, stored, tombstone } from './session.ts'
+import { type Asking, forgotten, read, type Session, stored, tombstone } from './session.ts'
 
 interface RecordRow {
   /** Null in the one row of an empty page, which only tells where the log stands. */
@@ -54,7 +54,7 @@ export interface Stub {
   readonly segment: string
 }
 
-export async function readStream(session: Session, stream: string, range: RevisionRange): Promise<StreamPage> {
+export async function readStream(session: Asking, stream: string, range: RevisionRange): Promise<StreamPage> {
   const { after, until = null, asOf = null, direction, limit } = range
   const values = [stream, after, until, asOf, limit]
   const rows = await read<StreamRow>(session, session.sql.streamPage[direction], values)

@@ -42,10 +42,7 @@ export function findDocuments({ sql }: Session, { documents = [] }: Commit): Doc
 }
 
 /** The commit was here before, or one of its guards fails, or nothing stands against it. */
-export function checkDocuments(
-  { id, appends, documents = [] }: Commit,
-  rows: DocumentRows,
-): CommitOutcome | undefined {
+export function checkDocuments({ id, appends, documents = [] }: Commit, rows: DocumentRows): CommitOutcome | undefined {
   if (documents.length === 0) return undefined
   const puts = documents.flatMap((write, index) => (write.kind === 'put' ? [rows[index]?.version] : []))
   const again = puts.length > 0 && puts.every((version) => version === id)
