@@ -125,12 +125,16 @@ export function viewWrites(shape: Shape, folding: Folding): readonly DocumentWri
     ...putDocument(shape.views, {
       key,
       body,
-      ...(stored && { previous: JSON.parse(stored.text) as ViewBody }),
+      ...(stored && hasUnique(shape) && { previous: JSON.parse(stored.text) as ViewBody }),
       ...(streams.length > 0 && { streams }),
       if: guard,
     }),
     ...links.flatMap((stream) => linkWrites(shape, { stream, key, ...(linked && { revision: linked[stream] ?? 0 }) })),
   ]
+}
+
+function hasUnique({ views }: Shape): boolean {
+  return views.indexes.some(({ unique }) => unique)
 }
 
 /** Whoever folds the view writes the link with it, so that nothing but the view guards it. `streams`: as of documents. */

@@ -359,6 +359,8 @@ export type EraseStep =
   | { readonly erase: 'events'; readonly stream: string; readonly from: Revision }
   /** Deletes the documents that hold content of a closed stream. */
   | { readonly erase: 'documents'; readonly stream: string }
+  /** Deletes the documents of a collection, from `cursor` on; with the last of them its declaration. */
+  | { readonly erase: 'collection'; readonly collection: string; readonly cursor?: string | undefined }
   /** Overwrites what the engine still holds of erased bytes; not done while somebody's long read holds it up. */
   | { readonly erase: 'scrub' }
 
@@ -367,5 +369,7 @@ export interface EraseProgress {
   readonly erased: number
   /** Revision from which the next step goes on. */
   readonly next?: Revision
+  /** Of a collection, where the next step goes on, for a storage that has to know. */
+  readonly cursor?: string
   readonly done: boolean
 }

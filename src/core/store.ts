@@ -10,6 +10,7 @@ import {
   checkBoundaryRead,
   readBoundary,
 } from './boundary.ts'
+import { overtakeRunners } from './checkpoint.ts'
 import { type CommitQueue, commitAlone, createCommitQueue } from './commit-queue.ts'
 import {
   type Decider,
@@ -41,8 +42,10 @@ import { createJobs, type Jobs } from './jobs.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { checkStream, checkStreamType } from './name.ts'
 import { type Observer, observe } from './observe.ts'
+import { parkedViews } from './parked-view.ts'
 import { type AnyProjection, collectionsOf, shapesOf } from './projection.ts'
 import { createKnownStates, projectionStates, register } from './projection-state.ts'
+import { createProjections, type Projections } from './projections.ts'
 import { checkFilter, type EventQuery } from './query.ts'
 import {
   checkRead,
@@ -122,6 +125,7 @@ export interface Store extends AsyncDisposable {
   forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
   /** Work that is to be done once, and is not lost: a queue, and schedules. */
   readonly jobs: Jobs
+  readonly projections: Projections
   info(): Promise<StoreInfo>
   /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
@@ -170,7 +174,13 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const reading: Reading = { storage, upcasters, observer, tail: new Map() }
   const writing = { storage, queue, making, upcasters, clock }
   const views = { ...writing, shapes, states }
-  const forgetting = { ...writing, forgetInViews: (stream: string) => forgetInViews(views, stream) }
+  const forgetting = {
+    ...writing,
+    async forgetInViews(stream: string) {
+      await overtakeRunners(writing, stream)
+      await forgetInViews(views, stream)
+    },
+  }
   const background: Background = {
     ...{ storage, queue, making, upcasters, reading, clock, readOnly },
     closing: closing.signal,
@@ -277,6 +287,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       return forget(forgetting, stream, options)
     },
     jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting) }),
+    projections: createProjections(background, shapes, states),
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
       return { logId, head, storage: bare.name, gauges: bare.gauges() }
@@ -293,7 +304,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       await storage.declare([jobs, schedules, projectionStates])
       await register(writing, shapes)
       states.expire()
-      await storage.declare(shapes.flatMap(collectionsOf))
+      await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))
       await resumeForgetting(forgetting)
     } catch (error) {
       await store.close()

@@ -130,3 +130,16 @@ export function eraseHeld({ pool, sql }: Session, stream: string): Promise<Erase
     return { erased, done: held.length < limits.eraseRecords }
   })
 }
+
+/** Deletes documents of the collection, a bounded number, and after the last its declaration. */
+export function eraseCollection({ pool, sql }: Session, collection: string): Promise<EraseProgress> {
+  return transact(pool, async (client) => {
+    const found = await rowsOf<{ key: string }>(client, sql.documentsOf, [collection, limits.eraseRecords])
+    const keys = found.map(({ key }) => key)
+    await rowsOf(client, sql.lockDocuments, [keys.map((key) => `${collection} ${key}`)])
+    const { length: erased } = await rowsOf(client, sql.deleteDocuments, [collection, keys])
+    const done = found.length < limits.eraseRecords
+    if (done) await rowsOf(client, sql.deleteCollection, [collection])
+    return { erased, done }
+  })
+}
