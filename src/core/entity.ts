@@ -1,8 +1,10 @@
 /** One view of a batch: folded over all of its events at once, and the writes that store it. */
 import { InvalidArgument } from './errors.ts'
 import type { Recorded } from './event.ts'
+import { FoldFailed } from './event-time.ts'
 import { type Folding, foldEvent, linksRevision, viewWrites } from './fold.ts'
 import type { Shape } from './projection.ts'
+import { foldOn, type Refolding } from './refold.ts'
 import type { DocumentWrite } from './storage.ts'
 
 /** `writes` hold all events up to where a handler failed, or what it made cannot be kept. */
@@ -19,6 +21,29 @@ export function foldEntity(shape: Shape, loaded: Folding, events: readonly Recor
     return { key, writes: viewWrites(shape, foldEvents(shape, loaded, events)) }
   } catch {
     return foldUpTo(shape, loaded, events)
+  }
+}
+
+/** By the projection's own order; what is not settled is read again. Rejects where it could not be read. */
+export async function foldEntityInTime(
+  refolding: Refolding,
+  loaded: Folding,
+  events: readonly Recorded[],
+): Promise<FoldedEntity> {
+  const { key } = loaded
+  try {
+    const folding = await foldOn(refolding, loaded, events)
+    try {
+      return { key, writes: viewWrites(refolding.shape, folding) }
+    } catch (error) {
+      const event = events.at(-1)
+      return event ? { key, writes: [], failed: { event, error, left: 0 } } : { key, writes: [] }
+    }
+  } catch (error) {
+    if (error instanceof FoldFailed) {
+      return { key, writes: [], failed: { event: error.event, error: error.cause, left: events.length } }
+    }
+    throw error
   }
 }
 

@@ -34,7 +34,7 @@ export type ReadStream = (
 
 /**
  * The view with these events of its key, which come after those that it holds; the same folding where it holds them all.
- * Throws what the handlers throw.
+ * Throws `FoldFailed` where a handler throws.
  */
 export async function foldInTime(
   shape: Shape,
@@ -109,7 +109,19 @@ function inOrder(a: { event: Recorded; at: number }, b: { event: Recorded; at: n
   return a.event.stream < b.event.stream ? -1 : 1
 }
 
-/** One handler's step, checked as any other. */
+/** One handler's step, checked as any other; a failure says at which event, for the order is not that of the log. */
 function viewOf(shape: Shape, view: object | undefined, event: Recorded): object | undefined {
-  return foldEvent(shape, { key: '', body: view ? { view } : {} }, event).body.view
+  try {
+    return foldEvent(shape, { key: '', body: view ? { view } : {} }, event).body.view
+  } catch (cause) {
+    throw new FoldFailed(event, cause)
+  }
+}
+
+export class FoldFailed extends Error {
+  readonly event: Recorded
+  constructor(event: Recorded, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause })
+    this.event = event
+  }
 }

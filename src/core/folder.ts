@@ -3,7 +3,7 @@ import { errorOf } from './append.ts'
 import type { Background } from './background.ts'
 import type { Batch } from './batch.ts'
 import { type Checkpoint, checkpointKey } from './checkpoint.ts'
-import { type FoldedEntity, foldEntity } from './entity.ts'
+import { type FoldedEntity, foldEntity, foldEntityInTime } from './entity.ts'
 import { DocumentConflict, isStoreError, LimitExceeded } from './errors.ts'
 import type { Recorded } from './event.ts'
 import { failureOf } from './failure.ts'
@@ -89,11 +89,15 @@ export function createFolder(background: Background, shape: Shape, lease: Lease<
   /** Of entities that are parked only what waits for them is written. */
   async function foldKeys(batch: Batch, keys: readonly string[]): Promise<readonly FoldedEntity[]> {
     const loaded = await loadViews(storage, shape, keys)
-    return loaded.map((view) => {
+    const folded: FoldedEntity[] = []
+    for (const view of loaded) {
       const events = batch.entities.get(view.key) ?? []
       const known = parked?.get(view.key)
-      return known ? { key: view.key, writes: waitWrites(known, events) } : foldEntity(shape, view, events)
-    })
+      if (known) folded.push({ key: view.key, writes: waitWrites(known, events) })
+      else if (shape.latenessMs === undefined) folded.push(foldEntity(shape, view, events))
+      else folded.push(await foldEntityInTime({ reads: storage, upcasters: background.upcasters, shape }, view, events))
+    }
+    return folded
   }
 
   function waitWrites(known: StoredParked, events: readonly Recorded[]): Unit {

@@ -5,6 +5,7 @@
 import type { Background } from './background.ts'
 import { deleteDocument } from './document.ts'
 import type { Recorded } from './event.ts'
+import { FoldFailed, foldAllInTime } from './event-time.ts'
 import { logPage, logPages } from './feed.ts'
 import { type Folding, foldEvent, viewWrites } from './fold.ts'
 import type { Shape } from './projection.ts'
@@ -38,13 +39,21 @@ export async function mend(
   const bare: Folding = { key, body: {} }
   let folding = bare
   let failed: Mended['failed']
+  const inTime: Recorded[] = []
   for await (const event of eventsFor(background, shape, mending)) {
     try {
-      folding = foldEvent(shape, folding, event)
+      if (shape.latenessMs !== undefined) inTime.push(event)
+      else folding = foldEvent(shape, folding, event)
     } catch (error) {
       failed = { event, error }
       break
     }
+  }
+  try {
+    if (inTime.length > 0) folding = foldAllInTime(shape, bare, inTime)
+  } catch (error) {
+    if (!(error instanceof FoldFailed)) throw error
+    failed = { event: error.event, error: error.cause }
   }
   const told = failed && { failed }
   if (folding === bare) return { writes: goneWrites(shape, stored), gone: true, ...told }

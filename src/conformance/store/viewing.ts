@@ -5,7 +5,7 @@ import { projection } from '../../core/projection.ts'
 import type { Store } from '../../core/store.ts'
 import type { ViewPage } from '../../core/view.ts'
 import { cases, range } from '../kit.ts'
-import { type OpenStore, positionOf } from './kit.ts'
+import { type OpenStore, positionOf, until } from './kit.ts'
 
 type AdEvent = EventOf<{
   Published: { title: string; city: string; price: number }
@@ -239,6 +239,40 @@ export const viewing = (open: OpenStore) =>
       for (const view of ['both', 'by-city']) {
         await assert.rejects(store.views.get(view, '1', { at: 1 }), { code: 'invalid-argument', path: 'at' })
       }
+    },
+
+    'By the events’ own time a late one takes its place, none is lost, and a rebuild gives the same': async (open) => {
+      let now = 100_000
+      const lateness = { streamTypes: ['ad', 'offer'], latenessMs: 1_000 }
+      const kept = { ...shown, ...lateness, name: 'kept', lifecycle: 'async' as const }
+      const folded = { ...shown, ...lateness, name: 'folded' }
+      const store = await open({ projections: [kept, folded], clock: () => now })
+      const runner = store.projections.start()
+      const told = async (stream: string, price: number, ageMs: number) => {
+        now += 400
+        const meta = { occurredAt: new Date(now - ageMs).toISOString() }
+        const { revision } = await store.append(stream, [{ type: 'Repriced', data: { price }, meta }])
+        const view = await store.views.get<Shown>('kept', '1', { after: { stream, revision } })
+        assert.deepEqual(view, await store.views.get<Shown>('folded', '1'))
+      }
+      // The second and the fourth are late, the fifth is too late to be believed, the sixth comes from a clock that is ahead.
+      const ages: readonly [string, number][] = [
+        ['ad/1', 0],
+        ['ad/1', 700],
+        ['offer/1', 0],
+        ['ad/1', 1_000],
+        ['offer/1', 1_001],
+        ['ad/1', -5],
+        ['ad/1', 0],
+        ['ad/1', 900],
+      ]
+      for (const [index, [stream, age]] of ages.entries()) await told(stream, index + 1, age)
+      const inOrder = [2, 1, 4, 3, 5, 8, 6, 7]
+      assert.deepEqual((await store.views.get<Shown>('kept', '1'))?.prices, inOrder)
+      await store.projections.rebuild('kept')
+      await until(async () => (await store.views.get<Shown>('kept', '1'))?.prices.length === ages.length)
+      assert.deepEqual((await store.views.get<Shown>('kept', '1'))?.prices, inOrder)
+      await runner.stop()
     },
 
     'Whoever has seen an event recorded can wait for a view that holds it': async (open) => {
