@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { catchUp } from './catch-up.ts'
 import { openEngine } from './engine.ts'
 import { type Figure, figures } from './figures.ts'
 import { http } from './http.ts'
@@ -21,6 +22,7 @@ try {
   console.log('| figure | daybook | against | ratio | to reach |\n|---|---|---|---|---|')
   for (const figure of figures) await run(figure)
   if (isAsked('postgres')) await postgres()
+  if (isAsked('projections')) await catchUp(folder, rounds)
   if (isAsked('memory')) await memory(folder)
   if (isAsked('thread')) thread(folder)
   if (isAsked('http')) await http(folder, rounds)

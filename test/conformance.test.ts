@@ -6,6 +6,7 @@ import {
   type OpenStore,
   storageConformance,
   storeConformance,
+  viewConformance,
   workConformance,
 } from '../src/conformance/index.ts'
 import { openStore } from '../src/core/store.ts'
@@ -41,6 +42,10 @@ for (const [name, make] of Object.entries(storages)) {
     describe('the store on it', () => {
       const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
       for (const { promise, run } of storeConformance(onStorage)) test(promise, run)
+    })
+    describe('the views on it', () => {
+      const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
+      for (const { promise, run } of viewConformance(onStorage)) test(promise, run)
     })
     describe('the work on it', () => {
       const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)

@@ -17,8 +17,10 @@ import { histories } from './store/histories.ts'
 import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
 import { parking } from './store/parking.ts'
+import { projecting } from './store/projecting.ts'
 import { reading as storeReading } from './store/reading.ts'
 import { scheduling } from './store/schedules.ts'
+import { viewing } from './store/viewing.ts'
 
 export type { ConformanceCase, OpenStorage, Setting } from './kit.ts'
 export type { OpenStore, StoreSetting } from './store/kit.ts'
@@ -30,6 +32,11 @@ export function storageConformance(open: OpenStorage): readonly ConformanceCase[
 /** What users hold: the embedded store, and every client that offers the same interface. */
 export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
   return [appending, storeReading, deciding, histories].flatMap((subject) => subject(open))
+}
+
+/** Projections and their views, of an embedded store. */
+export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
+  return [projecting, viewing].flatMap((subject) => subject(open))
 }
 
 /** What runs in the background of an embedded store. */

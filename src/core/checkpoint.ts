@@ -1,51 +1,109 @@
 /**
- * Checkpoints of who works on many events at a time: how far the log was looked at, and what of it is not finished yet. So
- * a slow event keeps none that came after it from counting as done.
+ * How far the log was folded into one version of a projection: a document that its runner leases. It is the fence of all that
+ * the runner writes, so whoever wants something else of it (a pause, a rebuild, forgetting) changes this document, and what
+ * the runner has read before then is written no more.
  */
+import { errorOf } from './append.ts'
+import type { Background } from './background.ts'
+import { putDocument } from './document.ts'
+import type { Failure } from './failure.ts'
+import type { Leased, Place } from './lease.ts'
+import { limits } from './limits.ts'
+import { streamTypeOf } from './name.ts'
+import { listStates, projectionStates } from './projection-state.ts'
+import type { Document, DocumentKey, Storage } from './storage.ts'
+import { backoffMs, sleep } from './turn.ts'
 
-export interface Checkpoint {
-  readonly scanned: number
-  /** Positions up to `scanned` that are not finished, in order. */
-  readonly open: readonly number[]
+export interface Checkpoint extends Leased {
+  readonly kind: 'checkpoint'
+  readonly name: string
+  readonly version: number
+  readonly logId: string
+  /** Everything up to here is in the views. */
+  readonly position: number
+  /** Changes where what was read before must not be written any more. */
+  readonly epoch: number
+  /** Of a build: once everything up to here is in the views, they are whole. */
+  readonly until?: number | undefined
+  /** Asked for, and not whole yet. */
+  readonly building?: boolean | undefined
+  readonly paused?: boolean | undefined
+  /** The views are to be erased before anything is folded. */
+  readonly erasing?: boolean | undefined
+  /** Why nothing moves on. */
+  readonly trouble?: Failure | undefined
 }
 
-/** The position up to which everything is finished. */
-export function finishedTo({ scanned, open }: Checkpoint): number {
-  return (open[0] ?? scanned + 1) - 1
+export interface VersionName {
+  readonly name: string
+  readonly version: number
 }
 
-export interface Tracker {
-  readonly scanned: number
-  /** How many are not finished. */
-  readonly size: number
-  isOpen(position: number): boolean
-  begin(position: number): void
-  finish(position: number): void
-  /** Everything up to here was begun or is of no interest. */
-  advance(scanned: number): void
-  /** As it will be once these are finished as well. */
-  checkpoint(finishing?: readonly number[]): Checkpoint
+export function checkpointPlace({ name, version }: VersionName): Place {
+  return { collection: projectionStates, key: `checkpoint/${name}@${version}` }
 }
 
-export function createTracker(from: Checkpoint): Tracker {
-  const open = new Set(from.open)
-  let { scanned } = from
-  return {
-    get scanned() {
-      return scanned
-    },
-    get size() {
-      return open.size
-    },
-    isOpen: (position) => open.has(position),
-    begin: (position) => void open.add(position),
-    finish: (position) => void open.delete(position),
-    advance(position) {
-      scanned = Math.max(scanned, position)
-    },
-    checkpoint: (finishing = []) => ({
-      scanned,
-      open: [...open].filter((position) => !finishing.includes(position)).sort((a, b) => a - b),
-    }),
+export function checkpointKey(of: VersionName): DocumentKey {
+  return { collection: projectionStates.collection, key: checkpointPlace(of).key }
+}
+
+export function newCheckpoint({ name, version }: VersionName, logId: string): Checkpoint {
+  return { kind: 'checkpoint', name, version, logId, position: 0, epoch: 0 }
+}
+
+export function checkpointOf({ body }: Document): Checkpoint {
+  return JSON.parse(body) as Checkpoint
+}
+
+/** Strongly consistent; absent where nobody has begun. */
+export async function readCheckpoint(
+  storage: Pick<Storage, 'getDocuments'>,
+  of: VersionName,
+): Promise<Document | undefined> {
+  const [document] = await storage.getDocuments([checkpointKey(of)])
+  return document
+}
+
+/** Changes what the version's runner goes by, whoever holds it. `change` may be called again; the same body changes nothing. */
+export async function changeCheckpoint(
+  { storage, queue, making }: Pick<Background, 'storage' | 'queue' | 'making'>,
+  of: VersionName,
+  change: (checkpoint: Checkpoint) => Checkpoint,
+): Promise<Checkpoint> {
+  for (let tries = 1; ; tries++) {
+    const document = await readCheckpoint(storage, of)
+    const body = document ? checkpointOf(document) : newCheckpoint(of, await logIdOf(storage))
+    const next = change(body)
+    if (next === body) return body
+    const guard = document ? ({ is: 'version', version: document.version } as const) : ({ is: 'absent' } as const)
+    const documents = putDocument(projectionStates, { key: checkpointPlace(of).key, body: next, if: guard })
+    const outcome = await queue.add({ id: making.newId(), appends: [], documents })
+    if (outcome.outcome === 'committed') return next
+    // Its runner writes it all the time.
+    if (outcome.outcome !== 'document-conflict' || tries >= limits.foldTries) throw errorOf(outcome)
+    await sleep(backoffMs(tries, limits.foldBackoffMs, limits.foldBackoffMsMax))
   }
+}
+
+/**
+ * From here on nothing is written that a runner has read of the stream before: it is closed, and its documents are about to
+ * be erased.
+ */
+export async function overtakeRunners(
+  tools: Pick<Background, 'storage' | 'queue' | 'making'>,
+  stream: string,
+): Promise<void> {
+  for (const { state } of await listStates(tools.storage)) {
+    for (const { version, facts } of state.versions) {
+      if (facts.streamTypes.length > 0 && !facts.streamTypes.includes(streamTypeOf(stream))) continue
+      const of = { name: state.name, version }
+      // Whoever has not begun yet has read nothing.
+      if ((await readCheckpoint(tools.storage, of)) === undefined) continue
+      await changeCheckpoint(tools, of, (body) => ({ ...body, epoch: body.epoch + 1 }))
+    }
+  }
+}
+
+export async function logIdOf(storage: Pick<Storage, 'readLog'>): Promise<string> {
+  return (await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })).logId
 }

@@ -4,7 +4,6 @@
  * other under the lease, so that what one process has begun and lost is never mixed with what the next one does.
  */
 import { type Background, settle } from './background.ts'
-import { createTracker, finishedTo } from './checkpoint.ts'
 import { type ConsumerBody, type Consuming, parkedFor } from './consumer.ts'
 import { prepareEffect } from './effect.ts'
 import { PositionBeyondHead } from './errors.ts'
@@ -18,6 +17,7 @@ import { type Attempt, createReplays, type Waiting } from './parked-replay.ts'
 import type { AppendCondition } from './query.ts'
 import type { DocumentWrite, StreamAppend } from './storage.ts'
 import { formatInstant } from './time.ts'
+import { createTracker, finishedTo } from './tracker.ts'
 import { backoffMs, sleep } from './turn.ts'
 import type { Bell } from './wake.ts'
 
@@ -113,7 +113,7 @@ export async function work(background: Background, consuming: Consuming, place: 
 
   function flushSoon(): void {
     if (flushing !== undefined || dirty === 'no' || halting.signal.aborted) return
-    const gapMs = dirty === 'handled' ? limits.checkpointMs : limits.workPollMs
+    const gapMs = dirty === 'handled' ? limits.consumerCheckpointMs : limits.workPollMs
     flushing = setTimeout(flush, Math.max(0, flushedAt + gapMs - performance.now()))
   }
 

@@ -111,9 +111,13 @@ function uniqueWrites(
     })
 }
 
-/** The collection's name is printable, so that no user's collection can be called this. */
+/** Of the documents that an index's unique values are. A collection's name is printable, so no user's can be called this. */
+export function uniqueCollection({ collection }: CollectionSpec, index: string): string {
+  return `${collection}\u0001${index}`
+}
+
 function uniqueKey(spec: CollectionSpec, index: IndexSpec, equals: string): DocumentKey {
-  return { collection: `${spec.collection}\u0001${index.name}`, key: equals }
+  return { collection: uniqueCollection(spec, index.name), key: equals }
 }
 
 export function indexEntries(spec: CollectionSpec, body: object, place: string): readonly IndexEntry[] {

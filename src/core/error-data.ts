@@ -35,6 +35,15 @@ import {
   Unauthenticated,
   Unsupported,
 } from './errors.ts'
+import {
+  ProjectionClash,
+  ProjectionFailed,
+  ProjectionMissing,
+  ProjectionNotFound,
+  ValueTaken,
+  ViewBehind,
+  ViewNotReady,
+} from './projection-errors.ts'
 
 const classes: Readonly<Record<ErrorCode, { readonly name: string; readonly prototype: StoreError }>> = {
   'invalid-argument': InvalidArgument,
@@ -52,6 +61,13 @@ const classes: Readonly<Record<ErrorCode, { readonly name: string; readonly prot
   'foreign-log': ForeignLog,
   unsupported: Unsupported,
   'collection-clash': CollectionClash,
+  'projection-not-found': ProjectionNotFound,
+  'projection-clash': ProjectionClash,
+  'projection-missing': ProjectionMissing,
+  'projection-failed': ProjectionFailed,
+  'value-taken': ValueTaken,
+  'view-not-ready': ViewNotReady,
+  'view-behind': ViewBehind,
   'definition-clash': DefinitionClash,
   'consumer-not-found': ConsumerNotFound,
   'job-not-found': JobNotFound,

@@ -9,7 +9,7 @@ import { errorOf, type Making, makeEvent } from './append.ts'
 import { checkObject } from './argument.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { indexQuery } from './document.ts'
-import { StreamNotFound } from './errors.ts'
+import { isStoreError, StreamNotFound } from './errors.ts'
 import { derivedId } from './id.ts'
 import { type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
 import { limits } from './limits.ts'
@@ -56,7 +56,11 @@ export interface Forgetting {
   readonly queue: CommitQueue
   readonly making: Making
   readonly clock: Clock
+  /** Takes the content of a closed stream out of inline views that hold other streams too. */
+  readonly forgetInViews: (stream: string) => Promise<void>
 }
+
+type Erasing = Pick<Forgetting, 'storage' | 'forgetInViews'>
 
 export async function forget(forgetting: Forgetting, stream: string, options: ForgetOptions): Promise<ForgetReport> {
   checkStream(stream)
@@ -89,20 +93,25 @@ export async function resumeForgetting(forgetting: Forgetting): Promise<void> {
     do {
       const equals = [forgetKind, state]
       const page = await storage.queryDocuments(indexQuery(jobs, { index: 'kind', equals, ...(cursor && { cursor }) }))
-      for (const document of page.documents) await runNow(forgetting, jobBodyOf(document))
+      for (const document of page.documents) {
+        await runNow(forgetting, jobBodyOf(document)).catch((error) => {
+          // Somebody else knows the views that the stream is in.
+          if (!isStoreError(error, 'projection-missing')) throw error
+        })
+      }
       cursor = page.next
     } while (cursor !== undefined)
   }
 }
 
 /** For workers: takes over what the process that began it has left, and tries again what was put off. */
-export function forgetHandler({ storage }: Pick<Forgetting, 'storage'>): JobHandler {
+export function forgetHandler(forgetting: Erasing): JobHandler {
   return async ({ job, signal, heartbeat }) => {
     const save = async (progress: Progress) => {
       signal.throwIfAborted()
       await heartbeat(progress)
     }
-    const { documents, scrubbed } = await erase(storage, job.key, { progress: progressOf(job), save })
+    const { documents, scrubbed } = await erase(forgetting, job.key, { progress: progressOf(job), save })
     return scrubbed ? { result: { documents } } : { result: { documents }, againInMs: limits.scrubAgainMs }
   }
 }
@@ -120,7 +129,7 @@ async function runNow(forgetting: Forgetting, job: JobBody): Promise<ForgetRepor
   }
   const done = job.state === 'done'
   const save = (progress: Progress) => put({ ...job, state: 'running', at: clock(), progress })
-  const erased = done ? undefined : await erase(storage, stream, { progress: progressOf(job), save })
+  const erased = done ? undefined : await erase(forgetting, stream, { progress: progressOf(job), save })
   const { documents, scrubbed } = erased ?? { ...(job.result as { documents: number }), scrubbed: true }
   if (!done) {
     const ended = { ...job, held: undefined, error: undefined, result: { documents } }
@@ -149,7 +158,7 @@ async function runNow(forgetting: Forgetting, job: JobBody): Promise<ForgetRepor
 }
 
 async function erase(
-  storage: Storage,
+  { storage, forgetInViews }: Erasing,
   stream: string,
   { progress, save }: { readonly progress: Progress; readonly save: (progress: Progress) => Promise<void> },
 ): Promise<{ readonly documents: number; readonly scrubbed: boolean }> {
@@ -159,6 +168,7 @@ async function erase(
     await save({ from, documents })
     step = await storage.erase({ erase: 'events', stream, from })
   }
+  await forgetInViews(stream)
   for (let done = false; !done; ) {
     const step = await storage.erase({ erase: 'documents', stream })
     documents += step.erased

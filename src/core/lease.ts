@@ -16,6 +16,7 @@ import type {
   Commit,
   CommitOutcome,
   Document,
+  DocumentCheck,
   DocumentWrite,
   Storage,
   StreamAppend,
@@ -66,6 +67,8 @@ export interface Lease<Body extends Leased> {
   readonly lost: AbortSignal
   /** As this holder knows it. */
   readonly body: Body
+  /** What other commits under the lease check: they fail once the document has changed, by whomever. */
+  readonly check: DocumentCheck
   /**
    * One commit under the lease: all or nothing, one after the other. False where the lease was lost: whoever has it now goes
    * on from what is there. Throws the typed error where something else than the lease stands against it. Events that are in
@@ -202,6 +205,11 @@ function holdLease<Body extends Leased>(
     lost: lost.signal,
     get body() {
       return known.body
+    },
+    get check() {
+      const { collection } = place.collection
+      const { version } = known
+      return { kind: 'check', key: { collection, key: place.key }, if: { is: 'version', version } } as const
     },
     write: (change) => inTurn(() => commit(change)),
     look: () =>

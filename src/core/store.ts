@@ -10,7 +10,8 @@ import {
   checkBoundaryRead,
   readBoundary,
 } from './boundary.ts'
-import { type CommitQueue, createCommitQueue } from './commit-queue.ts'
+import { overtakeRunners } from './checkpoint.ts'
+import { type CommitQueue, commitAlone, createCommitQueue } from './commit-queue.ts'
 import { consumers } from './consumer.ts'
 import { type Consumers, createConsumers } from './consumers.ts'
 import {
@@ -37,12 +38,17 @@ import {
 } from './feed.ts'
 import { type ForgetOptions, type ForgetReport, forget, forgetHandler, forgetKind, resumeForgetting } from './forget.ts'
 import { newId, type Random, secureRandom } from './id.ts'
+import { createInline } from './inline.ts'
 import { jobs } from './job.ts'
 import { createJobs, type Jobs } from './jobs.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { checkStream, checkStreamType } from './name.ts'
 import { type Observer, observe } from './observe.ts'
 import { parkedItems } from './parked.ts'
+import { parkedViews } from './parked-view.ts'
+import { type AnyProjection, collectionsOf, shapesOf } from './projection.ts'
+import { createKnownStates, projectionStates, register } from './projection-state.ts'
+import { createProjections, type Projections } from './projections.ts'
 import { checkFilter, type EventQuery } from './query.ts'
 import {
   checkRead,
@@ -54,12 +60,14 @@ import {
   type Reading,
   type ReadOptions,
 } from './read.ts'
+import { forgetInViews } from './refold.ts'
 import { schedules } from './schedule.ts'
 import type { EventSchemas } from './schema.ts'
-import type { Storage, Transaction } from './storage.ts'
+import type { Commit, Storage, Transaction } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
 import type { Clock } from './time.ts'
 import type { Upcaster } from './upcaster.ts'
+import { createViews, type Views } from './view.ts'
 
 export interface Store extends AsyncDisposable {
   /** Appends to one stream: all or nothing, on disk when it resolves. Safe to repeat with the same event ids. */
@@ -114,12 +122,15 @@ export interface Store extends AsyncDisposable {
     fold: Fold<Event, State>,
     options?: LoadOptions,
   ): Promise<Loaded<State>>
+  /** What projections make of the events. */
+  readonly views: Views
   /** Closes the stream with a tombstone and erases its content; resolves when that is done. Safe to repeat. */
   forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
   /** Work that is to be done once, and is not lost: a queue, and schedules. */
   readonly jobs: Jobs
   /** Named readers of the log that know how far they are: for reactions, and for what goes out of the store. */
   readonly consumers: Consumers
+  readonly projections: Projections
   info(): Promise<StoreInfo>
   /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
@@ -130,11 +141,13 @@ export interface StoreOptions {
   readonly schemas?: EventSchemas
   /** How old events are read as new ones, in order. */
   readonly upcasters?: readonly Upcaster[]
+  /** How events become views; also old versions that are still in use. */
+  readonly projections?: readonly AnyProjection[]
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */
   readonly observer?: Observer
-  /** What time it is, for what is due; the time of events is the storage's. Default: the machine's. */
+  /** What time it is, for what is due, and is yet to come; the time of events is the storage's. Default: the machine's. */
   readonly clock?: Clock
   /** Where event ids come from; default UUIDv7. */
   readonly newId?: () => string
@@ -156,11 +169,23 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const { schemas, upcasters = [], readOnly = false, observer, clock = Date.now } = options
   const random = options.random ?? secureRandom()
   const making: Making = { newId: options.newId ?? (() => newId(random)), random, schemas }
+  const shapes = shapesOf(options.projections ?? [], bare)
   const closing = new AbortController()
   const storage = watched(bare, closing.signal, observer)
-  const queue = createCommitQueue(storage)
+  const accepted = { ...bare, commit: storage.commit }
+  const states = createKnownStates(bare, [...new Set(shapes.map(({ name }) => name))])
+  const inline = createInline({ shapes, states, upcasters, commitDocuments: bare.limits.commitDocuments })
+  const queue = createCommitQueue(accepted, inline)
   const reading: Reading = { storage, upcasters, observer, tail: new Map() }
-  const forgetting = { storage, queue, making, clock }
+  const writing = { storage, queue, making, upcasters, clock }
+  const views = { ...writing, shapes, states }
+  const forgetting = {
+    ...writing,
+    async forgetInViews(stream: string) {
+      await overtakeRunners(writing, stream)
+      await forgetInViews(views, stream)
+    },
+  }
   const background: Background = {
     ...{ storage, queue, making, upcasters, reading, clock, readOnly },
     closing: closing.signal,
@@ -194,11 +219,15 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
     appendMany: (appends, options) => write(queue, appends, options),
     async appendWithin(transaction, appends, options) {
-      const { commitWithin } = storage
-      if (commitWithin === undefined) {
+      const { commitWithin, readWithin } = storage
+      if (commitWithin === undefined || readWithin === undefined) {
         throw new Unsupported('appendWithin', `${bare.name} takes no part in transactions of others`)
       }
-      return write({ add: (commit) => commitWithin(transaction, commit) }, appends, options)
+      const within = {
+        ...readWithin(transaction),
+        commit: (commits: readonly Commit[]) => Promise.all(commits.map((commit) => commitWithin(transaction, commit))),
+      }
+      return write({ add: (commit) => commitAlone(within, inline, commit) }, appends, options)
     },
     read<Event extends AnyEvent>(stream: string, options: ReadOptions = {}) {
       checkRead(stream, options)
@@ -255,6 +284,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
       return flatten(subscriptionPages<Event>(reading, options, signal), undefined, signal)
     },
+    views: createViews(views),
     execute: (decider, stream, command, options) => execute(store, decider, stream, command, options),
     load: (stream, fold, options) => load(store, stream, fold, options),
     async forget(stream, options) {
@@ -263,6 +293,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
     jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting) }),
     consumers: createConsumers(background),
+    projections: createProjections(background, shapes, states),
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
       return { logId, head, storage: bare.name, gauges: bare.gauges() }
@@ -276,7 +307,10 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   if (!readOnly) {
     try {
-      await storage.declare([jobs, schedules, consumers, parkedItems])
+      await storage.declare([jobs, schedules, consumers, parkedItems, projectionStates])
+      await register(writing, shapes)
+      states.expire()
+      await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))
       await resumeForgetting(forgetting)
     } catch (error) {
       await store.close()

@@ -22,6 +22,7 @@ import { derivedId, newId, secureRandom } from '../core/id.ts'
 import type { Jobs } from '../core/jobs.ts'
 import { type StreamsPage, type StreamsPageOptions, streamsPages } from '../core/listing.ts'
 import { checkStream, checkStreamType } from '../core/name.ts'
+import type { Projections } from '../core/projections.ts'
 import { checkFilter, type EventQuery, type LogFilter } from '../core/query.ts'
 import {
   checkRead,
@@ -35,6 +36,7 @@ import {
 } from '../core/read.ts'
 import type { Store, StoreInfo } from '../core/store.ts'
 import { formatInstant } from '../core/time.ts'
+import type { Views } from '../core/view.ts'
 import { createRequester, type Parameters, type RequesterOptions } from './request.ts'
 import { subscriptionPages } from './subscription.ts'
 
@@ -156,6 +158,7 @@ export function createClient(options: ClientOptions): Store {
     },
     execute: (decider, stream, command, options) => execute(client, decider, stream, command, options),
     load: (stream, fold, options) => load(client, stream, fold, options),
+    views: unserved<Views>('views'),
     async forget(stream, options) {
       checkStream(stream)
       checkObject(options, 'options')
@@ -164,6 +167,7 @@ export function createClient(options: ClientOptions): Store {
     },
     jobs: unserved<Jobs>('jobs'),
     consumers: unserved<Consumers>('consumers'),
+    projections: unserved<Projections>('projections'),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()

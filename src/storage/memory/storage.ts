@@ -342,6 +342,10 @@ function erase(log: MemoryLog, step: EraseStep): EraseProgress {
     }
     case 'documents':
       return { erased: log.documents.eraseStream(step.stream), done: true }
+    case 'collection': {
+      const erased = log.documents.eraseCollection(step.collection, limits.eraseRecords)
+      return { erased, done: erased < limits.eraseRecords }
+    }
     case 'scrub':
       return { erased: 0, done: true }
   }

@@ -78,9 +78,13 @@ function numbersOf(array: string): readonly number[] {
   return array.slice(1, -1).split(',').map(Number)
 }
 
-function outcomeOf({ condition = { query: [] } }: Commit, answer: Answer | undefined): CommitOutcome {
+function outcomeOf({ appends, condition = { query: [] } }: Commit, answer: Answer | undefined): CommitOutcome {
   if (answer === undefined) throw new Error('A commit was not answered')
   if (answer.outcome === 'committed') return { ...answer, streams: answer.streams.map(appendedOf) }
+  if (answer.outcome === 'conflict') {
+    const { expected = answer.expected } = appends.find(({ stream }) => stream === answer.stream) ?? {}
+    return { ...answer, expected }
+  }
   if (answer.outcome !== 'no-such-position') return answer
   const refused = conditionAfter(condition, answer.head)
   if (typeof refused === 'number') throw new Error(`The condition was refused at ${refused} of ${answer.head}`)
@@ -115,7 +119,7 @@ function afterOf(condition: NonNullable<Commit['condition']>): number {
   return typeof after === 'number' ? after : -1
 }
 
-function describeAppend({ stream, expected, events, tombstone }: StreamAppend, columns: Columns) {
+function describeAppend({ stream, expected, at, events, tombstone }: StreamAppend, columns: Columns) {
   const first = columns.ids.length + 1
   const firstTag = columns.tags.length + 1
   for (const { id, type, content, salt, commitment, tags } of events) {
@@ -132,12 +136,17 @@ function describeAppend({ stream, expected, events, tombstone }: StreamAppend, c
   return {
     stream,
     type: streamTypeOf(stream),
-    expected,
+    expected: typeof expected === 'number' || at === undefined ? expected : endText(expected, at),
     first,
     last: columns.ids.length,
     ...(lastTag >= firstTag && { tags: [firstTag, lastTag] }),
     ...(tombstone && { tombstone }),
   }
+}
+
+/** As a text it says where the stream must end, and yet not where a repeat has to be. A new one never exists. */
+function endText(expected: 'any' | 'exists', at: number): string {
+  return expected === 'exists' && at === 0 ? 'nowhere' : String(at)
 }
 
 function describeDocument(write: DocumentWrite) {

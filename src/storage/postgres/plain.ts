@@ -80,8 +80,8 @@ export function plainBatchOf(commits: readonly Commit[], now: number): PlainBatc
 }
 
 function gather(append: StreamAppend, { streams, kinds, events }: Gathered): End | undefined {
-  const { stream: name, expected, tombstone } = append
-  if (tombstone || append.events.length === 0) return undefined
+  const { stream: name, expected, at, tombstone } = append
+  if (tombstone || at !== undefined || append.events.length === 0) return undefined
   const known = streams.get(name)
   const stream = known ?? { number: streams.size + 1, required: any, events: 0, lastEvent: 0 }
   if (known === undefined) streams.set(name, stream)

@@ -14,6 +14,9 @@ export interface Session {
   readonly explain: (error: unknown) => Promise<unknown>
 }
 
+/** For what only asks: on the pool, or on a client whose transaction it is to see. */
+export type Asking = Omit<Session, 'pool'> & { readonly pool: Pick<PostgresPool, 'query'> }
+
 /** Kinds of a class: events, tombstones, forgotten events. */
 export const eventKind = 0
 export const tombstoneKind = 1
@@ -31,7 +34,7 @@ const readBackoffMs = 20
 
 /** The rows of a statement that only reads, which therefore may be asked again. Throws `StorageFailed`. */
 export async function read<Row>(
-  { pool, place, explain }: Session,
+  { pool, place, explain }: Asking,
   statement: string,
   values: readonly unknown[] = [],
 ): Promise<readonly Row[]> {

@@ -190,6 +190,11 @@ export function statementsOf(s: string) {
     deleteHeld: `
       SELECT ${s}.delete_document_1(h.document_no) FROM ${s}.document_stream h
       WHERE h.stream = $1 AND h.document_no = ANY ($2::bigint[])`,
+    documentsOf: `SELECT key FROM ${s}.document WHERE collection = $1 LIMIT $2`,
+    deleteDocuments: `
+      SELECT ${s}.delete_document_1(d.document_no) FROM ${s}.document d
+      WHERE d.collection = $1 AND d.key = ANY ($2::text[])`,
+    deleteCollection: `DELETE FROM ${s}.collection WHERE name = $1`,
     horizon: 'SELECT pg_current_xact_id()::text AS xid',
     /** Whether a session, a standby or a prepared transaction may still see what is older than $1. */
     heldUp: `

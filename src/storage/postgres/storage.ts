@@ -16,7 +16,7 @@ import { checkSchema, explain, migrations, openSchema } from './schema.ts'
 import type { Session } from './session.ts'
 import { statementsOf } from './statements.ts'
 import { createWaker } from './wake.ts'
-import { commitWithin } from './within.ts'
+import { commitWithin, readWithin } from './within.ts'
 
 export type { PostgresClient, PostgresPool, PostgresQuery } from './driver.ts'
 export type { PostgresOptions, PostgresPlace } from './options.ts'
@@ -71,6 +71,7 @@ export async function postgresStorage(options: PostgresOptions): Promise<Storage
       if (outcome.outcome === 'committed' && !outcome.repeated) waker.expect(outcome.streams.at(-1)?.position ?? 0)
       return outcome
     },
+    readWithin: (transaction) => readWithin(session, transaction),
     readStream: (stream, range) => readStream(session, stream, range),
     readBoundary: (query, from, limit) => readBoundary(session, query, from, limit),
     readLog: (query) => readLog(session, query),

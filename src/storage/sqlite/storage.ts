@@ -9,7 +9,7 @@ import type { Commit, CommitOutcome, EraseProgress, EraseStep, Storage } from '.
 import { createBell } from '../../core/wake.ts'
 import { createCheckpoints, walBytes } from './checkpoint.ts'
 import { commitOne, type Head } from './commit.ts'
-import { declareCollections, eraseHeld, getDocument, isDeclared, queryDocuments } from './documents.ts'
+import { declareCollections, eraseCollection, eraseHeld, getDocument, isDeclared, queryDocuments } from './documents.ts'
 import { failureOf, nodeSqlite, whenFree } from './driver.ts'
 import { forgetEvents, restoreOne, trimEvents } from './erase.ts'
 import type { SqliteOptions } from './options.ts'
@@ -176,6 +176,10 @@ function erase(session: Session, step: Exclude<EraseStep, { erase: 'scrub' }>): 
       return forgetEvents(session, step.stream, step.from)
     case 'documents': {
       const erased = eraseHeld(session, step.stream, limits.eraseRecords)
+      return { erased, done: erased < limits.eraseRecords }
+    }
+    case 'collection': {
+      const erased = eraseCollection(session, step.collection, limits.eraseRecords)
       return { erased, done: erased < limits.eraseRecords }
     }
   }

@@ -13,7 +13,10 @@ import { walBytes } from './checkpoint.ts'
 import type { SqliteOptions } from './options.ts'
 
 /** The calls that go over as they are. */
-export type ThreadMethod = Exclude<keyof Storage, 'name' | 'limits' | 'abilities' | 'wake' | 'gauges' | 'commitWithin'>
+export type ThreadMethod = Exclude<
+  keyof Storage,
+  'name' | 'limits' | 'abilities' | 'wake' | 'gauges' | 'commitWithin' | 'readWithin'
+>
 
 export interface ThreadOptions extends Pick<SqliteOptions, 'file' | 'readOnly' | 'busyTimeoutMs'> {}
 

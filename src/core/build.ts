@@ -1,0 +1,195 @@
+/**
+ * Versions of a projection: a new one is built beside the one in use (building), kept beside it once it has caught up (dual),
+ * read instead of it (switched), and the old one is given up (retired). Each step is one commit of the state; what lies between
+ * two steps is the runner's, and goes on wherever it was left.
+ */
+import { errorOf } from './append.ts'
+import type { Background } from './background.ts'
+import { type Checkpoint, changeCheckpoint, checkpointKey, checkpointOf, readCheckpoint } from './checkpoint.ts'
+import { eraseViews } from './erase-views.ts'
+import { InvalidArgument } from './errors.ts'
+import type { Lease } from './lease.ts'
+import { limits } from './limits.ts'
+import type { Shape } from './projection.ts'
+import { ProjectionNotFound, ViewNotReady } from './projection-errors.ts'
+import {
+  type ProjectionState,
+  readStates,
+  type StoredState,
+  stateWrites,
+  type VersionState,
+} from './projection-state.ts'
+import type { DocumentWrite } from './storage.ts'
+import { backoffMs, sleep } from './turn.ts'
+
+type Tools = Pick<Background, 'storage' | 'queue' | 'making'>
+
+export async function stateOf({ storage }: Pick<Tools, 'storage'>, name: string): Promise<StoredState> {
+  const [state] = await readStates(storage, [name])
+  if (state === undefined) throw new ProjectionNotFound({ projection: name, known: [] })
+  return state
+}
+
+/** One step. `change` may be called again; the same state changes nothing. */
+export async function changeState(
+  { storage, queue, making }: Tools,
+  name: string,
+  change: (state: ProjectionState) => { readonly state: ProjectionState; readonly with?: readonly DocumentWrite[] },
+): Promise<ProjectionState> {
+  for (let tries = 1; ; tries++) {
+    const known = await stateOf({ storage }, name)
+    const next = change(known.state)
+    if (next.state === known.state) return next.state
+    const documents = [...stateWrites(next.state, known), ...(next.with ?? [])]
+    const outcome = await queue.add({ id: making.newId(), appends: [], documents })
+    if (outcome.outcome === 'committed') return next.state
+    if (outcome.outcome !== 'document-conflict' || tries >= limits.foldTries) throw errorOf(outcome)
+    await sleep(backoffMs(tries, limits.foldBackoffMs, limits.foldBackoffMsMax))
+  }
+}
+
+export function versionStateOf(state: ProjectionState, version: number): VersionState | undefined {
+  return state.versions.find((one) => one.version === version)?.state
+}
+
+export function withState(state: ProjectionState, version: number, to: VersionState): ProjectionState {
+  return { ...state, versions: state.versions.map((one) => (one.version === version ? { ...one, state: to } : one)) }
+}
+
+/** Whether everything that was recorded before the version became dual is in its views. */
+export function isWhole({ position, until, erasing }: Checkpoint): boolean {
+  return until !== undefined && position >= until && !erasing
+}
+
+/**
+ * What follows once the runner has caught up with the log: `'again'` when it next has, nothing more, or its end, for an
+ * inline version is kept by the commits themselves once it is whole.
+ */
+export async function caughtUp(
+  background: Background,
+  shape: Shape,
+  lease: Lease<Checkpoint>,
+): Promise<'again' | 'goes on' | 'ends'> {
+  const { storage } = background
+  const { name, version, lifecycle } = shape
+  let { state } = await stateOf(background, name)
+  if (versionStateOf(state, version) === 'building') {
+    state = await changeState(background, name, (now) => {
+      const still = versionStateOf(now, version) === 'building'
+      return { state: still ? withState(now, version, 'dual') : now, with: [lease.check] }
+    })
+  }
+  if (lease.body.until === undefined) {
+    // Whatever comes after the step to dual is folded by whoever commits it; where positions come later, they must have come.
+    if (lifecycle === 'inline' && storage.abilities.positions === 'later') await sleep(limits.settleMs, lease.lost)
+    const { head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
+    await lease.write({ body: (body) => ({ ...body, until: body.until ?? head }) })
+  }
+  if (!isWhole(lease.body)) return 'again'
+  // Of the first version, or one that was built again in its place, nobody has to say that it is to be read.
+  if (state.reads === undefined) {
+    await changeState(background, name, (now) => ({ state: now.reads === undefined ? read(now, version) : now }))
+  }
+  if (lease.body.building) await lease.write({ body: ({ building: _, ...body }) => body })
+  return lifecycle === 'async' ? 'goes on' : 'ends'
+}
+
+function read(state: ProjectionState, version: number): ProjectionState {
+  return withState({ ...state, reads: version }, version, 'active')
+}
+
+/** Readers read it from now on; the one before is kept too, until it is dropped. */
+export async function switchTo(background: Tools, name: string, version?: number): Promise<ProjectionState> {
+  const { state } = await stateOf(background, name)
+  const target = version ?? newest(state)
+  if (target === state.reads) return state
+  const document = await readCheckpoint(background.storage, { name, version: target })
+  if (versionStateOf(state, target) !== 'dual' || document === undefined || !isWhole(checkpointOf(document))) {
+    throw new ViewNotReady({ projection: name, version: target })
+  }
+  return changeState(background, name, (now) => {
+    if (now.reads === target) return { state: now }
+    if (versionStateOf(now, target) !== 'dual') throw new ViewNotReady({ projection: name, version: target })
+    return { state: turnedTo(now, target) }
+  })
+}
+
+export function rollBack(background: Tools, name: string): Promise<ProjectionState> {
+  return changeState(background, name, (now) => {
+    if (now.before === undefined) throw new InvalidArgument('name', `projection "${name}" has no version to go back to`)
+    return { state: turnedTo(now, now.before) }
+  })
+}
+
+function turnedTo(state: ProjectionState, target: number): ProjectionState {
+  const { reads, before } = state
+  const turned = withState(state, target, 'active')
+  const kept = reads === undefined ? turned : { ...withState(turned, reads, 'dual'), before: reads }
+  // Beside the two of them no third one is kept.
+  const given = before === undefined || before === target ? kept : withState(kept, before, 'retired')
+  return { ...given, reads: target }
+}
+
+function newest({ versions }: ProjectionState): number {
+  return Math.max(...versions.map(({ version }) => version))
+}
+
+/** What rebuilding begins with: after it the version's runner does the rest. */
+export async function beginBuild(background: Tools, shape: Shape): Promise<void> {
+  const { name, version } = shape
+  const { state } = await stateOf(background, name)
+  const now = versionStateOf(state, version)
+  const document = await readCheckpoint(background.storage, shape)
+  const unfinished = now === 'building' || (now === 'dual' && !(document && isWhole(checkpointOf(document))))
+  if (unfinished) {
+    await changeCheckpoint(background, shape, (body) => (body.building ? body : { ...body, building: true }))
+    return
+  }
+  // Nobody keeps it any more before anything is erased.
+  if (shape.lifecycle === 'inline' || now === 'retired') {
+    await changeState(background, name, (known) => {
+      const { reads, before, ...rest } = withState(known, version, 'building')
+      return {
+        state: {
+          ...rest,
+          ...(reads !== undefined && reads !== version && { reads }),
+          ...(before !== undefined && before !== version && { before }),
+        },
+      }
+    })
+  }
+  await changeCheckpoint(background, shape, ({ until: _, paused: __, ...body }) => {
+    return { ...body, epoch: body.epoch + 1, building: true, erasing: true }
+  })
+}
+
+/** All that was made for a version, and that there was one. Throws where it is read, unless it is the only one. */
+export async function dropVersion(background: Tools, name: string, version: number): Promise<void> {
+  const { storage, queue, making } = background
+  const { state } = await stateOf(background, name)
+  const known = state.versions.find((one) => one.version === version)
+  if (known === undefined) throw new InvalidArgument('version', `projection "${name}" has no version ${version}`)
+  if (state.reads === version && state.versions.some((one) => one.version !== version && one.state !== 'retired')) {
+    throw new InvalidArgument('version', `version ${version} of projection "${name}" is read: switch to another first`)
+  }
+  await changeState(background, name, (now) => {
+    const { reads, before, ...rest } = withState(now, version, 'retired')
+    const kept = { ...(reads !== version && { reads }), ...(before !== version && { before }) }
+    return { state: { ...rest, ...kept } as ProjectionState }
+  })
+  // From here on whoever runs it writes nothing more.
+  await changeCheckpoint(background, { name, version }, (body) => ({ ...body, epoch: body.epoch + 1, paused: true }))
+  await eraseViews(storage, { name, version, facts: known.facts })
+  for (let tries = 1; ; tries++) {
+    const stored = await stateOf(background, name)
+    const versions = stored.state.versions.filter((one) => one.version !== version)
+    const documents: DocumentWrite[] = [
+      ...stateWrites({ ...stored.state, versions }, stored),
+      { kind: 'delete', key: checkpointKey({ name, version }), if: { is: 'anything' } },
+    ]
+    const outcome = await queue.add({ id: making.newId(), appends: [], documents })
+    if (outcome.outcome === 'committed') return
+    if (outcome.outcome !== 'document-conflict' || tries >= limits.foldTries) throw errorOf(outcome)
+    await sleep(backoffMs(tries, limits.foldBackoffMs, limits.foldBackoffMsMax))
+  }
+}
