@@ -199,7 +199,7 @@ async function append(store: Store, stream: number, count: number): Promise<void
 }
 
 /** `each`: units that one call does. */
-function times(calls: number, call: () => Promise<void>, each = 1): Contender {
+export function times(calls: number, call: () => Promise<void>, each = 1): Contender {
   return async () => {
     for (let index = 0; index < calls; index++) await call()
     return calls * each

@@ -3,10 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { catchUp } from './catch-up.ts'
-import { figures } from './figures.ts'
+import { openEngine } from './engine.ts'
+import { type Figure, figures } from './figures.ts'
 import { http } from './http.ts'
 import { type Measured, median, ratio, sideBySide } from './measure.ts'
 import { memory } from './memory.ts'
+import { postgresConditions, postgresFigures } from './postgres.ts'
 import { thread } from './thread.ts'
 
 const asked = process.argv.slice(2)
@@ -18,13 +20,8 @@ try {
     `Node ${process.version}, SQLite ${process.versions['sqlite']}; medians of ${rounds} rounds, ratios round by round\n`,
   )
   console.log('| figure | daybook | against | ratio | to reach |\n|---|---|---|---|---|')
-  for (const figure of figures) {
-    if (!isAsked(figure.name)) continue
-    const { contenders, close } = await figure.open(join(folder, figure.name.replace(/\W+/g, '-')))
-    const [mine, ...others] = await sideBySide(contenders, rounds)
-    for (const other of others) print(figure.name, mine as Measured, other, figure.reach[other.name])
-    await close()
-  }
+  for (const figure of figures) await run(figure)
+  if (isAsked('postgres')) await postgres()
   if (isAsked('projections')) await catchUp(folder, rounds)
   if (isAsked('memory')) await memory(folder)
   if (isAsked('thread')) thread(folder)
@@ -33,8 +30,30 @@ try {
   rmSync(folder, { recursive: true, force: true })
 }
 
+async function run(figure: Figure): Promise<void> {
+  if (!isAsked(figure.name)) return
+  const { contenders, close } = await figure.open(join(folder, figure.name.replace(/\W+/g, '-')))
+  try {
+    const [mine, ...others] = await sideBySide(contenders, rounds)
+    for (const other of others) print(figure.name, mine as Measured, other, figure.reach[other.name])
+  } finally {
+    await close()
+  }
+}
+
+async function postgres(): Promise<void> {
+  const engine = await openEngine()
+  if (engine === undefined) return console.log('(postgres: left out, there is no DATABASE_URL and no server here)')
+  try {
+    for (const figure of postgresFigures(engine)) await run(figure)
+    if (isAsked('postgres: condition')) await postgresConditions(engine, [10_000, 1_000_000], rounds)
+  } finally {
+    await engine.close()
+  }
+}
+
 function isAsked(name: string): boolean {
-  return asked.length === 0 || asked.some((part) => name.includes(part))
+  return asked.length === 0 || asked.some((part) => name.includes(part) || part.startsWith(`${name}:`))
 }
 
 function print(name: string, mine: Measured, other: Measured, reach: string | undefined): void {

@@ -1,21 +1,20 @@
 /** The store over HTTP keeps the contract of the store, also while its server is started anew again and again. */
 import pino from 'pino'
 import { describe, test } from 'vitest'
-import { type OpenStore, type StoreSetting, storeConformance } from '../src/conformance/index.ts'
+import { type OpenStorage, type OpenStore, type StoreSetting, storeConformance } from '../src/conformance/index.ts'
 import { openStore, type Store } from '../src/core/store.ts'
 import { type Server, serve } from '../src/hosts/node.ts'
 import { createClient } from '../src/http/client.ts'
-import { type MemoryLog, memoryLog, memoryStorage } from '../src/storage/memory/storage.ts'
+import { missingDynamo } from './engines/dynamodb.ts'
+import { missingPostgres } from './engines/postgres.ts'
+import { dynamodb, memory, postgres, sqlite } from './engines/storages.ts'
 
 const logger = pino({ level: 'silent' })
 
-/** A client of a server of its own; the same name has the same log behind it. */
-function overHttp(serveStore: (store: Store) => Promise<Served>): OpenStore {
-  const logs = new Map<string, MemoryLog>()
+/** A client of a server of its own. */
+function overHttp(openStorage: OpenStorage, serveStore: (store: Store) => Promise<Served>): OpenStore {
   return async (setting: StoreSetting) => {
-    const log = logs.get(setting.name) ?? memoryLog()
-    logs.set(setting.name, log)
-    const store = await openStore(memoryStorage({ log, ...(setting.clock && { clock: setting.clock }) }), setting)
+    const store = await openStore(await openStorage(setting), setting)
     const { url, close } = await serveStore(store)
     const client = createClient({ url })
     return {
@@ -66,9 +65,15 @@ async function restarting(store: Store): Promise<Served> {
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-const servers = { 'a server': steadily, 'a server that is started anew all the time': restarting }
-for (const [name, serveStore] of Object.entries(servers)) {
-  describe(`the client of ${name}`, () => {
-    for (const { promise, run } of storeConformance(overHttp(serveStore))) test(promise, run)
+const servers = [
+  { name: 'a server', storage: memory, serveStore: steadily },
+  { name: 'a server that is started anew all the time', storage: memory, serveStore: restarting },
+  { name: 'a server on SQLite', storage: sqlite, serveStore: steadily },
+  { name: 'a server on PostgreSQL', storage: postgres, serveStore: steadily, missing: missingPostgres() },
+  { name: 'a server on DynamoDB', storage: dynamodb, serveStore: steadily, missing: missingDynamo() },
+]
+for (const { name, storage, serveStore, missing } of servers) {
+  describe.skipIf(missing !== undefined)(`the client of ${name}${missing ? ` (${missing})` : ''}`, () => {
+    for (const { promise, run } of storeConformance(overHttp(storage(), serveStore))) test(promise, run)
   })
 }

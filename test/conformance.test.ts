@@ -1,9 +1,6 @@
 /** Every storage, and everything that offers the store's interface, against the same contract. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { afterAll, beforeAll, describe, test } from 'vitest'
+import { describe, test } from 'vitest'
 import {
   type OpenStorage,
   type OpenStore,
@@ -13,48 +10,9 @@ import {
   workConformance,
 } from '../src/conformance/index.ts'
 import { openStore } from '../src/core/store.ts'
-import { createTable, dynamoStorage } from '../src/storage/dynamodb/storage.ts'
-import { type MemoryLog, memoryLog, memoryStorage } from '../src/storage/memory/storage.ts'
-import { postgresStorage } from '../src/storage/postgres/storage.ts'
-import { type SqliteOptions, sqliteStorage } from '../src/storage/sqlite/storage.ts'
-import { missingDynamo, newClient } from './engines/dynamodb.ts'
-import { missingPooler, missingPostgres, newDatabase, pooled } from './engines/postgres.ts'
-
-const folder = mkdtempSync(join(tmpdir(), 'daybook-conformance-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
-
-function memory(): OpenStorage {
-  const logs = new Map<string, MemoryLog>()
-  return async ({ name, clock = Date.now }) => {
-    const log = logs.get(name) ?? memoryLog()
-    logs.set(name, log)
-    return memoryStorage({ log, clock })
-  }
-}
-
-function sqlite(options: Partial<SqliteOptions> = {}): OpenStorage {
-  return async ({ name, clock = Date.now }) => sqliteStorage({ file: join(folder, `${name}.db`), clock, ...options })
-}
-
-/** A database for all cases, and a schema for each. */
-function postgres(way: (url: string) => string = (url) => url): OpenStorage {
-  let url = ''
-  beforeAll(async () => {
-    const database = await newDatabase()
-    url = way(database.url)
-    return database.drop
-  })
-  return ({ name, clock = Date.now }) => postgresStorage({ url, schema: name.replaceAll('-', '_'), clock })
-}
-
-/** A table for each case. Every tag that conditions of the suite name is a boundary tag. */
-function dynamodb(): OpenStorage {
-  return async ({ name, clock = Date.now }) => {
-    const place = { table: name, client: newClient() }
-    await createTable({ ...place, boundaryTags: ['seat:', 'ann', 'course:'] })
-    return dynamoStorage({ ...place, clock })
-  }
-}
+import { missingDynamo } from './engines/dynamodb.ts'
+import { missingPooler, missingPostgres, pooled } from './engines/postgres.ts'
+import { dynamodb, memory, postgres, sqlite } from './engines/storages.ts'
 
 const storages: Readonly<Record<string, () => OpenStorage>> = {
   memory,

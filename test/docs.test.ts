@@ -5,18 +5,19 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
 import { reviveError } from '../src/core/error-data.ts'
 import { errorCodes } from '../src/core/errors.ts'
 import { limits } from '../src/core/limits.ts'
 import { problemKinds } from '../src/http/problem.ts'
+import { missingDynamo } from './engines/dynamodb.ts'
 import { type Database, missingPostgres, newDatabase } from './engines/postgres.ts'
+import { freePort } from './engines/programs.ts'
 
 const root = fileURLToPath(new URL('../', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'daybook-docs-'))
@@ -30,7 +31,7 @@ interface Block {
 const pages = [
   'README.md',
   'CONTRIBUTING.md',
-  ...['docs', 'docs/guides', 'docs/reference'].flatMap((folder) =>
+  ...['docs', 'docs/design', 'docs/guides', 'docs/reference'].flatMap((folder) =>
     readdirSync(join(root, folder))
       .filter((name) => name.endsWith('.md'))
       .map((name) => `${folder}/${name}`),
@@ -44,7 +45,7 @@ const blocksOf = (page: string): readonly Block[] =>
 function userFolder(page: string): string {
   const place = join(folder, page.replaceAll(/\W/g, '-'))
   mkdirSync(join(place, 'node_modules/.bin'), { recursive: true })
-  for (const name of ['better-sqlite3', 'pg', 'zod']) {
+  for (const name of ['@aws-sdk', 'better-sqlite3', 'pg', 'zod']) {
     symlinkSync(join(root, 'node_modules', name), join(place, 'node_modules', name))
   }
   symlinkSync(root, join(place, 'node_modules/daybook'))
@@ -57,21 +58,14 @@ function userFolder(page: string): string {
 
 function start(place: string, command: string, args: readonly string[]) {
   const PATH = `${join(place, 'node_modules/.bin')}:${process.env['PATH']}`
-  return spawn(command, args, { cwd: place, env: { ...process.env, PATH }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const env = { ...process.env, AWS_ENDPOINT_URL_DYNAMODB: dynamoEndpoint, PATH }
+  return spawn(command, args, { cwd: place, env, stdio: ['ignore', 'pipe', 'pipe'] })
 }
 
 async function run(place: string, command: string, args: readonly string[]) {
   const child = start(place, command, args)
   const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
   return { code: child.exitCode, output, errors }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  return typeof address === 'object' && address ? address.port : 0
 }
 
 const missing = ['sh', 'curl'].filter((program) => spawnSync(program, ['--help']).error !== undefined)
@@ -91,10 +85,31 @@ function onServer(name: string, body: () => Promise<void>): void {
   held(`${name}${missingServer ? ` (${missingServer})` : ''}`, body)
 }
 
+/** One on DynamoDB gets the run's engine, which the SDK finds by its own settings, and tables of the page's own. */
+const onDynamo = /\bdynamodb:\w|\btable: '|:8000\b/
+const tables = /\b(shop|till)\b/g
+const missingEngine = missingDynamo()
+const engine = inject('dynamodb')
+const dynamoEndpoint = 'endpoint' in engine ? engine.endpoint : undefined
+
+function onEngine(name: string, body: () => Promise<void>): void {
+  if (missingEngine !== undefined) test.skip(`${name} (${missingEngine})`, body)
+  else runnable(name, body)
+}
+
 async function runSql(url: string, sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: url })
   await client.connect()
   await client.query(sql).finally(() => client.end())
+}
+
+type Holder = (name: string, body: () => Promise<void>) => void
+
+/** Of a block by what it wants; `plain` of one that wants nothing. */
+function holderOf(code: string, plain: Holder): Holder {
+  if (code.search(onPostgres) >= 0) return onServer
+  if (onDynamo.test(code)) return onEngine
+  return code.includes('127.0.0.1:8080') ? runnable : plain
 }
 
 /** `npx daybook` is the same command by a longer way, which signals do not get through. */
@@ -117,7 +132,8 @@ describe.each(pages.filter(shows))('%s', async (page) => {
   /** Of the server, and one where nobody answers. */
   const ports: Readonly<Record<string, number>> = { 8080: await freePort(), 8081: await freePort() }
   let database: Database | undefined
-  const role = `daybook_app_${crypto.randomUUID().slice(0, 8)}`
+  const id = crypto.randomUUID().slice(0, 8)
+  const role = `daybook_app_${id}`
   const here = (code: string) =>
     code
       .replaceAll(/\b808[01]\b/g, (port) => String(ports[port]))
@@ -127,6 +143,8 @@ describe.each(pages.filter(shows))('%s', async (page) => {
         return url.href
       })
       .replaceAll(/\bdaybook_app\b/g, role)
+      .replaceAll('http://localhost:8000', dynamoEndpoint ?? 'http://none')
+      .replaceAll(tables, (table) => (page.includes('dynamodb') ? `${table}-${id}` : table))
   const wantsServer = textOf(page).search(onPostgres) >= 0
   if (wantsServer && missingServer === undefined) {
     beforeAll(async () => {
@@ -157,8 +175,7 @@ describe.each(pages.filter(shows))('%s', async (page) => {
     if (language === 'sql') {
       onServer(name, () => runSql(database?.url ?? '', here(shown)))
     } else if (language === 'ts') {
-      const held = shown.search(onPostgres) >= 0 ? onServer : shown.includes('127.0.0.1:8080') ? runnable : test
-      held(name, async () => {
+      holderOf(shown, test)(name, async () => {
         writeFileSync(join(place, `block-${index}.ts`), here(shown))
         const flags = ['--disable-warning=ExperimentalWarning', '--conditions=daybook-source']
         const { code: exit, output, errors } = await run(place, process.execPath, [...flags, `block-${index}.ts`])
@@ -178,7 +195,7 @@ describe.each(pages.filter(shows))('%s', async (page) => {
         expect(JSON.parse(log).msg).toBe('listening')
       })
     } else if (language === 'sh') {
-      runnable(name, async () => {
+      holderOf(shown, runnable)(name, async () => {
         const { code: exit, output, errors } = await run(place, 'sh', ['-e', '-c', direct(here(shown))])
         expect([exit, errors.replaceAll(notes, '')], output).toEqual([0, ''])
         if (answer) expect(output).toMatch(answer)
@@ -192,7 +209,18 @@ describe.each(pages.filter(shows))('%s', async (page) => {
 })
 
 test('every block is of a kind that a test holds', () => {
-  const held = ['ts', 'sh', 'sql', 'sh server', 'text', 'text log', 'sh setup', 'text formulas', 'text rooms']
+  const held = [
+    'ts',
+    'sh',
+    'sql',
+    'sh server',
+    'text',
+    'text log',
+    'sh setup',
+    'text formulas',
+    'text rooms',
+    'json policy',
+  ]
   // What wants programs of others is shown, and not run.
   const known = [...held, 'js elsewhere', 'sh elsewhere', 'text elsewhere']
   for (const page of pages) for (const { language } of blocksOf(page)) expect(known, page).toContain(language)
@@ -218,6 +246,22 @@ test('the table of limits is the limits', () => {
     ([, name = '', value = '']) => [name, Number(value.replaceAll(',', ''))],
   )
   expect(Object.fromEntries(rows)).toEqual(limits)
+})
+
+test('the dollars of the design on DynamoDB are its units at its prices', () => {
+  const text = textOf('docs/design/dynamodb.md')
+  const [, write, read] = /\$([\d.]+) per million write units and \$([\d.]+) per million read units/.exec(text) ?? []
+  const rows = [...text.matchAll(/^\| (.*?) +((?:\| [\d.]+ +)+)\| \$([\d.]+) +\|$/gm)]
+  expect(rows.length).toBe(16)
+  for (const [, what, cells = '', dollars = ''] of rows) {
+    const units = cells.split('|').slice(1).map(Number)
+    const reads = units.at(-1) ?? 0
+    const writes = units.slice(0, -1).reduce((all, some) => all + some, 0)
+    const exact = writes * Number(write) + reads * Number(read)
+    const digits = dollars.split('.')[1]?.length ?? 0
+    // A half goes up, whatever the last bit of a double says.
+    expect((exact + 1e-9).toFixed(digits), what).toBe(dollars)
+  }
 })
 
 test('the reference of errors has every kind in its order, with its status, its type and its class', () => {

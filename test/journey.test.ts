@@ -12,6 +12,7 @@ import { collect, until } from '../src/conformance/store/kit.ts'
 import type { NewEvent } from '../src/core/event.ts'
 import { limits } from '../src/core/limits.ts'
 import { open } from '../src/open.ts'
+import { missingDynamo, newTable } from './engines/dynamodb.ts'
 import { missingPostgres, newDatabase } from './engines/postgres.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-journey-'))
@@ -34,6 +35,7 @@ async function daybook(store: string, ...args: readonly string[]): Promise<unkno
 const stations: Readonly<Record<string, () => Promise<{ readonly url: string; drop?(): Promise<void> }>>> = {
   sqlite: async () => ({ url: `sqlite:${place('db')}` }),
   postgres: newDatabase,
+  dynamodb: newTable,
   'sqlite again': async () => ({ url: `sqlite:${place('db')}` }),
 }
 
@@ -70,7 +72,7 @@ async function contentOf(url: string): Promise<ReadonlyMap<string, readonly unkn
   return Map.groupBy(told, ({ stream }) => stream)
 }
 
-const missing = missingPostgres()
+const missing = missingPostgres() ?? missingDynamo()
 test.skipIf(missing !== undefined)(
   `from ${Object.keys(stations).join(' to ')} all events arrive with ids, revisions, types, tags, data and meta${missing ? ` (${missing})` : ''}`,
   async () => {

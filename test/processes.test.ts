@@ -1,4 +1,4 @@
-/** Real processes on one file, or one server: they share it, and what they acknowledge is on the disk. */
+/** Real processes on one file, one server, one table: they share it, and what they acknowledge is on the disk. */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -7,6 +7,7 @@ import { afterAll, expect, test } from 'vitest'
 import { positionsOf, range } from '../src/conformance/kit.ts'
 import { openStore } from '../src/core/store.ts'
 import { openStorage } from '../src/open.ts'
+import { missingDynamo, newTable } from './engines/dynamodb.ts'
 import { missingPostgres, newDatabase } from './engines/postgres.ts'
 import { checkFile, startWriter } from './processes/writers.ts'
 
@@ -14,13 +15,10 @@ const folder = mkdtempSync(join(tmpdir(), 'daybook-processes-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const place = () => join(folder, `${crypto.randomUUID()}.db`)
 
-const missing = missingPostgres()
-const onPostgres = missing === undefined ? test : test.skip
-
 /** Writers in processes of their own, a subscriber here. */
 async function share(url: string): Promise<void> {
-  const [processes, callers, count] = [3, 8, 25]
-  const total = processes * callers * count
+  const [processes, callers, plain, count] = [3, 6, 2, 25]
+  const total = processes * (callers + plain) * count
   const storage = await openStorage(url)
   const store = await openStore({ ...storage, close: async () => {} })
   const seen: { position?: number }[] = []
@@ -30,7 +28,9 @@ async function share(url: string): Promise<void> {
       if (seen.length === total) return
     }
   })()
-  const writers = range(1, processes).map((writer) => startWriter({ url, writer: String(writer), callers, count }))
+  const writers = range(1, processes).map((writer) =>
+    startWriter({ url, writer: String(writer), callers, plain, count }),
+  )
   const acknowledged = (await Promise.all(writers.map(({ done }) => done))).flat()
   expect(acknowledged).toHaveLength(total)
   await following
@@ -39,15 +39,29 @@ async function share(url: string): Promise<void> {
   await storage.close()
 }
 
-test('several processes write to one file at once, and a subscriber in another sees each event once, in order', () => {
-  return share(`sqlite:${place()}`)
-})
+const shared: Readonly<Record<string, { missing?: string | undefined; place(): Promise<Place> }>> = {
+  'one file': { place: async () => ({ url: `sqlite:${place()}` }) },
+  'one PostgreSQL': { missing: missingPostgres(), place: newDatabase },
+  'one table of DynamoDB': { missing: missingDynamo(), place: newTable },
+}
 
-onPostgres(`several processes write to one PostgreSQL likewise${missing ? ` (${missing})` : ''}`, async () => {
-  const database = await newDatabase()
-  await share(database.url)
-  await database.drop()
-})
+interface Place {
+  readonly url: string
+  drop?(): Promise<void>
+}
+
+for (const [where, { missing, place }] of Object.entries(shared)) {
+  const held = missing === undefined ? test : test.skip
+  const reason = missing === undefined ? '' : ` (${missing})`
+  held(
+    `several processes write to ${where} at once, and a subscriber sees each event once, in order${reason}`,
+    async () => {
+      const { url, drop } = await place()
+      await share(url)
+      await drop?.()
+    },
+  )
+}
 
 const strace = spawnSync('strace', ['--version']).status === 0
 const traced = strace || process.env['CI'] ? test : test.skip

@@ -29,6 +29,7 @@ const codes: Readonly<Record<ErrorCode, keyof typeof exitCodes>> = {
   'event-archived': 'failed',
   'document-conflict': 'conflict',
   'position-beyond-head': 'bad input',
+  'log-diverged': 'failed',
   'foreign-log': 'bad input',
   unsupported: 'bad input',
   'collection-clash': 'conflict',

@@ -19,6 +19,7 @@ import { projecting } from './store/projecting.ts'
 import { reading as storeReading } from './store/reading.ts'
 import { rebuilding } from './store/rebuilding.ts'
 import { scheduling } from './store/schedules.ts'
+import { viewing } from './store/viewing.ts'
 
 export type { ConformanceCase, OpenStorage, Setting } from './kit.ts'
 export type { OpenStore, StoreSetting } from './store/kit.ts'
@@ -34,7 +35,7 @@ export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
 
 /** Projections and their views, of an embedded store. */
 export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [projecting, rebuilding].flatMap((subject) => subject(open))
+  return [projecting, viewing, rebuilding].flatMap((subject) => subject(open))
 }
 
 /** What runs in the background of an embedded store. */

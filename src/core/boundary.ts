@@ -1,5 +1,6 @@
 /** Decision reads: the events that a decision depends on, whatever their streams, and the condition that guards it. */
 import { checkObject, checkOrdinal } from './argument.ts'
+import { PositionBeyondHead } from './errors.ts'
 import type { AnyEvent, Recorded } from './event.ts'
 import { limits } from './limits.ts'
 import { observe } from './observe.ts'
@@ -36,6 +37,8 @@ export function boundaryPage<Event extends AnyEvent>(
   return observe(observer, call, async () => {
     signal?.throwIfAborted()
     const page = await storage.readBoundary(withOldTypes(upcasters, query), after, limit)
+    // A condition from there would say nothing of what was lost.
+    if (after > page.scannedTo) throw new PositionBeyondHead({ position: after, head: page.scannedTo })
     const events = page.records.map(eventReader<Event>(upcasters))
     return { events, condition: { query, guard: page.guard }, scannedTo: page.scannedTo, more: page.more }
   })

@@ -18,6 +18,7 @@ export const errorCodes = [
   'event-archived',
   'document-conflict',
   'position-beyond-head',
+  'log-diverged',
   'foreign-log',
   'unsupported',
   'collection-clash',
@@ -185,6 +186,19 @@ export class PositionBeyondHead extends StoreError {
   constructor({ position, head }: { position: number; head: number }) {
     const told = `Position ${position} is beyond the head of the log, ${head}`
     super(`${told}: the log has lost events, or is another one`, { position, head })
+  }
+}
+
+/** Another record stands where the reader has read one: the log has lost its tail, and others have written since. */
+export class LogDiverged extends StoreError {
+  override readonly code = 'log-diverged'
+  /** Of the record that was read, and its stream and revision. */
+  declare readonly position: number
+  declare readonly stream: string
+  declare readonly revision: number
+  constructor({ position, stream, revision }: { position: number; stream: string; revision: number }) {
+    const told = `At position ${position} the log no longer holds revision ${revision} of "${stream}" as it was read`
+    super(`${told}: it has lost events, and others stand in their place`, { position, stream, revision })
   }
 }
 

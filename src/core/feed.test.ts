@@ -5,6 +5,7 @@ import { limits } from './limits.ts'
 import type { Reading } from './read.ts'
 import type { Storage } from './storage.ts'
 import { openStore } from './store.ts'
+import { createBell } from './wake.ts'
 
 /** A storage whose next reads of the log fail, one for each error. */
 function failing(errors: unknown[]): Storage {
@@ -99,4 +100,48 @@ test('subscribers at the same place share a read; who catches up keeps no page b
   await Promise.all(Array.from({ length: 20 }, follow))
   expect(most).toBe(1)
   expect(reads).toBeLessThan(20)
+})
+
+test.each([
+  ['after a failure', async (errors: unknown[]) => void errors.push(new Error('the connection broke'))],
+  ['after a rest', async () => void (await vi.advanceTimersByTimeAsync(limits.markIdleMs + 1))],
+])('a log that has lost its tail and grown past the reader again is noticed %s', async (_, pass) => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  try {
+    const errors: unknown[] = []
+    const logs = [memoryStorage(), memoryStorage()] as const
+    let log: Storage = logs[0]
+    const failingOnce = failing(errors)
+    const storage: Storage = {
+      ...logs[0],
+      commit: (commits) => log.commit(commits),
+      async readLog(query) {
+        if (errors.length > 0) await failingOnce.readLog(query)
+        return { ...(await log.readLog(query)), logId: 'one' }
+      },
+      wake: (signal) => wakes.listen(signal),
+    }
+    const wakes = createBell()
+    const store = await openStore(storage)
+    for (const type of ['A', 'B']) await store.append('seat/1', [{ type }])
+    const entries = store.subscribe()[Symbol.asyncIterator]()
+    expect([await entries.next(), await entries.next()]).toMatchObject([
+      { value: { position: 1 } },
+      { value: { position: 2 } },
+    ])
+    log = logs[1]
+    for (const type of ['A', 'C', 'D']) await store.append('seat/2', [{ type }])
+    const next = expect(entries.next()).rejects.toMatchObject({
+      code: 'log-diverged',
+      position: 2,
+      stream: 'seat/1',
+      revision: 2,
+    })
+    await pass(errors)
+    wakes.ring()
+    await next
+    await store.close()
+  } finally {
+    vi.useRealTimers()
+  }
 })

@@ -1,6 +1,6 @@
 /** The log as one feed over all streams, in order of position: a page, all of it up to now, or without end. */
 import { checkOrdinal } from './argument.ts'
-import { ForeignLog, InvalidArgument, isStoreError, PositionBeyondHead } from './errors.ts'
+import { ForeignLog, InvalidArgument, isStoreError, LogDiverged, PositionBeyondHead } from './errors.ts'
 import type { AnyEvent, LogEntry } from './event.ts'
 import { limits } from './limits.ts'
 import { observe } from './observe.ts'
@@ -14,7 +14,7 @@ import {
   rangeOf,
   totalLimit,
 } from './read.ts'
-import type { LogPage, LogQuery } from './storage.ts'
+import type { LogPage, LogQuery, LogRecord } from './storage.ts'
 import { backoffMs, sleep, turn } from './turn.ts'
 import { withOldTypesOf } from './upcaster.ts'
 
@@ -79,7 +79,8 @@ export async function* logPages<Event extends AnyEvent>(
 /**
  * One code path for catching up and for what comes live: read after the checkpoint, then wait for a wake-up that carries
  * no events. A lost wake-up costs delay, never an event. Reads that fail are tried again with back-off; what cannot heal
- * is thrown.
+ * is thrown. After a failure or a rest the record that was read last is looked at again, for a log that has lost its tail
+ * may have grown past it.
  */
 export async function* subscriptionPages<Event extends AnyEvent>(
   reading: Reading,
@@ -90,14 +91,23 @@ export async function* subscriptionPages<Event extends AnyEvent>(
   let after = options.after ?? 0
   let caughtUpAt = -1
   let failures = 0
+  let mark: Mark | undefined
+  let lookedAt = performance.now()
+  const look = async (range: PageRange) => {
+    const { head, records } = await tailPage(reading, range, undefined)
+    return { head, found: records }
+  }
   while (!signal.aborted) {
     try {
       for await (const _ of reading.storage.wake(signal)) {
         let page: LogPage
         do {
+          if (mark !== undefined && performance.now() - lookedAt > limits.markIdleMs) await checkMark(mark, look)
           const query: LogQuery = { ...filter, after, direction: 'forwards', limit: limits.iterateRecords }
           page = await tailPage(reading, query, options.logId)
           failures = 0
+          lookedAt = performance.now()
+          mark = page.records.at(-1) ?? mark
           const { entries } = entriesOf<Event>(reading, page, options)
           if (entries.length > 0) yield entries
           if (signal.aborted) return
@@ -110,10 +120,30 @@ export async function* subscriptionPages<Event extends AnyEvent>(
     } catch (error) {
       if (signal.aborted) return
       failures++
+      lookedAt = Number.NEGATIVE_INFINITY
       if (!mayHeal(error)) throw error
       await backOff(error, failures, options, signal)
     }
   }
+}
+
+/** What is known of the record that was read last: enough to see that it is not there any more. */
+export type Mark = Pick<LogRecord | LogEntry, 'stream' | 'revision' | 'position' | 'time'>
+
+/** Throws where the log does not reach the mark any more, or holds another record there; `look` reads that one position. */
+export async function checkMark(
+  { position = 0, stream, revision, time }: Mark,
+  look: (range: PageRange) => Promise<{ readonly head: number; readonly found: readonly Mark[] }>,
+): Promise<void> {
+  const range = { after: position - 1, until: position, direction: 'forwards', limit: 1 } as const
+  const { head, found } = await look(range).catch((error) => {
+    if (isStoreError(error, 'position-beyond-head')) return { head: (error as PositionBeyondHead).head, found: [] }
+    throw error
+  })
+  if (position > head) throw new PositionBeyondHead({ position, head })
+  const [there] = found
+  if (there?.stream === stream && there.revision === revision && there.time === time) return
+  throw new LogDiverged({ position, stream, revision })
 }
 
 /** Waits after a failure that may heal, and says so; throws it where nobody is told and it has come too often. */

@@ -20,6 +20,16 @@ export interface ViewBody {
   readonly at?: number
   /** By stream, the revision of the last event that it holds; not of totals by a function, which have any number of them. */
   readonly revisions?: Readonly<Record<string, number>>
+  /** Of a projection by event time: what the view was made over. */
+  readonly settled?: Settled
+}
+
+/** What stands before an instant, in epoch milliseconds: everything that is recorded later stands behind it. */
+export interface Settled {
+  readonly view?: object
+  readonly before: number
+  /** By stream, the last revision of which nothing stands at the instant or behind it. */
+  readonly revisions: Readonly<Record<string, number>>
 }
 
 /** That a stream has made a view: for views whose key is a function. Of inline totals with the last revision they hold. */

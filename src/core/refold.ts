@@ -6,6 +6,7 @@ import { errorOf, type Making } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { indexQuery } from './document.ts'
 import type { Recorded } from './event.ts'
+import { foldAllInTime, foldInTime } from './event-time.ts'
 import { type Folding, foldEvent, type LinkBody, linkWrites, loadViews, viewWrites } from './fold.ts'
 import { limits } from './limits.ts'
 import type { Shape } from './projection.ts'
@@ -27,7 +28,7 @@ export async function foldMissing(refolding: Refolding, folding: Folding, event:
   const { stream, revision } = event
   const held = folding.body.revisions?.[stream] ?? folding.linked?.[stream] ?? 0
   if (revision <= held + 1) return folding
-  return foldAll(refolding, folding, eventsOf(refolding, stream, { after: held, until: revision - 1 }))
+  return foldAll(refolding.shape, folding, eventsOf(refolding, stream, { after: held, until: revision - 1 }))
 }
 
 /** The view of a key as its streams make it from nothing. */
@@ -38,17 +39,24 @@ export function foldStreams(
   range: Pick<RevisionRange, 'until' | 'asOf'> = {},
 ): Promise<Folding> {
   const each = streams.map((stream) => eventsOf(refolding, stream, { after: 0, ...range }))
-  return foldAll(refolding, { key, body: {} }, merged(each))
+  return foldAll(refolding.shape, { key, body: {} }, merged(each))
 }
 
-async function foldAll({ shape }: Refolding, folding: Folding, events: AsyncIterable<Recorded>): Promise<Folding> {
+/** Those of the events that belong to the view, in the order in which they come or that the projection asks for. */
+export async function foldAll(shape: Shape, folding: Folding, events: AsyncIterable<Recorded>): Promise<Folding> {
+  const all: Recorded[] = []
   let folded = folding
   for await (const event of events) {
-    if (shape.filter.types?.includes(event.type) && shape.keyOf(event) === folding.key) {
-      folded = foldEvent(shape, folded, event)
-    }
+    if (!shape.filter.types?.includes(event.type) || shape.keyOf(event) !== folding.key) continue
+    if (shape.latenessMs !== undefined) all.push(event)
+    else folded = foldEvent(shape, folded, event)
   }
-  return folded
+  return shape.latenessMs === undefined ? folded : foldAllInTime(shape, folding, all)
+}
+
+/** The view with these events of its key, by the projection's own order; of what is settled nothing is read again. */
+export function foldOn(refolding: Refolding, folding: Folding, events: readonly Recorded[]): Promise<Folding> {
+  return foldInTime(refolding.shape, folding, { events, read: (...range) => eventsOf(refolding, ...range) })
 }
 
 /** All events of a range; of a forgotten stream none. */

@@ -2,12 +2,12 @@
 import { checkOrdinal } from './argument.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Recorded } from './event.ts'
-import { type Folding, foldEvent } from './fold.ts'
+import type { Folding } from './fold.ts'
 import { limits } from './limits.ts'
 import { checkStreamId } from './name.ts'
 import type { Shape } from './projection.ts'
 import { logEntryReader, type Until } from './read.ts'
-import { eventsOf, linksOf, merged } from './refold.ts'
+import { eventsOf, foldAll, linksOf, merged } from './refold.ts'
 import type { Storage } from './storage.ts'
 import { formatInstant, parseInstant } from './time.ts'
 import { type Upcaster, withOldTypesOf } from './upcaster.ts'
@@ -53,12 +53,7 @@ export async function viewAsOf(
   shape: Shape,
   { id, cut }: { readonly id: string; readonly cut: Cut },
 ): Promise<Folding> {
-  let folding: Folding = { key: id, body: {} }
-  for await (const event of eventsOfView(replaying, shape, { id, cut })) {
-    const wanted = shape.filter.types?.includes(event.type) && shape.keyOf(event) === id
-    if (wanted) folding = foldEvent(shape, folding, event)
-  }
-  return folding
+  return foldAll(shape, { key: id, body: {} }, eventsOfView(replaying, shape, { id, cut }))
 }
 
 /** Events of all streams that make the view, in the log's order. Of a forgotten stream there are none. */

@@ -77,6 +77,7 @@ export const problemKinds = {
   'job-not-parked': { status: 409, title: 'Only a parked job can be retried' },
   'foreign-log': { status: 409, title: 'The checkpoint belongs to another log' },
   'position-beyond-head': { status: 409, title: 'The log does not reach that far' },
+  'log-diverged': { status: 409, title: 'The log is not what was read' },
   'stream-forgotten': { status: 410, title: 'The stream was forgotten for good' },
   'request-too-large': { status: 413, title: 'The body is too large' },
   'unsupported-encoding': { status: 415, title: 'The body is encoded in a way that is not taken' },

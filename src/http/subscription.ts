@@ -5,8 +5,9 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import { isStoreError, ServerUnreachable } from '../core/errors.ts'
 import type { AnyEvent, LogEntry } from '../core/event.ts'
-import { backOff, type SubscribeOptions } from '../core/feed.ts'
+import { backOff, checkMark, type LogEntries, type Mark, type SubscribeOptions } from '../core/feed.ts'
 import { limits } from '../core/limits.ts'
+import type { PageRange } from '../core/read.ts'
 import { errorOfProblem, mayHeal, type Parameters, type Requester } from './request.ts'
 
 export async function* subscriptionPages<Event extends AnyEvent>(
@@ -18,8 +19,18 @@ export async function* subscriptionPages<Event extends AnyEvent>(
   let after = options.after ?? 0
   let caughtUpAt = -1
   let failures = 0
+  let mark: Mark | undefined
+  const look = async ({ after, until }: PageRange) => {
+    const range = { after: String(after), 'until-position': String(until), limit: '1' }
+    const page = await requester.ask<LogEntries>('GET', '/log', { query: [...query, ...Object.entries(range)], signal })
+    // Forgotten meanwhile, it does not pass a filter of what it was.
+    const unseen = mark !== undefined && page.entries.length === 0 && (options.types || options.tags)
+    return { head: page.head, found: unseen && mark ? [mark] : page.entries }
+  }
   while (!signal.aborted) {
     try {
+      // Behind another connection may be another server, or one that has lost what this one had read.
+      if (mark !== undefined) await checkMark(mark, look)
       for await (const { event, data } of messages(requester, [...query, ['after', String(after)]], signal)) {
         failures = 0
         const value = JSON.parse(data)
@@ -32,6 +43,7 @@ export async function* subscriptionPages<Event extends AnyEvent>(
         if (event === undefined) {
           yield [value as LogEntry<Event>]
           after = value.position
+          mark = value as LogEntry
         } else if (event === 'caught-up') {
           after = value.position
           if (after !== caughtUpAt) options.onCaughtUp?.(after)

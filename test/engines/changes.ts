@@ -11,7 +11,7 @@ import {
 import type { StreamRecord } from '../../src/hosts/lambda.ts'
 
 export interface Changes {
-  /** What has come since the last call, as JSON has brought it. */
+  /** Some of what has come since the last call, as JSON has brought it; nothing where there is no more. */
   next(): Promise<readonly StreamRecord[]>
   close(): void
 }
@@ -26,15 +26,11 @@ export async function openChanges(client: DynamoDBClient, table: string): Promis
   const iterators = new Map<string, string | undefined>()
 
   async function read(shard: string): Promise<readonly StreamRecord[]> {
-    const records: StreamRecord[] = []
-    for (;;) {
-      const iterator = iterators.get(shard)
-      if (iterator === undefined) return records
-      const { Records = [], NextShardIterator } = await streams.send(new GetRecordsCommand({ ShardIterator: iterator }))
-      iterators.set(shard, NextShardIterator)
-      if (Records.length === 0) return records
-      records.push(...Records.map((record) => asLambda(record, arn)))
-    }
+    const iterator = iterators.get(shard)
+    if (iterator === undefined) return []
+    const { Records = [], NextShardIterator } = await streams.send(new GetRecordsCommand({ ShardIterator: iterator }))
+    iterators.set(shard, NextShardIterator)
+    return Records.map((record) => asLambda(record, arn))
   }
 
   async function beginningOf(shard: string): Promise<string | undefined> {

@@ -5,55 +5,20 @@ import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { logAll } from '../../src/conformance/kit.ts'
 import { openStore } from '../../src/core/store.ts'
-import { openStorage } from '../../src/open.ts'
 import { sqliteStorage } from '../../src/storage/sqlite/storage.ts'
 import { newDatabase, quiet } from '../engines/postgres.ts'
 import { missingPrograms, startServer } from '../engines/server.ts'
 import { startForgetting } from '../processes/forgetter.ts'
-import type { Acknowledged } from '../processes/writer.ts'
-import { checkFile, startWriter } from '../processes/writers.ts'
+import { killWriters } from '../processes/kills.ts'
 import { chance, seed, times } from './share.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-kill-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-interface Places {
-  /** Where ten rounds write to. */
-  next(): Promise<string>
-  /** Resolves when nobody writes there any more. */
-  quiet(url: string): Promise<void>
-}
-
-async function killWriters(rounds: number, places: Places): Promise<void> {
-  const random = chance(seed)
-  let acknowledged: Acknowledged[] = []
-  let url = ''
-  let total = 0
-  for (let round = 0; round < rounds; round++) {
-    if (round % 10 === 0) {
-      url = await places.next()
-      acknowledged = []
-    }
-    const writers = [1, 2].map((writer) =>
-      startWriter({ url, writer: `${round}-${writer}`, callers: 8, count: 1_000_000 }),
-    )
-    // Sometimes while they open the store, mostly in the middle of commits, sometimes around a checkpoint.
-    if (round === 0 || random() < 0.8) await Promise.all(writers.map(({ begun }) => begun))
-    await new Promise((resolve) => setTimeout(resolve, random() * 600))
-    for (const { process } of writers) process.kill('SIGKILL')
-    const before = acknowledged.length
-    for (const { done } of writers) acknowledged.push(...(await done))
-    total += acknowledged.length - before
-    await places.quiet(url)
-    const storage = await openStorage(url)
-    await checkFile(storage, acknowledged)
-    await storage.close()
-  }
-  expect(total).toBeGreaterThan(0)
-}
-
 test(`killed ${times(200)} times, writers lose nothing that they acknowledged (LONG_SEED=${seed})`, () =>
-  killWriters(times(200), {
+  killWriters({
+    kills: times(200),
+    random: chance(seed),
     next: async () => `sqlite:${join(folder, `${crypto.randomUUID()}.db`)}`,
     quiet: async () => {},
   }))
@@ -65,7 +30,7 @@ onPostgres(`killed ${times(100)} times, those on PostgreSQL neither${missing ? `
   const server = await startServer()
   const next = async () => (await newDatabase(server.url)).url
   // The server learns of the end of a client when it next answers it, and may commit until then.
-  await killWriters(times(100), { next, quiet }).finally(server.remove)
+  await killWriters({ kills: times(100), random: chance(seed), next, quiet }).finally(server.remove)
 })
 
 test(`killed ${times(30)} times while it forgets, a process leaves what the next opening finishes`, async () => {

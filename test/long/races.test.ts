@@ -54,7 +54,7 @@ test('six processes write to one file while subscribers in another follow all of
   expect(acknowledged).toHaveLength(total)
   expect(positionsOf(await all)).toEqual(range(1, total))
   const expected = acknowledged.filter(({ stream }) => stream.startsWith('seat/3-')).map(({ position }) => position)
-  expect(positionsOf(await ofOne)).toEqual(expected.toSorted((a, b) => a - b))
+  expect(positionsOf(await ofOne)).toEqual(expected.toSorted((a = 0, b = 0) => a - b))
   await checkFile(storage, acknowledged)
   await storage.close()
 })

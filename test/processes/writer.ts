@@ -1,14 +1,15 @@
 /**
  * A process that writes to a store until it is done or killed: `node writer.ts '{"url":…,"writer":…,"callers":…,"count":…}'`.
- * Each caller appends to a stream of its own and puts a document beside it that counts the same; what was acknowledged
- * is on the standard output before the next commit begins. What fails in a way that may heal is done again.
+ * Each caller appends to a stream of its own and puts a document beside it that counts the same; plain callers put nothing
+ * beside. What was acknowledged is on the standard output before the next commit begins. What fails in a way that may heal
+ * is done again.
  */
 import { writeSync } from 'node:fs'
 import { commitOf, event } from '../../src/conformance/kit.ts'
 import { createCommitQueue } from '../../src/core/commit-queue.ts'
 import { putDocument } from '../../src/core/document.ts'
 import { isStoreError, StoreBusy } from '../../src/core/errors.ts'
-import type { CollectionSpec } from '../../src/core/storage.ts'
+import type { CollectionSpec, DocumentWrite, StreamAppend } from '../../src/core/storage.ts'
 import { sleep } from '../../src/core/turn.ts'
 import { openStorage } from '../../src/open.ts'
 
@@ -16,6 +17,8 @@ export interface WriterOptions {
   readonly url: string
   readonly writer: string
   readonly callers: number
+  /** Further callers that only append, with a revision and without one in turn. */
+  readonly plain?: number
   /** Commits of each caller. */
   readonly count: number
 }
@@ -23,13 +26,14 @@ export interface WriterOptions {
 export interface Acknowledged {
   readonly stream: string
   readonly revision: number
-  readonly position: number
+  /** Where it was known at once. */
+  readonly position?: number
   readonly id: string
 }
 
 export const counters: CollectionSpec = { collection: 'counters', indexes: [] }
 
-async function write({ url, writer, callers, count }: WriterOptions): Promise<void> {
+async function write({ url, writer, callers, plain = 0, count }: WriterOptions): Promise<void> {
   const storage = await healing(() => openStorage(url))
   await healing(() => storage.declare([counters]))
   const queue = createCommitQueue(storage)
@@ -40,27 +44,41 @@ async function write({ url, writer, callers, count }: WriterOptions): Promise<vo
     for (let turn = 0; turn < count; turn++) {
       const [document] = await healing(() => storage.getDocuments([key]))
       const before = document ? (JSON.parse(document.body) as { count: number }).count : 0
-      const happened = event('Happened', {
-        data: { turn, fill: 'x'.repeat((turn * 97) % 2_000) },
-        tags: [`writer:${writer}`],
-      })
       const guard = document ? ({ is: 'version', version: document.version } as const) : ({ is: 'absent' } as const)
-      const commit = commitOf([{ stream, expected: before, events: [happened] }], {
-        documents: putDocument(counters, { key: stream, body: { count: before + 1 }, if: guard }),
-      })
-      const outcome = await healing(async () => {
-        const outcome = await queue.add(commit)
-        if (outcome.outcome === 'busy') throw new StoreBusy('busy', outcome.retryAfterMs)
-        return outcome
-      })
-      const appended = outcome.outcome === 'committed' ? outcome.streams[0] : undefined
-      if (appended === undefined) throw new Error(`${stream}: ${JSON.stringify(outcome)}`)
-      const acknowledged = { stream, revision: appended.last, position: appended.position ?? 0, id: happened.id }
-      writeSync(1, `${JSON.stringify(acknowledged satisfies Acknowledged)}\n`)
+      const documents = putDocument(counters, { key: stream, body: { count: before + 1 }, if: guard })
+      await commit({ stream, expected: before, events: [happened(turn)] }, documents)
     }
   }
 
-  await Promise.all(Array.from({ length: callers }, (_, caller) => call(caller)))
+  async function callPlainly(caller: number): Promise<void> {
+    const stream = `plain/${writer}-${caller}`
+    for (let turn = 0; turn < count; turn++) {
+      await commit({ stream, expected: turn % 2 ? turn : 'any', events: [happened(turn)] })
+    }
+  }
+
+  function happened(turn: number) {
+    const data = { turn, fill: 'x'.repeat((turn * 97) % 2_000) }
+    return event('Happened', { data, tags: [`writer:${writer}`] })
+  }
+
+  async function commit(append: StreamAppend, documents: readonly DocumentWrite[] = []): Promise<void> {
+    const one = commitOf([append], { documents })
+    const outcome = await healing(async () => {
+      const outcome = await queue.add(one)
+      if (outcome.outcome === 'busy') throw new StoreBusy('busy', outcome.retryAfterMs)
+      return outcome
+    })
+    const appended = outcome.outcome === 'committed' ? outcome.streams[0] : undefined
+    if (appended === undefined) throw new Error(`${append.stream}: ${JSON.stringify(outcome)}`)
+    const { last: revision, position } = appended
+    const [{ id } = { id: '' }] = append.events
+    const acknowledged = { stream: append.stream, revision, id, ...(position !== undefined && { position }) }
+    writeSync(1, `${JSON.stringify(acknowledged satisfies Acknowledged)}\n`)
+  }
+
+  const indexes = (length: number) => Array.from({ length }, (_, index) => index)
+  await Promise.all([...indexes(callers).map(call), ...indexes(plain).map(callPlainly)])
   await queue.close()
   await storage.close()
 }

@@ -13,6 +13,8 @@ export interface Writer {
   readonly process: ChildProcess
   /** Resolves when it has acknowledged something, or has ended. */
   readonly begun: Promise<unknown>
+  /** How much it has acknowledged until now. */
+  told(): number
   /** What it has acknowledged, once it ended; throws where it failed and was not killed. */
   readonly done: Promise<readonly Acknowledged[]>
 }
@@ -23,8 +25,10 @@ export function startWriter(options: WriterOptions, wrapper: readonly string[] =
   const child = spawn(command, [...args, JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'pipe'] })
   const errors = text(child.stderr)
   let output = ''
+  let told = 0
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     output += chunk
+    told += chunk.split('\n').length - 1
   })
   const begun = Promise.race([once(child.stdout, 'data'), once(child, 'close')])
   const done = (async () => {
@@ -34,10 +38,10 @@ export function startWriter(options: WriterOptions, wrapper: readonly string[] =
     const lines = output.split('\n').slice(0, -1)
     return lines.map((line) => JSON.parse(line) as Acknowledged)
   })()
-  return { process: child, begun, done }
+  return { process: child, begun, told: () => told, done }
 }
 
-/** Every acknowledged append is there once, positions and revisions have no gaps, documents agree with their events. */
+/** Every acknowledged append is there once, positions and revisions have no gaps, documents and lists agree with events. */
 export async function checkFile(storage: Storage, acknowledged: readonly Acknowledged[]): Promise<void> {
   const log = await logAll(storage)
   assert.deepEqual(
@@ -45,19 +49,38 @@ export async function checkFile(storage: Storage, acknowledged: readonly Acknowl
     range(1, log.length),
   )
   const revisions = new Map<string, number>()
-  const ids = new Map<string, { stream: string; revision: number; position: number }>()
+  const ids = new Map<string, { stream: string; revision: number; position?: number }>()
   for (const record of log) {
     assert.equal(record.revision, (revisions.get(record.stream) ?? 0) + 1, record.stream)
     revisions.set(record.stream, record.revision)
     assert.ok(record.state === 'stored')
     const { id } = parseContent(record.content)
     assert.equal(ids.has(id), false, `${id} is there twice`)
-    ids.set(id, { stream: record.stream, revision: record.revision, position: record.position ?? 0 })
+    ids.set(id, {
+      stream: record.stream,
+      revision: record.revision,
+      ...(record.position && { position: record.position }),
+    })
   }
-  for (const { id, ...where } of acknowledged) assert.deepEqual(ids.get(id), where, `${id} was acknowledged`)
-  const keys = [...revisions.keys()].map((key) => ({ collection: counters.collection, key }))
+  for (const { id, ...told } of acknowledged) {
+    // A position that was not known yet is whichever the record got.
+    const where = ids.get(id)
+    assert.deepEqual(where, { position: where?.position, ...told }, `${id} was acknowledged`)
+  }
+  const counted = [...revisions.keys()].filter((stream) => stream.startsWith('seat/'))
+  const keys = counted.map((key) => ({ collection: counters.collection, key }))
   const documents = await storage.getDocuments(keys)
   for (const [index, { key }] of keys.entries()) {
     assert.deepEqual(JSON.parse(documents[index]?.body ?? 'null'), { count: revisions.get(key) }, key)
   }
+  const listed = new Map<string, number>()
+  for (const type of ['seat', 'plain']) {
+    for (let cursor: string | undefined; ; ) {
+      const page = await storage.listStreams({ type, limit: 1_000, ...(cursor !== undefined && { cursor }) })
+      for (const { stream, revision } of page.streams) listed.set(stream, revision)
+      cursor = page.next
+      if (cursor === undefined) break
+    }
+  }
+  assert.deepEqual(new Map([...listed].sort()), new Map([...revisions].sort()))
 }

@@ -49,6 +49,8 @@ export const reading = (open: OpenStorage) =>
       assert.deepEqual(await read({ direction: 'backwards', after: 4, until: 7, limit: 2 }), [[7, 6], true])
       assert.deepEqual(await read({ after: 9 }), [[], false])
       assert.deepEqual(await read({ after: 99 }), [[], false])
+      assert.deepEqual(await read({ after: Number.MAX_SAFE_INTEGER }), [[], false])
+      assert.deepEqual(await read({ after: Number.MAX_SAFE_INTEGER, direction: 'backwards' }), [[], false])
       assert.deepEqual(await read({ after: 5, until: 3 }), [[], false])
     },
 

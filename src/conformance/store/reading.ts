@@ -72,6 +72,40 @@ export const reading = (open: OpenStore) =>
       assert.throws(() => store.streams('not a type'), { code: 'invalid-argument' })
     },
 
+    'The least and the largest that a range may name are answered': async (open) => {
+      const store = await open()
+      await store.append('seat/1', [{ type: 'Reserved', tags: ['seat:1'] }])
+      await positionOf(store, 'seat/1')
+      const most = Number.MAX_SAFE_INTEGER
+      const [first, last] = [new Date(0), '9999-12-31T23:59:59.999Z']
+      const ranges = [
+        { is: range(1, 1), options: [{}, { until: most }, { until: last }, { asOf: last }, { limit: most }] },
+        { is: [], options: [{ until: 0 }, { until: first }, { after: 1, until: 1 }, { asOf: first }, { limit: 0 }] },
+      ]
+      for (const direction of ['forwards', 'backwards'] as const) {
+        for (const { is, options } of ranges) {
+          for (const option of options) {
+            const told = `${direction} ${JSON.stringify(option)}`
+            assert.deepEqual(revisionsOf(await collect(store.read('seat/1', { ...option, direction }))), is, told)
+            assert.deepEqual(positionsOf(await collect(store.readLog({ ...option, direction }))), is, told)
+          }
+        }
+        for (const until of [undefined, 0, most, first, last]) {
+          const options = { after: most, direction, ...(until !== undefined && { until }) }
+          const { details, events, more } = await store.readPage('seat/1', { ...options, limit: 1 })
+          assert.deepEqual([details?.revision, events, more], [1, [], false])
+          assert.deepEqual(await collect(store.read('seat/1', options)), [])
+        }
+      }
+      const listed = async (updatedAfter: string | Date) =>
+        (await collect(store.streams('seat', { updatedAfter }))).length
+      assert.deepEqual([await listed(first), await listed(last)], [1, 0])
+      await assert.rejects(store.readLogPage({ after: most }), { code: 'position-beyond-head' })
+      await assert.rejects(store.readBoundaryPage([{ tags: ['seat:1'] }], { after: most }), {
+        code: 'position-beyond-head',
+      })
+    },
+
     'The log is read whole, filtered, backwards, to a position or an instant': async (open) => {
       const store = await timed(open)
       await store.append('show/1', [{ type: 'Opened', tags: ['gala'] }])

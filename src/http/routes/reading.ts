@@ -188,7 +188,7 @@ export const readingRoutes: readonly Route[] = [
         more: false,
       },
     },
-    problems: ['event-archived'],
+    problems: ['position-beyond-head', 'event-archived'],
     needs: () => [{ action: 'read' }],
     handle({ store, body }) {
       const { query, after, limit } = body as BoundaryBody

@@ -7,7 +7,8 @@ import { parseContent } from '../../core/content.ts'
 import { entryOf } from '../../core/leaf.ts'
 import type { Evidence, LogRecord, Position, PreparedEvent, Revision } from '../../core/storage.ts'
 import type { Table } from './driver.ts'
-import { type ChunkItem, chunkKey, type RecordItem } from './items.ts'
+import { type ChunkItem, chunkKey, numberOf, type RecordItem } from './items.ts'
+import { inSight } from './sight.ts'
 
 /** Bytes of contents and proofs that one record holds; a larger event has a record of its own. */
 const recordBytes = 280_000
@@ -90,22 +91,26 @@ export interface Stub {
   readonly segment: string
 }
 
-/** The records' lines: read from their chunks where they are in some. */
-export async function linesOf(
-  table: Table,
-  stream: string,
-  records: readonly RecordItem[],
-): Promise<readonly (readonly string[])[]> {
-  return Promise.all(
-    records.map(async (record) => {
-      const { n, b, k } = record
-      if (b === undefined && k === undefined) return Array<string>(n).fill('')
-      if (k === undefined) return unpackLines(b ?? '')
-      const keys = Array.from({ length: k }, (_, chunk) => chunkKey(stream, Number(record.sk.slice(1)), chunk))
+export interface Body {
+  readonly record: RecordItem
+  readonly lines: readonly string[]
+}
+
+/** A record's lines; with the record as it is by now, where its chunks have gone since. */
+export async function bodyOf(table: Table, stream: string, record: RecordItem): Promise<Body> {
+  const { n, b, k } = record
+  if (k === undefined) return { record, lines: b === undefined ? Array<string>(n).fill('') : unpackLines(b) }
+  const keys = Array.from({ length: k }, (_, chunk) => chunkKey(stream, numberOf(record), chunk))
+  const { now, chunks } = await inSight(
+    table,
+    async () => {
       const chunks = await table.getMany(keys)
-      return unpackLines(Buffer.concat(chunks.map((chunk) => (chunk as ChunkItem | undefined)?.b ?? Buffer.of())))
-    }),
+      return { chunks, now: chunks.includes(undefined) ? ((await table.get(record)) as RecordItem) : record }
+    },
+    ({ now, chunks }) => now.k === undefined || !chunks.includes(undefined),
   )
+  if (now.k === undefined) return bodyOf(table, stream, now)
+  return { record, lines: unpackLines(Buffer.concat((chunks as readonly ChunkItem[]).map(({ b }) => b))) }
 }
 
 function unpackLines(body: string | Uint8Array): readonly string[] {
@@ -113,11 +118,12 @@ function unpackLines(body: string | Uint8Array): readonly string[] {
 }
 
 export async function slotsOf(table: Table, stream: string, records: readonly RecordItem[]): Promise<readonly Slot[]> {
-  const bodies = await linesOf(table, stream, records)
-  return records.flatMap((record, index) => {
-    const first = Number(record.sk.slice(1))
-    return (bodies[index] ?? []).map((line, at) => slotOf(record, { stream, revision: first + at, at, line }))
-  })
+  const bodies = await Promise.all(records.map((record) => bodyOf(table, stream, record)))
+  return bodies.flatMap((body) => slotsIn(stream, body))
+}
+
+export function slotsIn(stream: string, { record, lines }: Body): readonly Slot[] {
+  return lines.map((line, at) => slotOf(record, { stream, revision: numberOf(record) + at, at, line }))
 }
 
 function slotOf(

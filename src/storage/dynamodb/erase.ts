@@ -3,7 +3,7 @@ import { parseContent } from '../../core/content.ts'
 import { InvalidArgument, StorageFailed } from '../../core/errors.ts'
 import { limits } from '../../core/limits.ts'
 import type { EraseProgress, EraseStep, Revision } from '../../core/storage.ts'
-import { entryOfSlot, idOfSlot, linesOf, packLines, type Slot, slotsOf } from './body.ts'
+import { bodyOf, entryOfSlot, idOfSlot, packLines, type Slot, slotsIn } from './body.ts'
 import { eraseCollection, eraseHolders } from './documents.ts'
 import { put, type TableWrite } from './driver.ts'
 import {
@@ -92,8 +92,10 @@ async function eraseRecord(
 ): Promise<number> {
   let item: RecordItem | undefined = record
   for (let tries = 1; item !== undefined && tries <= eraseTries; tries++) {
-    const slots = await slotsOf(session.table, stream, [item])
-    const lines = [...((await linesOf(session.table, stream, [item]))[0] ?? [])]
+    const body = await bodyOf(session.table, stream, item)
+    item = body.record
+    const slots = slotsIn(stream, body)
+    const lines = [...body.lines]
     let erased = 0
     for (const [at, slot] of slots.entries()) {
       const line = slot.revision < from || slot.revision > to ? undefined : emptied(slot)

@@ -2,9 +2,11 @@
 import { limits } from '../../core/limits.ts'
 import type { LogRecord, Position, Revision, RevisionRange, StreamHead, StreamPage } from '../../core/storage.ts'
 import { recordOf, type Slot, slotsOf } from './body.ts'
+import type { KeyRange } from './driver.ts'
 import { type MarkItem, numberOf, type RecordItem } from './items.ts'
 import type { Session } from './session.ts'
-import { firstOf, lastOf, look, marksOf, positionAt, recordAt, recordsOf } from './stream.ts'
+import { inSight } from './sight.ts'
+import { covers, firstOf, isDense, isWhole, lastOf, look, marksOf, positionAt, recordAt, recordsOf } from './stream.ts'
 
 /** Records that one query fetches. */
 const recordsAtOnce = 100
@@ -50,7 +52,10 @@ async function begin(
   { after, until, asOf, direction, limit }: RevisionRange,
 ): Promise<{ readonly newest: RecordItem | undefined; readonly seen: readonly RecordItem[]; readonly marks: Marks }> {
   const none = { seen: [], marks: new Map() }
-  if (asOf !== undefined || until !== undefined) return { ...none, newest: await look(session, stream) }
+  // Behind the largest revision there is no range that the engine would take.
+  if (asOf !== undefined || until !== undefined || after === Number.MAX_SAFE_INTEGER) {
+    return { ...none, newest: await look(session, stream) }
+  }
   const { table } = session
   const page = { direction, limit: Math.min(limit + 1, recordsAtOnce) }
   const [{ items, more }, found] = await Promise.all([
@@ -59,10 +64,14 @@ async function begin(
   ])
   const seen = (direction === 'forwards' ? items : items.toReversed()) as readonly RecordItem[]
   const marks = marksByRevision(found.items as readonly MarkItem[])
+  const [first, last] = [seen[0], seen.at(-1)]
   // A range that begins inside the last record, or behind the stream's end, finds nothing.
-  const isAtEnd = seen.length > 0 && (direction === 'backwards' || !more)
-  const newest = isAtEnd ? seen.at(-1) : after === 0 && seen.length === 0 ? undefined : await look(session, stream)
-  return { newest, seen, marks }
+  if (first === undefined) return { ...none, newest: after === 0 ? undefined : await look(session, stream) }
+  const isAtEnd = direction === 'backwards' || !more
+  // A commit that is coming into sight is read once it is all there.
+  const isTorn = !isDense(seen) || (isAtEnd && !isWhole(stream, last))
+  if (isTorn) return { ...none, newest: await look(session, stream) }
+  return { newest: isAtEnd ? last : await look(session, stream), seen, marks }
 }
 
 /** The last revision that was recorded at or before the instant; times never fall within a stream, so it is halved. */
@@ -114,35 +123,47 @@ async function* runsOf(
   stream: string,
   { from, to, direction, limit, newest, seen }: Omit<Range, 'marks'>,
 ): AsyncGenerator<readonly RecordItem[]> {
-  const most = Math.min(limit + 1, recordsAtOnce)
+  const page = { direction, limit: Math.min(limit + 1, recordsAtOnce) }
   const [first] = seen
   if (firstOf(newest) <= from) return yield first === newest ? seen : [newest]
   if (direction === 'forwards') {
+    let next = from
     // The record that holds the first revision may begin before it.
-    const before = from === 1 || (first && firstOf(first) === from) ? undefined : await recordAt(session, stream, from)
-    if (before) yield [before]
-    if (first) yield seen
-    const read = seen.at(-1) ?? before
-    let next = read ? lastOf(read) + 1 : from
+    if (from > 1 && !(first && firstOf(first) === from)) {
+      const before = await recordAt(session, stream, from)
+      if (before && covers(before, from)) {
+        yield [before]
+        next = lastOf(before) + 1
+      }
+    }
+    if (first && firstOf(first) === next) {
+      yield seen
+      next = lastOf(seen.at(-1) ?? first) + 1
+    }
     while (next <= to) {
-      const { items } = await session.table.query({ ...recordsOf(stream, next, to), direction, limit: most })
-      const records = items as readonly RecordItem[]
-      const last = records.at(-1)
-      if (last === undefined) return
+      const records = await recordsIn(session, { ...recordsOf(stream, next, to), ...page }, next)
       yield records
-      next = lastOf(last) + 1
+      next = lastOf(records.at(-1) ?? newest) + 1
     }
     return
   }
   if (first) yield seen
   for (let next = first ? firstOf(first) - 1 : to; next >= from; ) {
-    const { items } = await session.table.query({ ...recordsOf(stream, 1, next), direction, limit: most })
-    const records = items as readonly RecordItem[]
-    const last = records.at(-1)
-    if (last === undefined) return
+    const records = await recordsIn(session, { ...recordsOf(stream, 1, next), ...page }, next)
     yield records.toReversed()
-    next = firstOf(last) - 1
+    next = firstOf(records.at(-1) ?? newest) - 1
   }
+}
+
+/** From a revision on in the range's direction, without a gap: the newest record that was seen says that they are there. */
+async function recordsIn({ table }: Session, range: KeyRange, from: Revision): Promise<readonly RecordItem[]> {
+  const ascending = (records: readonly RecordItem[]) =>
+    range.direction === 'forwards' ? records : records.toReversed()
+  return inSight(
+    table,
+    async () => (await table.query(range)).items as readonly RecordItem[],
+    (records) => covers(records[0], from) && isDense(ascending(records)),
+  )
 }
 
 async function marksBetween({ table }: Session, stream: string, records: readonly RecordItem[]): Promise<Marks> {

@@ -5,11 +5,11 @@ import type { Commit, CommitOutcome, PreparedEvent, Revision, StreamAppended } f
 import { idOfSlot, type Slot, slotsOf } from './body.ts'
 import { type Key, type MarkItem, markKey, numberOf, padded, type RecordItem } from './items.ts'
 import type { Session } from './session.ts'
+import { inSight } from './sight.ts'
 
 /** The newest record of a stream, now. */
-export async function look({ table }: Session, stream: string): Promise<RecordItem | undefined> {
-  const { items } = await table.query({ ...recordsOf(stream), direction: 'backwards', limit: 1 })
-  return items[0] as RecordItem | undefined
+export function look(session: Session, stream: string): Promise<RecordItem | undefined> {
+  return recordAt(session, stream, Number.MAX_SAFE_INTEGER)
 }
 
 export const firstOf = (record: Key): Revision => numberOf(record)
@@ -24,14 +24,40 @@ export function marksOf(stream: string, from: Revision, to: Revision = Number.MA
   return { pk: `s#${stream}`, from: `p${padded(from)}`, to: `p${padded(to)}` }
 }
 
-/** The newest record that begins at or before a revision. */
+/** The newest record that begins at or before a revision; never one from the midst of a commit that is coming into sight. */
 export async function recordAt(
   { table }: Session,
   stream: string,
   revision: Revision,
 ): Promise<RecordItem | undefined> {
-  const { items } = await table.query({ ...recordsOf(stream, 1, revision), direction: 'backwards', limit: 1 })
+  const range = { ...recordsOf(stream, 1, revision), direction: 'backwards' as const, limit: 1 }
+  const { items } = await inSight(
+    table,
+    () => table.query(range),
+    ({ items }) => isWhole(stream, items[0] as RecordItem | undefined, revision),
+  )
   return items[0] as RecordItem | undefined
+}
+
+/** No record of the same commit follows it in its stream, up to a revision. */
+export function isWhole(
+  stream: string,
+  record: RecordItem | undefined,
+  to: Revision = Number.MAX_SAFE_INTEGER,
+): boolean {
+  return !record?.w?.some(([other, revision]) => other === stream && revision > firstOf(record) && revision <= to)
+}
+
+/** Whether each of the records, which ascend, begins where the one before it ends. */
+export function isDense(records: readonly RecordItem[]): boolean {
+  return records.every((record, index) => {
+    const before = records[index - 1]
+    return before === undefined || firstOf(record) === lastOf(before) + 1
+  })
+}
+
+export function covers(record: RecordItem | undefined, revision: Revision): boolean {
+  return record !== undefined && firstOf(record) <= revision && lastOf(record) >= revision
 }
 
 /** The events from one revision to another, as far as they are there; most often one record holds them. */
@@ -54,9 +80,15 @@ async function recordsBetween(
   const last = await recordAt(session, stream, to)
   if (last === undefined || firstOf(last) <= from) return last ? [last] : []
   const range = { ...recordsOf(stream, from, to), direction: 'forwards' as const, limit: to - from + 1 }
-  const [before, { items }] = await Promise.all([recordAt(session, stream, from), session.table.query(range)])
-  const records = items as readonly RecordItem[]
-  return before && firstOf(before) < from ? [before, ...records] : records
+  return inSight(
+    session.table,
+    async () => {
+      const [before, { items }] = await Promise.all([recordAt(session, stream, from), session.table.query(range)])
+      const records = items as readonly RecordItem[]
+      return before && firstOf(before) < from ? [before, ...records] : records
+    },
+    (records) => covers(records[0], from) && isDense(records),
+  )
 }
 
 /** The position of a revision, once it has one. */
@@ -113,9 +145,10 @@ export async function findRepeat(
     const slot = found.get(event.id)
     return slot && { stream: slot.stream, revision: slot.revision, same: sameContent(slot, event) }
   })
-  // Their ids have gone, and what they would say with them: the stream was closed since it was looked at.
-  if (verdict === 'new') return closed === undefined ? 'new' : { outcome: 'forgotten', stream: closed }
-  if (verdict !== 'repeated') return verdict
+  if (verdict !== 'repeated') {
+    // Ids have gone, and what they would say with them: the stream was closed since it was looked at.
+    return closed === undefined ? verdict : { outcome: 'forgotten', stream: closed }
+  }
   const streams = commit.appends.flatMap(({ stream, events }): readonly StreamAppended[] => {
     const last = found.get(events.at(-1)?.id ?? '')
     return last ? [{ stream, first: last.revision - events.length + 1, last: last.revision, time: last.time }] : []

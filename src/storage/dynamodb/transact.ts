@@ -59,7 +59,7 @@ async function transactOnce(session: Session, commit: Commit, lost: unknown[]): 
     const found = await check(session, commit, seen)
     if ('outcome' in found) {
       if (found.outcome === 'committed') return lost.length > 0 ? { ...found, repeated: false } : found
-      if (isCertain(found, seen)) return found
+      if (isCertain(found, commit)) return found
       if (doubtful?.outcome === found.outcome) return doubtful
       doubtful = found
       // What is half in sight will soon be all there.
@@ -88,10 +88,14 @@ async function transactOnce(session: Session, commit: Commit, lost: unknown[]): 
 
 /**
  * The same commit, tried elsewhere or an answer ago, may come between two reads of one look, and then stands in its own
- * way. So whatever refuses it is told only when another look has not found it either.
+ * way. So what refuses it is told only when another look has not found it either; but for a conflict where it cannot be
+ * there yet, or where its own events were looked for and others lie.
  */
-function isCertain({ outcome }: CommitOutcome, { claims }: Seen): boolean {
-  return outcome === 'forgotten' || outcome === 'failed' || (outcome === 'conflict' && claims.size === 0)
+function isCertain(found: CommitOutcome, { appends }: Commit): boolean {
+  if (found.outcome !== 'conflict') return found.outcome === 'forgotten' || found.outcome === 'failed'
+  const { stream, expected, actual } = found
+  if (typeof expected !== 'number' || actual < expected) return true
+  return appends.some((append) => append.stream === stream && append.events.length > 0)
 }
 
 async function see(session: Session, { appends, documents = [] }: Commit): Promise<Seen> {

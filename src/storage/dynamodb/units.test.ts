@@ -1,10 +1,11 @@
 /** What each call costs, in requests and units, as the engine counts them: the table of `docs/design/dynamodb.md`. */
-import { beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { missingDynamo } from '../../../test/engines/dynamodb.ts'
 import { costOf, newWire, type Request, sum, type Wire } from '../../../test/engines/wire.ts'
-import { append, commit, commitOf, event, is, logPage, range, readAll } from '../../conformance/kit.ts'
+import { append, commit, commitOf, event, is, logPage, range, readAll, sequenced } from '../../conformance/kit.ts'
 import type { Storage } from '../../core/storage.ts'
 import { loadSdk, openTable } from './driver.ts'
+import { type RecordItem, recordKey } from './items.ts'
 import { createListing } from './listing.ts'
 import { rememberPlaced, type Sequencing, sequence } from './sequence.ts'
 import { hashWith, type RecordHint, rememberEnds, type Session } from './session.ts'
@@ -14,6 +15,9 @@ import { openLog } from './table.ts'
 const missing = missingDynamo()
 
 describe.skipIf(missing !== undefined)(`costs on DynamoDB${missing ? ` (${missing})` : ''}`, () => {
+  afterEach(() => {
+    vi.useRealTimers()
+  })
   let wire: Wire
   let table: string
   let storage: Storage
@@ -154,6 +158,49 @@ describe.skipIf(missing !== undefined)(`costs on DynamoDB${missing ? ` (${missin
       expect((pageUnits * 2) / 99).toBeLessThan(0.3)
     })
 
+    test('a page of 99 appends of 10 events each is the larger by their entries, 32 bytes an event', async () => {
+      const { session, hints } = await writeMany({ streams: 99, each: 1, events: 10 })
+      const { requests, writes } = await cost(() => sequence({ session, placed: rememberPlaced() }, hints))
+      expect(requests).toBe(2)
+      expect((writes - 99 * 2) / 99).toBeGreaterThan(0.6)
+      expect((writes - 99 * 2) / 99).toBeLessThan(0.8)
+    })
+
+    test('what stands before a record costs a read unit where the sequencer does not know it, and one for each boundary tag', async () => {
+      const { session } = await newSession()
+      const hintOf = async (stream: string, revision: number): Promise<RecordHint> => {
+        const item = (await session.table.get(recordKey(stream, revision))) as RecordItem
+        return { stream, revision, item }
+      }
+      const place = async (sequencing: Sequencing, stream: string, revision: number) => {
+        const hint = await hintOf(stream, revision)
+        return cost(() => sequence(sequencing, [hint]))
+      }
+      const one: Sequencing = { session, placed: rememberPlaced() }
+      const tags = ['seat:1', 'seat:2']
+      await committed(append('seat/1', 0, event('Booked', { tags })))
+      expect(await place(one, 'seat/1', 1)).toEqual(units({ requests: 2, reads: 1, writes: 4 }))
+      await committed(append('seat/1', 1, event('Booked', { tags })))
+      expect(await place(one, 'seat/1', 2)).toEqual(units({ requests: 3, reads: 1 + 2, writes: 4 }))
+      await committed(append('seat/1', 2, event('Booked')))
+      expect(await place(one, 'seat/1', 3)).toEqual(units({ requests: 2, reads: 1, writes: 4 }))
+      await committed(append('seat/1', 3, event('Booked')))
+      const another: Sequencing = { session, placed: rememberPlaced() }
+      expect(await place(another, 'seat/1', 4)).toEqual(units({ requests: 3, reads: 1 + 1, writes: 4 }))
+    })
+
+    test('from the append to its place in the listing an event that comes alone costs 9 units and a read unit', async () => {
+      const here = await dynamoStorage({ table, client: wire.client })
+      is(await commit(here, [append('seat/1', 0, event('Booked'))]), 'committed')
+      await sequenced(here, 'seat/1', 1)
+      await here.listStreams({ type: 'seat', limit: 1 })
+      wire.take()
+      is(await commit(here, [append('seat/1', 1, event('Booked'))]), 'committed')
+      await here.close()
+      const all = wire.take().filter((request) => !isPresence(request))
+      expect(costOf(all)).toEqual({ requests: 5, reads: 1, writes: 1 + 4 + 2, indexWrites: 2 })
+    })
+
     test('an event that is alone on its page costs 4 units for its position', async () => {
       const { session, hints } = await writeMany({ streams: 1, each: 1 })
       const alone = await cost(() => sequence({ session, placed: rememberPlaced() }, hints))
@@ -227,6 +274,15 @@ describe.skipIf(missing !== undefined)(`costs on DynamoDB${missing ? ` (${missin
       expect(await cost(() => readAll(storage, 'seat/1', { after: 3 }))).toEqual(units({ requests: 2, reads: 2 }))
     })
 
+    test('a stream of 100 small events costs 8 to 10 read units', async () => {
+      const { session, hints } = await writeMany({ streams: 1, each: 100 })
+      await sequence({ session, placed: rememberPlaced() }, hints)
+      const { reads } = await cost(() => readAll(storage, 'seat/1'))
+      // Where the engine says at a page's end that there may be more, it is asked again.
+      expect(reads).toBeLessThanOrEqual(10)
+      expect(reads).toBeGreaterThanOrEqual(8)
+    })
+
     test('a stream costs a read unit for 4 KB of what is stored, and not for what is left out', async () => {
       for (const revision of range(0, 200)) await committed(append('seat/long', revision, event('Booked')))
       const { requests, reads } = await cost(() => readAll(storage, 'seat/long'))
@@ -253,6 +309,39 @@ describe.skipIf(missing !== undefined)(`costs on DynamoDB${missing ? ` (${missin
       expect(longer.reads).toBeLessThanOrEqual(250 + 2 + 3 * 4 + 4)
     })
 
+    test('the feed through a filter costs its pages, and the records that pass', async () => {
+      const { session, hints } = await writeMany({ streams: 99, each: 10 })
+      await sequence({ session, placed: rememberPlaced() }, hints)
+      const { reads } = await cost(async () => {
+        const { records, scannedTo } = await logPage(storage, { types: ['Cancelled'] })
+        expect([records.length, scannedTo]).toEqual([0, 990])
+      })
+      // 10 pages of about 7 KB, and two for the head and for what is being forgotten.
+      expect(reads).toBeLessThanOrEqual(2 + 990 * 0.02)
+      const whole = await cost(async () => {
+        for (const at of range(0, 3)) await logPage(storage, { after: at * 250, limit: 250 })
+      })
+      expect(whole.reads / 990).toBeLessThanOrEqual(1.05)
+    })
+
+    test('a process that waits for a log at rest costs a read unit a poll, however many wait in it', async () => {
+      const waiting = await dynamoStorage({ table, client: wire.client, sequencer: 'elsewhere', pollMs: 5 })
+      const stop = new AbortController()
+      const polls: Request[] = []
+      wire.take()
+      const listeners = range(1, 10).map(async () => {
+        for await (const _ of waiting.wake(stop.signal)) polls.push(...wire.take())
+      })
+      await vi.waitFor(() => {
+        polls.push(...wire.take())
+        expect(polls.length).toBeGreaterThan(5)
+      })
+      stop.abort()
+      await Promise.all(listeners)
+      expect(costOf(polls)).toEqual(units({ requests: polls.length, reads: polls.length }))
+      await waiting.close()
+    })
+
     test('to ask a log at rest for its head costs the least that can be asked', async () => {
       const { session, hints } = await writeMany({ streams: 99, each: 1 })
       await sequence({ session, placed: rememberPlaced() }, hints)
@@ -275,20 +364,31 @@ describe.skipIf(missing !== undefined)(`costs on DynamoDB${missing ? ` (${missin
     })
   })
 
-  test('a process that begins to write shows that it does, for 1 unit', async () => {
+  test('a process that writes shows that it does, for a unit at first and every 5 s, and looks for others for a read unit', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     const writing = await dynamoStorage({ table, client: wire.client })
     is(await commit(writing, [append('seat/1', 0, event('Booked'))]), 'committed')
-    const presence = wire.take().filter(({ input }) => JSON.stringify(input).includes('f#writers'))
-    expect(costOf(presence)).toEqual(units({ requests: 1, writes: 1 }))
+    expect(costOf(wire.take().filter(isPresence))).toEqual(units({ requests: 1, writes: 1 }))
+    const signs: Request[] = []
+    vi.advanceTimersByTime(5_000)
+    await vi.waitFor(() => {
+      signs.push(...wire.take().filter(isPresence))
+      expect(signs.length).toBe(2)
+    })
+    expect(costOf(signs)).toEqual(units({ requests: 2, reads: 1, writes: 1 }))
     await writing.close()
   })
 
-  /** Single events, turn by turn over all streams, and the hints that a change stream would bring. */
-  async function writeMany({ streams, each }: { streams: number; each: number }) {
+  /** Appends of `events` events, turn by turn over all streams, and the hints that a change stream would bring. */
+  async function writeMany({ streams, each, events = 1 }: { streams: number; each: number; events?: number }) {
     const { session, hints } = await newSession()
     const writer = await dynamoStorage({ table, client: wire.client, sequencer: 'elsewhere' })
     for (const revision of range(0, each - 1)) {
-      const commits = range(1, streams).map((at) => commitOf([append(`seat/${at}`, revision, event('Booked'))]))
+      const commits = range(1, streams).map((at) =>
+        commitOf([
+          append(`seat/${at}`, revision * events, ...range(1, events).map(() => event('Booked', { data: { row: 4 } }))),
+        ]),
+      )
       for (const outcome of await writer.commit(commits)) is(outcome, 'committed')
     }
     const images = new Map<string, RecordHint>()
@@ -300,13 +400,14 @@ describe.skipIf(missing !== undefined)(`costs on DynamoDB${missing ? ` (${missin
       }
     }
     const inTurns = range(1, each).flatMap((revision) =>
-      range(1, streams).flatMap((at) => images.get(`seat/${at} ${revision}`) ?? []),
+      range(1, streams).flatMap((at) => images.get(`seat/${at} ${(revision - 1) * events + 1}`) ?? []),
     )
     await writer.close()
     return { session, hints: [...hints, ...inTurns] }
   }
 })
 
+const isPresence = ({ input }: Request) => JSON.stringify(input).includes('f#writers')
 const units = (some: Partial<ReturnType<typeof costOf>>) => ({ reads: 0, writes: 0, indexWrites: 0, ...some })
 
 /** As the engine counts an item: names and values. */

@@ -2,6 +2,7 @@
  * The function in the database that does a batch of commits in one round trip: all checks of a commit first, in the order
  * that every storage keeps, then its rows.
  */
+import { steadyPlans } from './functions.ts'
 
 export function appendOf(s: string): string {
   return `
@@ -55,7 +56,7 @@ export function appendOf(s: string): string {
   -- which only READ COMMITTED in a VOLATILE function gives.
   CREATE FUNCTION ${s}.append_1(
     commits jsonb, ids text[], types text[], contents text[], proofs bytea, tag_events int[], tags text[], clock bigint
-  ) RETURNS jsonb LANGUAGE plpgsql VOLATILE SET lock_timeout = '5s' AS $$
+  ) RETURNS jsonb LANGUAGE plpgsql VOLATILE ${steadyPlans} SET lock_timeout = '5s' AS $$
   DECLARE
     outcomes jsonb[] := '{}';
     outcome jsonb;
@@ -157,8 +158,9 @@ export function appendOf(s: string): string {
         ELSE
           IF start > 0 THEN
             SELECT l.position INTO match
-            FROM ${s}.stream x JOIN ${s}.log l ON l.stream_no = x.stream_no AND l.revision = x.revision - 1
-            WHERE x.closed AND x.position > start AND l.position > start LIMIT 1;
+            FROM ${s}.kind k JOIN ${s}.log t ON t.kind_no = k.kind_no AND t.position > start
+            JOIN ${s}.log l ON l.stream_no = t.stream_no AND l.revision = t.revision - 1
+            WHERE k.class = 1 AND l.position > start LIMIT 1;
           END IF;
           IF match IS NULL THEN
             match := early[ordinal];

@@ -8,7 +8,7 @@ import { streamTypeOf } from '../../core/name.ts'
 import type { EraseProgress, EraseStep, LogRecord, Revision } from '../../core/storage.ts'
 import { eraseCollection, eraseHeld } from './documents.ts'
 import { type PostgresClient, rowsOf, transact } from './driver.ts'
-import type { Stub } from './read.ts'
+import type { Stub } from './record.ts'
 import {
   eventKind,
   forgotten,

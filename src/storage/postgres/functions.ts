@@ -4,6 +4,10 @@
  * the old one stays as long as older processes may work here.
  */
 
+/** A plan made while the tables were small must do when they are large: probes of an index, and the same plan for good. */
+export const steadyPlans = `
+  SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off`
+
 /** Those that are STABLE see what the statement sees that calls them. */
 export function functionsOf(s: string): string {
   return `
@@ -40,6 +44,30 @@ export function functionsOf(s: string): string {
     RETURN known;
   END $$;
 
+  -- Records in a range of positions as one row, each column the texts of all of them: a row for each costs more than what
+  -- is in it. No text here holds a line feed, for contents are JSON. Where one is longer than it may be for the page to
+  -- have room for all, there are no contents. Of a closed stream all but the tombstone is forgotten.
+  CREATE FUNCTION ${s}.log_page_1(
+    start bigint, until bigint, most_bytes int,
+    OUT head bigint, OUT streams text, OUT revisions text, OUT times text, OUT states text, OUT contents text
+  ) LANGUAGE plpgsql STABLE ${steadyPlans} AS $$
+  DECLARE
+    fits boolean;
+  BEGIN
+    SELECT coalesce(max(l.position), 0) INTO head FROM ${s}.log l;
+    SELECT string_agg(r.name, E'\n'), string_agg(r.revision::text, ','), string_agg(r.time::text, ','),
+      string_agg(r.state::text, ''), bool_and(r.fits), string_agg(CASE WHEN r.fits THEN r.content ELSE '' END, E'\n')
+    INTO streams, revisions, times, states, fits, contents
+    FROM (
+      SELECT x.name, l.revision, l.time, CASE WHEN x.closed AND l.state <> 1 THEN 3 ELSE l.state END AS state,
+        octet_length(l.content) <= most_bytes IS NOT false AS fits,
+        CASE WHEN l.content IS NULL OR x.closed AND l.state <> 1 THEN '' ELSE l.content END AS content
+      FROM ${s}.log l
+      CROSS JOIN LATERAL (SELECT y.name, y.closed FROM ${s}.stream y WHERE y.stream_no = l.stream_no OFFSET 0) x
+      WHERE l.position > start AND l.position <= until ORDER BY l.position) r;
+    IF NOT fits THEN contents := NULL; END IF;
+  END $$;
+
   -- The number of a kind; a new one where the pair of types has not occurred yet. Wants the lock on the log.
   CREATE FUNCTION ${s}.kind_number_1(streams text, events text, its_class int) RETURNS int
   LANGUAGE plpgsql VOLATILE AS $$
@@ -58,11 +86,12 @@ export function functionsOf(s: string): string {
   -- Positions, in order, of the first events in a range that an item of a query asks for; neither tombstones nor what
   -- was forgotten. Goes by the rarest of the tags, or by kinds. Subqueries stay as they are written: probes of an index.
   CREATE FUNCTION ${s}.matches_1(item jsonb, start bigint, until bigint, most int) RETURNS SETOF bigint
-  LANGUAGE plpgsql STABLE AS $$
+  LANGUAGE plpgsql STABLE ${steadyPlans} AS $$
   DECLARE
     tags text[] := ARRAY(SELECT DISTINCT jsonb_array_elements_text(item->'tags'));
     kinds int[];
     rarest text := tags[1];
+    others text[];
   BEGIN
     IF jsonb_array_length(item->'types') > 0 THEN
       kinds := ARRAY(
@@ -86,14 +115,18 @@ export function functionsOf(s: string): string {
           SELECT FROM ${s}.tag t WHERE t.tag = o.tag AND t.position > start AND t.position <= until LIMIT 1000) c)
       LIMIT 1;
     END IF;
+    others := array_remove(tags, rarest);
     RETURN QUERY
       SELECT t.position FROM ${s}.tag t
       WHERE t.tag = rarest AND t.position > start AND t.position <= until
         AND (kinds IS NULL OR t.kind_no = ANY (kinds))
-        AND (SELECT count(*) FROM ${s}.tag x WHERE x.tag = ANY (tags) AND x.position = t.position) = cardinality(tags)
-        AND NOT (
+        -- Left to itself, the planner looks up the stream of each event before its other tags.
+        AND CASE WHEN cardinality(others) = 0 OR cardinality(others)
+          = (SELECT count(*) FROM ${s}.tag x WHERE x.tag = ANY (others) AND x.position = t.position)
+        THEN NOT (
           SELECT x.closed FROM ${s}.log l JOIN ${s}.stream x ON x.stream_no = l.stream_no
           WHERE l.position = t.position)
+        END
       ORDER BY t.position LIMIT most;
   END $$;
 

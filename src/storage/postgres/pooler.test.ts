@@ -64,10 +64,12 @@ describe.skipIf(missing !== undefined)(`PostgreSQL behind PgBouncer${missing ? `
     const left = await Promise.all(
       range(1, 20).map(() =>
         pool.query(`SELECT (SELECT count(*)::int FROM pg_prepared_statements) AS prepared,
-          current_setting('lock_timeout') AS lock_timeout, pg_sleep(0.05)::text AS slept`),
+          current_setting('lock_timeout') AS lock_timeout, current_setting('enable_seqscan') AS scans,
+          current_setting('plan_cache_mode') AS plans, pg_sleep(0.05)::text AS slept`),
       ),
     )
-    for (const { rows } of left) expect(rows).toEqual([{ prepared: 0, lock_timeout: '0', slept: '' }])
+    const untouched = { prepared: 0, lock_timeout: '0', scans: 'on', plans: 'auto', slept: '' }
+    for (const { rows } of left) expect(rows).toEqual([untouched])
     await pool.end()
     await store.close()
   })

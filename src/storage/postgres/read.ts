@@ -1,14 +1,12 @@
 /** Reading: each page is one statement, and so sees one moment of the log. */
 import { cursorOrdinal } from '../../core/argument.ts'
 import { positionGuard } from '../../core/commit.ts'
-import { entryOf } from '../../core/leaf.ts'
 import { limits } from '../../core/limits.ts'
 import type { EventQuery } from '../../core/query.ts'
 import type {
   BoundaryPage,
   LogPage,
   LogQuery,
-  LogRecord,
   Position,
   Revision,
   RevisionRange,
@@ -17,16 +15,9 @@ import type {
   StreamListQuery,
   StreamPage,
 } from '../../core/storage.ts'
-import { type Asking, forgotten, read, type Session, stored, tombstone } from './session.ts'
-
-interface RecordRow {
-  /** Null in the one row of an empty page, which only tells where the log stands. */
-  readonly revision: number | null
-  readonly position: number
-  readonly time: number
-  readonly state: number
-  readonly content: string | null
-}
+import { type LogWindow, readColumns, type WindowPage } from './log-columns.ts'
+import { type LogRow, logRecordOf, type RecordRow, recordOf } from './record.ts'
+import { type Asking, read, type Session } from './session.ts'
 
 interface StreamRow extends RecordRow {
   readonly head: number
@@ -34,24 +25,6 @@ interface StreamRow extends RecordRow {
   readonly head_position: number
   readonly closed: boolean
   readonly until: number
-}
-
-interface LogRow extends RecordRow {
-  readonly stream: string
-  readonly salt: Uint8Array | null
-  readonly commitment: Uint8Array | null
-  readonly entry: Uint8Array | null
-  readonly head: number
-  /** Of a page by a filter or a query: how many pass, though their bytes may not fit in. */
-  readonly found?: number
-}
-
-/** What a trimmed row's content is. */
-export interface Stub {
-  readonly id: string
-  readonly type: string
-  readonly tags: readonly string[]
-  readonly segment: string
 }
 
 export async function readStream(session: Asking, stream: string, range: RevisionRange): Promise<StreamPage> {
@@ -71,30 +44,42 @@ export async function readStream(session: Asking, stream: string, range: Revisio
 }
 
 export async function readLog(session: Session, query: LogQuery): Promise<LogPage> {
-  const { sql, logId } = session
-  const { after, direction, limit, asOf, streamTypes = [], types = [], tags = [] } = query
+  const { logId } = session
+  const { after, direction, limit, asOf } = query
   const forwards = direction === 'forwards'
   // Positions are dense, so that forwards the window of a page is known without asking for the head.
   const until = forwards && asOf === undefined ? query.until : await endOf(session, query)
-  const filtered = streamTypes.length + types.length + tags.length > 0
+  const filtered = isFiltered(query)
   const most = filtered ? limits.scanRecords : limit
   const window = {
     after: forwards ? after : Math.max(after, (until ?? 0) - most),
     until: forwards ? Math.min(until ?? Number.MAX_SAFE_INTEGER, after + most) : (until ?? 0),
   }
-  const pages = !filtered ? sql.logPage : tags.length > 0 ? sql.tagPage : sql.kindPage
-  const statement = pages[direction][query.evidence ? 'proven' : 'plain']
-  const filter = filtered ? [limit, streamTypes, types, [...new Set(tags)]] : []
-  const rows = await read<LogRow>(session, statement, [window.after, window.until, ...filter])
-  const { head = 0, found = limit } = rows[0] ?? {}
+  const columns = filtered || query.evidence ? undefined : await readColumns(session, window, query)
+  const { head, records, cut } = columns ?? (await readRows(session, window, query))
   const end = Math.min(until ?? head, head)
   if (after >= end) return { logId, head, records: [], scannedTo: after, more: false }
-  const records = rows.flatMap((row) => logRecordOf(row, query.evidence) ?? [])
-  // Short of its limit, a page of filtered records has seen its window to the end.
-  const whole = found === limit || records.length < found
   const edge = forwards ? Math.min(window.until, end) : window.after + 1
-  const scannedTo = whole ? (records.at(-1)?.position ?? edge) : edge
+  const scannedTo = cut ? (records.at(-1)?.position ?? edge) : edge
   return { logId, head, records, scannedTo, more: forwards ? scannedTo < end : scannedTo > after + 1 }
+}
+
+async function readRows(session: Session, { after, until }: LogWindow, query: LogQuery): Promise<WindowPage> {
+  const { sql } = session
+  const { direction, limit, evidence, streamTypes = [], types = [], tags = [] } = query
+  const filtered = isFiltered(query)
+  const pages = !filtered ? sql.logPage : tags.length > 0 ? sql.tagPage : sql.kindPage
+  const filter = filtered ? [limit, streamTypes, types, [...new Set(tags)]] : []
+  const statement = pages[direction][evidence ? 'proven' : 'plain']
+  const rows = await read<LogRow>(session, statement, [after, until, ...filter])
+  const { head = 0, found = limit } = rows[0] ?? {}
+  const records = rows.flatMap((row) => logRecordOf(row, evidence) ?? [])
+  // Short of its limit, a page of filtered records has seen its window to the end.
+  return { head, records, cut: found === limit || records.length < found }
+}
+
+function isFiltered({ streamTypes = [], types = [], tags = [] }: LogQuery): boolean {
+  return streamTypes.length + types.length + tags.length > 0
 }
 
 async function endOf(session: Session, { until, asOf }: LogQuery): Promise<Position> {
@@ -135,30 +120,4 @@ export async function listStreamTypes(session: Session): Promise<readonly string
 export async function positionOf(session: Session, stream: string, revision: Revision): Promise<Position | undefined> {
   const [row] = await read<{ position: number }>(session, session.sql.positionOf, [stream, revision])
   return row?.position
-}
-
-function logRecordOf(row: LogRow, evidence?: true): LogRecord | undefined {
-  const record = recordOf(row.stream, row)
-  return record && evidence ? withEvidence(record, row) : record
-}
-
-function recordOf(stream: string, row: RecordRow): LogRecord | undefined {
-  const { revision, position, time, state } = row
-  if (revision === null) return undefined
-  const content = row.content ?? ''
-  if (state === stored) return { state: 'stored', stream, revision, position, time, content }
-  if (state === tombstone) return { state: 'tombstone', stream, revision, position, time, content }
-  if (state === forgotten) return { state: 'forgotten', stream, revision, position, time }
-  const { id, type, tags, segment } = JSON.parse(content) as Stub
-  return { state: 'trimmed', stream, revision, position, time, id, type, tags, segment }
-}
-
-function withEvidence(record: LogRecord, row: LogRow): LogRecord {
-  const { salt, commitment, entry } = row
-  if (record.state !== 'forgotten') {
-    const proof = { salt: salt ?? undefined, commitment: commitment ?? undefined, entry: entry ?? undefined }
-    return { ...record, evidence: proof }
-  }
-  // Where it was not emptied yet, its entry is still to be made.
-  return { ...record, evidence: { entry: entry ?? (commitment ? entryOf({ ...record, commitment }) : undefined) } }
 }

@@ -1,5 +1,6 @@
 /** A server that is stopped and started under those who use it; and one that comes back without what it last had. */
 import { execFileSync } from 'node:child_process'
+import pino from 'pino'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { underLoad } from '../../../test/engines/load.ts'
 import { newDatabase } from '../../../test/engines/postgres.ts'
@@ -7,6 +8,8 @@ import { missingPrograms, type Server, startServer } from '../../../test/engines
 import { range } from '../../conformance/kit.ts'
 import { collect, until } from '../../conformance/store/kit.ts'
 import { openStore } from '../../core/store.ts'
+import { serve } from '../../hosts/node.ts'
+import { createClient } from '../../http/client.ts'
 import { postgresStorage } from './storage.ts'
 
 const missing = missingPrograms()
@@ -65,6 +68,40 @@ describe.skipIf(missing !== undefined)(`a PostgreSQL that comes and goes${missin
     for (const revision of range(4, 5)) {
       expect(await write(revision)).toMatchObject({ revision, position: revision, repeated: false })
     }
+    await store.close()
+  })
+
+  test('it is noticed also where others have written past the reader before it looks again', async () => {
+    const { url } = await newDatabase(server.url)
+    const store = await openStore(await postgresStorage({ url }))
+    await store.append('seat/1', [{ type: 'Kept' }])
+    const [before, grown] = [`${server.data}.before`, `${server.data}.grown`]
+    const swap = async (to: string, from?: string) => {
+      await server.stop()
+      execFileSync('cp', ['-a', server.data, to])
+      if (from) execFileSync('rm', ['-r', server.data])
+      if (from) execFileSync('mv', [from, server.data])
+      await server.start()
+    }
+    await swap(before)
+    for (const seat of [2, 3, 4]) await store.append(`seat/${seat}`, [{ type: 'Other' }])
+    await swap(grown, before)
+
+    await store.append('seat/1', [{ type: 'Lost' }])
+    const api = await serve({ store, port: 0, logger: pino({ level: 'silent' }) })
+    const client = createClient({ url: api.url })
+    const noticed = [store, client].map(async (reader) => {
+      for await (const { position } of reader.subscribe({ onTrouble() {} })) if (position === 2) seen++
+    })
+    let seen = 0
+    const diverged = noticed.map((following) =>
+      expect(following).rejects.toMatchObject({ code: 'log-diverged', position: 2, stream: 'seat/1', revision: 2 }),
+    )
+    await until(() => seen === 2)
+    await swap(`${server.data}.lost`, grown)
+    await Promise.all(diverged)
+    await client.close()
+    await api.close()
     await store.close()
   })
 })

@@ -110,6 +110,9 @@ export function statementsOf(s: string) {
 
     // Writing
     append: `SELECT ${s}.append_1($1, $2, $3, $4, $5, $6, $7, $8) AS outcomes`,
+    appendPlain: `
+      SELECT ${s}.append_plain_1(
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AS answer`,
     /**
      * What kind of transaction a client is in. While it then idles it holds the log for itself, and so is ended soon,
      * unless the session has a narrower limit.
@@ -132,6 +135,7 @@ export function statementsOf(s: string) {
       FROM ${newest}`,
     streamPage: { forwards: streamPage('ASC'), backwards: streamPage('DESC') },
     logPage: pages(logPage),
+    logColumns: `SELECT * FROM ${s}.log_page_1($1, $2, $3)`,
     kindPage: pages((direction, proofs) => foundPage(byKind(direction), direction, proofs)),
     tagPage: pages((direction, proofs) => foundPage(byTag(direction), direction, proofs)),
     /** Events after $1 that any item of a query ($2) asks for, $3 of them. */
@@ -142,10 +146,13 @@ export function statementsOf(s: string) {
       noEvidence,
     ),
     listStreams: `
-      SELECT name, revision, position, time, closed FROM ${s}.stream
-      WHERE type = $1 AND position > greatest($2::bigint, (
-        SELECT ${s}.position_at_1($3::bigint - 1, coalesce(max(position), 0)) FROM ${s}.log HAVING $3 IS NOT NULL))
-      ORDER BY position LIMIT $4`,
+      SELECT x.name, x.revision, x.position, x.time, x.closed
+      FROM (SELECT greatest($2::bigint, CASE WHEN $3::bigint IS NOT NULL THEN ${s}.position_at_1($3 - 1, head) END)
+        AS after FROM ${newest}) a
+      CROSS JOIN LATERAL (
+        SELECT * FROM ${s}.stream y WHERE y.type = $1 AND y.era >= a.after >> 12 AND y.position > a.after
+        ORDER BY y.era, y.position LIMIT $4) x
+      ORDER BY x.position`,
     listStreamTypes: `
       WITH RECURSIVE known AS (
         SELECT min(type) AS type FROM ${s}.stream

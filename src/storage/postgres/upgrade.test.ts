@@ -29,7 +29,25 @@ const compatible: Migration = {
     BEGIN
       UPDATE ${s}.log SET note = 'new' WHERE id = ANY (ids);
       RETURN outcomes;
+    END $$;
+    CREATE FUNCTION ${s}.append_plain_2(
+      names text[], stream_types text[], required bigint[], counts int[], last_events int[],
+      kind_streams text[], kind_events text[],
+      streams int[], kinds int[], steps int[], ids text[], contents text[], salts bytea[], commitments bytea[],
+      tag_events int[], tags text[], clock bigint
+    ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE AS $$
+    DECLARE
+      answer bigint[] := ${s}.append_plain_1(names, stream_types, required, counts, last_events, kind_streams,
+        kind_events, streams, kinds, steps, ids, contents, salts, commitments, tag_events, tags, clock);
+    BEGIN
+      UPDATE ${s}.log SET note = 'new' WHERE id = ANY (ids);
+      RETURN answer;
     END $$`,
+}
+
+/** Appends with a condition go another way than those without. */
+function sometimes(turn: number) {
+  return turn % 2 ? { condition: { query: [{ tags: ['none:1'] }] } } : {}
 }
 
 /** Contents have another form from now on. */
@@ -37,7 +55,7 @@ const incompatible: Migration = {
   oldest: 2,
   sql: (s) => `
     ALTER TABLE ${s}.log RENAME COLUMN content TO packed;
-    DROP FUNCTION ${s}.append_1, ${s}.lock_log_1`,
+    DROP FUNCTION ${s}.append_1, ${s}.append_plain_1, ${s}.lock_log_1`,
 }
 
 describe.skipIf(missing !== undefined)(`a rolling upgrade of PostgreSQL${missing ? ` (${missing})` : ''}`, () => {
@@ -67,7 +85,11 @@ describe.skipIf(missing !== undefined)(`a rolling upgrade of PostgreSQL${missing
     const known = [...migrations, compatible]
     const logId = await openSchema({ pool, place, schema, readOnly: false, migrations: known })
     const sql = statementsOf(schema)
-    const next = { ...sql, append: sql.append.replace('append_1', 'append_2') }
+    const next = {
+      ...sql,
+      append: sql.append.replace('append_1', 'append_2'),
+      appendPlain: sql.appendPlain.replace('append_plain_1', 'append_plain_2'),
+    }
     const session = { pool, place, logId, sql: next, explain: async (error: unknown) => error }
     return {
       commit: async (one: Commit) => (await commit(session, [one], Date.now))[0],
@@ -86,14 +108,15 @@ describe.skipIf(missing !== undefined)(`a rolling upgrade of PostgreSQL${missing
     const oldWriter = async (writer: number) => {
       for (let turn = 0, after = 0; after < 20; turn++) {
         if (upgraded) after++
-        await old.append(`old/${writer}`, [{ type: 'Happened' }], { expected: turn })
+        await old.append(`old/${writer}`, [{ type: 'Happened' }], { expected: turn, ...sometimes(turn) })
       }
     }
     const newWriter = async (writer: number) => {
       const server = await newServer()
       upgraded = true
       for (const turn of range(0, 19)) {
-        is(await server.commit(commitOf([append(`new/${writer}`, turn, event('Happened'))])), 'committed')
+        const one = [append(`new/${writer}`, turn, event('Happened'))]
+        is(await server.commit(commitOf(one, sometimes(turn))), 'committed')
       }
       await server.close()
     }
@@ -125,8 +148,8 @@ describe.skipIf(missing !== undefined)(`a rolling upgrade of PostgreSQL${missing
     let acknowledged = 0
     const writers = range(1, 4).map(async (writer) => {
       try {
-        while (true) {
-          await store.append(`seat/${writer}`, [{ type: 'Happened' }])
+        for (let turn = writer; ; turn++) {
+          await store.append(`seat/${writer}`, [{ type: 'Happened' }], sometimes(turn))
           acknowledged++
         }
       } catch (error) {
@@ -168,12 +191,16 @@ describe.skipIf(missing !== undefined)(`a rolling upgrade of PostgreSQL${missing
     await store.appendWithin(open, [{ stream: 'seat/1', events: [{ type: 'Happened' }], expected: 1 }])
     const upgrading = upgrade(incompatible)
     await until(async () => (await waiting()) === 1)
-    const late = storage.commit([commitOf([append('seat/1', 2, event('Happened'))])])
-    await until(async () => (await waiting()) === 2)
+    const late = [0, 1].map((turn) =>
+      storage.commit([commitOf([append('seat/1', 2, event('Happened'))], sometimes(turn))]),
+    )
+    await until(async () => (await waiting()) === 3)
     await open.query('COMMIT')
     await upgrading
-    const outcome = is((await late)[0], 'failed')
-    expect(isStoreError(outcome.cause, 'schema-too-new'), String(outcome.cause)).toBe(true)
+    for (const [answer] of await Promise.all(late)) {
+      const outcome = is(answer, 'failed')
+      expect(isStoreError(outcome.cause, 'schema-too-new'), String(outcome.cause)).toBe(true)
+    }
     const { rows } = await client.query('SELECT position::int FROM daybook.log ORDER BY position')
     expect(positionsOf(rows)).toEqual([1, 2])
     await expect(logAll(storage)).rejects.toMatchObject({ code: 'schema-too-new' })

@@ -20,6 +20,8 @@ export interface Waker {
 /** How often the log is asked for its head while somebody is subscribed: with notifications, and without. */
 const pollMs = 1_000
 const deafPollMs = 100
+/** How far apart notifications are at least: a commit after a quiet while is told of at once, of many the rest together. */
+const tellMs = 10
 
 /** After how long the log is first asked for a position that a transaction of the application's brings; how long at all. */
 const expectPollMs = 5
@@ -83,6 +85,7 @@ export function createWaker({ pool, sql }: Session, channel: string, bell: Bell)
       while (untold) {
         untold = false
         await rowsOf(pool, sql.notify, [channel, '']).catch(() => {})
+        await sleep(tellMs, closing.signal)
       }
       telling = undefined
     })()
