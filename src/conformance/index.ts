@@ -19,6 +19,7 @@ import type { OpenStore } from './store/kit.ts'
 import { parking } from './store/parking.ts'
 import { projecting } from './store/projecting.ts'
 import { reading as storeReading } from './store/reading.ts'
+import { rebuilding } from './store/rebuilding.ts'
 import { scheduling } from './store/schedules.ts'
 import { viewing } from './store/viewing.ts'
 
@@ -36,7 +37,7 @@ export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
 
 /** Projections and their views, of an embedded store. */
 export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [projecting, viewing].flatMap((subject) => subject(open))
+  return [projecting, viewing, rebuilding].flatMap((subject) => subject(open))
 }
 
 /** What runs in the background of an embedded store. */

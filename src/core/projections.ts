@@ -215,7 +215,7 @@ export function createProjections(
     }
 
     async function run(): Promise<void> {
-      const own = ringingBell({ other: bell, everyMs: limits.projectionStateMs, signal })
+      const own = ringingBell({ other: bell, everyMs: limits.workPollMs, signal })
       let failures = 0
       for await (const _ of own.listen(signal)) {
         try {

@@ -11,7 +11,7 @@ import { limits } from './limits.ts'
 import { checkStream } from './name.ts'
 import type { Shape } from './projection.ts'
 import { ProjectionMissing, ProjectionNotFound, ViewBehind, ViewNotReady } from './projection-errors.ts'
-import { type KnownStates, projectionStates } from './projection-state.ts'
+import { type KnownStates, projectionStates, readStates } from './projection-state.ts'
 import { pageSize, type Until } from './read.ts'
 import { type Cut, checkCut, viewAsOf } from './replay.ts'
 import type { Direction, DocumentPage, DocumentQuery, IndexSpec, Storage } from './storage.ts'
@@ -93,7 +93,13 @@ export function createViews(viewing: Viewing): Views {
       options.signal?.throwIfAborted()
       const shape = await shapeRead(viewing, view)
       if (options.after !== undefined) await caughtUp(viewing, shape, options.after, options)
-      return (await getView(viewing, shape, { id, cut })) as View | undefined
+      const found = await getView(viewing, shape, { id, cut })
+      if (found !== undefined || shape.lifecycle === 'live') return found as View | undefined
+      // What is not there may be somewhere else by now, or not be built again yet.
+      const [stored] = await readStates(viewing.storage, [shape.name])
+      if (stored?.state.reads === shape.version) return undefined
+      viewing.states.expire()
+      return (await getView(viewing, await shapeRead(viewing, view), { id, cut })) as View | undefined
     },
     async query<View extends object>(view: ViewOf<View>, query: ViewQuery) {
       checkObject(query, 'query')
@@ -135,8 +141,11 @@ export async function shapeRead({ shapes, states }: Viewing, view: ViewOf<object
   if (first === undefined) {
     throw new ProjectionNotFound({ projection: name, known: [...new Set(shapes.map((shape) => shape.name))] })
   }
-  const known = (await states.current()).get(name)?.state
-  if (known === undefined && live) return live
+  const recent = (await states.current()).get(name)?.state
+  if (recent === undefined && live) return live
+  // Before anything is refused on account of it.
+  const usable = mine.some(({ version }) => version === recent?.reads)
+  const known = usable ? recent : (await states.refreshed()).get(name)?.state
   if (known?.reads === undefined) throw new ViewNotReady({ projection: name, version: first.version })
   const shape = mine.find(({ version }) => version === known.reads)
   if (shape === undefined) throw new ProjectionMissing({ projection: name, version: known.reads })
