@@ -28,6 +28,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'storage/postgres': ['core'],
   'storage/dynamodb': ['core'],
   http: ['core'],
+  testing: ['core'],
   conformance: ['core'],
   hosts: ['core', 'http'],
   open: ['core'],
@@ -49,7 +50,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   cli: ['commander', 'cli-progress', 'pino'],
 }
 /** Rooms that know a runtime. */
-const onNode = ['storage/sqlite', 'storage/postgres', 'storage/dynamodb', 'hosts', 'cli', 'conformance']
+const onNode = ['storage/sqlite', 'storage/postgres', 'storage/dynamodb', 'hosts', 'cli', 'testing', 'conformance']
 
 const files = sources('src')
 const code = files.filter(({ path }) => !path.endsWith('.test.ts') && !path.includes('/fixtures/'))
