@@ -4,7 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterAll, beforeAll, describe, test } from 'vitest'
-import { type OpenStorage, type OpenStore, storageConformance, storeConformance } from '../src/conformance/index.ts'
+import {
+  type OpenStorage,
+  type OpenStore,
+  storageConformance,
+  storeConformance,
+  workConformance,
+} from '../src/conformance/index.ts'
 import { openStore } from '../src/core/store.ts'
 import { createTable, dynamoStorage } from '../src/storage/dynamodb/storage.ts'
 import { type MemoryLog, memoryLog, memoryStorage } from '../src/storage/memory/storage.ts'
@@ -77,6 +83,10 @@ for (const [name, make] of Object.entries(storages)) {
     describe('the store on it', () => {
       const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
       for (const { promise, run } of storeConformance(onStorage)) test(promise, run)
+    })
+    describe('the work on it', () => {
+      const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
+      for (const { promise, run } of workConformance(onStorage)) test(promise, run)
     })
   })
 }

@@ -104,7 +104,7 @@ describe('the packed package', () => {
       'daybook/node': ['createMetrics', 'processTracer', 'serve'],
       'daybook/lambda': ['sequencerHandler', 'sweepHandler'],
       'daybook/testing': ['testDecider', 'testProjection'],
-      'daybook/conformance': ['storageConformance', 'storeConformance'],
+      'daybook/conformance': ['storageConformance', 'storeConformance', 'workConformance'],
     })
   })
 

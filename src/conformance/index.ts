@@ -13,8 +13,10 @@ import { retries } from './storage/retries.ts'
 import { appending } from './store/appending.ts'
 import { deciding } from './store/deciding.ts'
 import { histories } from './store/histories.ts'
+import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
 import { reading as storeReading } from './store/reading.ts'
+import { scheduling } from './store/schedules.ts'
 
 export type { ConformanceCase, OpenStorage, Setting } from './kit.ts'
 export type { OpenStore, StoreSetting } from './store/kit.ts'
@@ -26,4 +28,9 @@ export function storageConformance(open: OpenStorage): readonly ConformanceCase[
 /** What users hold: the embedded store, and every client that offers the same interface. */
 export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
   return [appending, storeReading, deciding, histories].flatMap((subject) => subject(open))
+}
+
+/** What runs in the background of an embedded store. */
+export function workConformance(open: OpenStore): readonly ConformanceCase[] {
+  return [working, scheduling].flatMap((subject) => subject(open))
 }

@@ -24,7 +24,7 @@ import { checkEventId, checkEventType, checkStream, checkTag } from './name.ts'
 import { type Observer, observe } from './observe.ts'
 import { type AppendCondition, checkQuery, sortedTags } from './query.ts'
 import { checkSchema, type EventSchemas } from './schema.ts'
-import type { CommitOutcome, PreparedEvent, StreamAppend, StreamAppended } from './storage.ts'
+import type { Commit, CommitOutcome, PreparedEvent, StreamAppend, StreamAppended } from './storage.ts'
 import { formatInstant } from './time.ts'
 import { type Upcaster, withOldTypes } from './upcaster.ts'
 
@@ -83,21 +83,31 @@ export function append(
 }
 
 async function appendNow(
-  { queue, making, upcasters }: Appending,
+  appending: Appending,
   appends: readonly StreamEvents[],
   condition: AppendCondition | undefined,
 ): Promise<readonly Appended[]> {
+  const { queue, making } = appending
+  const prepared = await prepareCommit(appending, appends, condition)
+  const outcome = await queue.add({ id: making.newId(), ...prepared })
+  if (outcome.outcome !== 'committed') throw errorOf(outcome)
+  const written = prepared.appends.filter(({ events }) => events.length > 0)
+  return written.map((append, index) => appendedOf(append, outcome.streams[index] as StreamAppended, outcome.repeated))
+}
+
+/** The events of a commit, with all that is checked of them before it. */
+export async function prepareCommit(
+  { making, upcasters }: Pick<Appending, 'making' | 'upcasters'>,
+  appends: readonly StreamEvents[],
+  condition: AppendCondition | undefined,
+): Promise<Pick<Commit, 'appends' | 'condition'>> {
   if (condition !== undefined) checkCondition(condition)
   const prepared = prepareAppends(making, appends)
   if (making.schemas !== undefined) await checkSchemas(making.schemas, appends)
-  const outcome = await queue.add({
-    id: making.newId(),
+  return {
     appends: prepared,
     ...(condition && { condition: { ...condition, query: withOldTypes(upcasters, condition.query) } }),
-  })
-  if (outcome.outcome !== 'committed') throw errorOf(outcome)
-  const written = prepared.filter(({ events }) => events.length > 0)
-  return written.map((append, index) => appendedOf(append, outcome.streams[index] as StreamAppended, outcome.repeated))
+  }
 }
 
 /** Throws for the first thing that cannot be recorded, naming its place; nothing is written then. */

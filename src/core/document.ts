@@ -26,7 +26,7 @@ export interface DocumentToWrite {
   readonly body: object
   /** The body that `if` guards; needed where the collection has a unique index. */
   readonly previous?: object | undefined
-  readonly streams?: readonly string[]
+  readonly streams?: readonly string[] | undefined
   readonly if: Guard
 }
 

@@ -21,6 +21,10 @@ export const errorCodes = [
   'foreign-log',
   'unsupported',
   'collection-clash',
+  'definition-clash',
+  'consumer-not-found',
+  'job-not-found',
+  'job-not-parked',
   'store-busy',
   'store-closed',
   'store-missing',
@@ -207,6 +211,43 @@ export class CollectionClash extends StoreError {
   }
 }
 
+/** What is defined under this name is stored with another definition. Nothing was changed. */
+export class DefinitionClash extends StoreError {
+  override readonly code = 'definition-clash'
+  declare readonly what: string
+  declare readonly field: string
+  /** `what` names it (`consumer mails`), `field` says where the two differ. */
+  constructor({ what, field, mend }: { what: string; field: string; mend: string }) {
+    super(`The ${what} is stored with another ${field}; ${mend}`, { what, field })
+  }
+}
+
+export class ConsumerNotFound extends StoreError {
+  override readonly code = 'consumer-not-found'
+  declare readonly consumer: string
+  constructor(consumer: string) {
+    super(`There is no consumer "${consumer}"; the first run of it makes it`, { consumer })
+  }
+}
+
+export class JobNotFound extends StoreError {
+  override readonly code = 'job-not-found'
+  declare readonly job: string
+  constructor(job: string) {
+    super(`There is no job "${job}"; an id is its kind and its key, with "/" between`, { job })
+  }
+}
+
+/** Only what is parked can be retried. */
+export class JobNotParked extends StoreError {
+  override readonly code = 'job-not-parked'
+  declare readonly job: string
+  declare readonly state: string
+  constructor({ job, state }: { job: string; state: string }) {
+    super(`Job "${job}" is ${state}, and not parked`, { job, state })
+  }
+}
+
 /** Too much is waiting, or another process holds the store. Nothing was written; try again later. */
 export class StoreBusy extends StoreError {
   override readonly code = 'store-busy'
@@ -328,57 +369,3 @@ export class RequestFailed extends StoreError {
     super(message, { status })
   }
 }
-
-const classes: Readonly<Record<ErrorCode, { readonly name: string; readonly prototype: StoreError }>> = {
-  'invalid-argument': InvalidArgument,
-  'schema-violation': SchemaViolation,
-  'limit-exceeded': LimitExceeded,
-  'revision-conflict': RevisionConflict,
-  'stream-not-found': StreamNotFound,
-  'stream-forgotten': StreamForgotten,
-  'condition-failed': ConditionFailed,
-  'event-id-reused': EventIdReused,
-  'event-archived': EventArchived,
-  'document-conflict': DocumentConflict,
-  'position-beyond-head': PositionBeyondHead,
-  'foreign-log': ForeignLog,
-  unsupported: Unsupported,
-  'collection-clash': CollectionClash,
-  'store-busy': StoreBusy,
-  'store-closed': StoreClosed,
-  'store-missing': StoreMissing,
-  'store-read-only': StoreReadOnly,
-  'not-a-store': NotAStore,
-  'schema-too-new': SchemaTooNew,
-  'outcome-unknown': OutcomeUnknown,
-  'storage-failed': StorageFailed,
-  unauthenticated: Unauthenticated,
-  forbidden: Forbidden,
-  'rate-limited': RateLimited,
-  'server-unreachable': ServerUnreachable,
-  'request-failed': RequestFailed,
-}
-
-/** All that an error knows as plain data, for a way on which classes get lost. */
-export function plainError(error: unknown): Readonly<Record<string, unknown>> {
-  if (!(error instanceof Error)) return { message: String(error) }
-  const { name, message, stack, cause } = error
-  return { ...error, name, message, stack, ...(cause !== undefined && { cause: plainError(cause) }) }
-}
-
-/** The error that `plainError` was made from, of its class again where it is one of ours. */
-export function reviveError(plain: unknown): Error {
-  const { cause, ...facts } = plain as Readonly<Record<string, unknown>>
-  const known = classes[facts['code'] as ErrorCode]
-  const bare = new Error(String(facts['message']))
-  const error = known ? Object.create(known.prototype) : bare
-  const all = { name: known?.name ?? bare.name, stack: bare.stack, ...facts }
-  for (const [name, value] of Object.entries(all)) {
-    Object.defineProperty(error, name, { value, configurable: true, writable: true, enumerable: !hidden.has(name) })
-  }
-  if (cause !== undefined) Object.defineProperty(error, 'cause', { value: reviveError(cause), configurable: true })
-  return error
-}
-
-/** As on an error that was thrown here. */
-const hidden = new Set(['name', 'message', 'stack'])

@@ -78,6 +78,24 @@ export const limits = {
   jwksCooldownMs: 10_000,
   clockSkewMs: 30_000,
 
+  // Work in the background: leases, jobs, consumers
+  leaseMs: 15_000,
+  leaseMsLeast: 100,
+  leaseMsMost: 3_600_000,
+  workPollMs: 1_000,
+  workStopMs: 10_000,
+  workParallel: 1_000,
+  workParallelDefault: 10,
+  workTries: 100,
+  failureCharacters: 2_000,
+  jobKeyCharacters: 200,
+  jobTriesDefault: 10,
+  jobBackoffMs: 1_000,
+  jobBackoffMsMost: 3_600_000,
+  jobKeepMs: 604_800_000,
+  runningJobs: 1_000,
+  schedules: 1_000,
+
   // Deciders, subscriptions, erasure
   executeTries: 10,
   subscribeTries: 20,
@@ -85,4 +103,5 @@ export const limits = {
   subscribeBackoffMs: 50,
   subscribeBackoffMsMax: 5_000,
   eraseRecords: 1_000,
+  scrubAgainMs: 60_000,
 } as const

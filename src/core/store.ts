@@ -1,6 +1,7 @@
 /** The store: what users hold. Everything that it does lives in the file of its noun; here is the whole of it at a glance. */
 import { type Appended, type AppendOptions, append, type Making, type StreamEvents } from './append.ts'
 import { checkObject } from './argument.ts'
+import type { Background } from './background.ts'
 import {
   type Boundary,
   type BoundaryPageOptions,
@@ -32,8 +33,10 @@ import {
   type SubscribeOptions,
   subscriptionPages,
 } from './feed.ts'
-import { type ForgetOptions, type ForgetReport, forget, jobs, resumeForgetting } from './forget.ts'
+import { type ForgetOptions, type ForgetReport, forget, forgetHandler, forgetKind, resumeForgetting } from './forget.ts'
 import { newId, type Random, secureRandom } from './id.ts'
+import { jobs } from './job.ts'
+import { createJobs, type Jobs } from './jobs.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { checkStream, checkStreamType } from './name.ts'
 import { type Observer, observe } from './observe.ts'
@@ -48,9 +51,11 @@ import {
   type Reading,
   type ReadOptions,
 } from './read.ts'
+import { schedules } from './schedule.ts'
 import type { EventSchemas } from './schema.ts'
 import type { Storage, Transaction } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
+import type { Clock } from './time.ts'
 import type { Upcaster } from './upcaster.ts'
 
 export interface Store extends AsyncDisposable {
@@ -108,8 +113,10 @@ export interface Store extends AsyncDisposable {
   ): Promise<Loaded<State>>
   /** Closes the stream with a tombstone and erases its content; resolves when that is done. Safe to repeat. */
   forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
+  /** Work that is to be done once, and is not lost: a queue, and schedules. */
+  readonly jobs: Jobs
   info(): Promise<StoreInfo>
-  /** Takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
+  /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
 }
 
@@ -122,6 +129,8 @@ export interface StoreOptions {
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */
   readonly observer?: Observer
+  /** What time it is, for what is due; the time of events is the storage's. Default: the machine's. */
+  readonly clock?: Clock
   /** Where event ids come from; default UUIDv7. */
   readonly newId?: () => string
   /** Where salts come from; default the platform's secure source. */
@@ -139,14 +148,19 @@ export interface StoreInfo {
 
 /** Takes the storage over, and closes it with the store. First finishes what an earlier process left of its forgetting. */
 export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<Store> {
-  const { schemas, upcasters = [], readOnly = false, observer } = options
+  const { schemas, upcasters = [], readOnly = false, observer, clock = Date.now } = options
   const random = options.random ?? secureRandom()
   const making: Making = { newId: options.newId ?? (() => newId(random)), random, schemas }
   const closing = new AbortController()
   const storage = watched(bare, closing.signal, observer)
   const queue = createCommitQueue(storage)
   const reading: Reading = { storage, upcasters, observer, tail: new Map() }
-  const forgetting = { storage, queue, making }
+  const forgetting = { storage, queue, making, clock }
+  const background: Background = {
+    ...{ storage, queue, making, upcasters, reading, clock, readOnly },
+    closing: closing.signal,
+    running: new Set(),
+  }
   let closed: Promise<void> | undefined
 
   const write = async (
@@ -160,6 +174,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     return append({ queue: to, making, upcasters, observer }, appends, options.condition)
   }
   const shutDown = async () => {
+    await Promise.all([...background.running].map((running) => running.stop()))
     closing.abort()
     await queue.close()
     await bare.close()
@@ -241,6 +256,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       if (readOnly) throw new StoreReadOnly()
       return forget(forgetting, stream, options)
     },
+    jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting) }),
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
       return { logId, head, storage: bare.name, gauges: bare.gauges() }
@@ -254,7 +270,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   if (!readOnly) {
     try {
-      await storage.declare([jobs])
+      await storage.declare([jobs, schedules])
       await resumeForgetting(forgetting)
     } catch (error) {
       await store.close()

@@ -18,6 +18,7 @@ import {
   type SubscribeOptions,
 } from '../core/feed.ts'
 import { derivedId, newId, secureRandom } from '../core/id.ts'
+import type { Jobs } from '../core/jobs.ts'
 import { type StreamsPage, type StreamsPageOptions, streamsPages } from '../core/listing.ts'
 import { checkStream, checkStreamType } from '../core/name.ts'
 import { checkFilter, type EventQuery, type LogFilter } from '../core/query.ts'
@@ -160,6 +161,7 @@ export function createClient(options: ClientOptions): Store {
       const { signal, ...body } = options
       return ask('POST', `${streamPath(stream)}/forget`, { body, signal, ids: [derivedId(['tombstone', stream])] })
     },
+    jobs: unserved<Jobs>('jobs'),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()
@@ -168,6 +170,14 @@ export function createClient(options: ClientOptions): Store {
     [Symbol.asyncDispose]: () => client.close(),
   }
   return client
+}
+
+/** What no server serves yet. */
+function unserved<Face extends object>(name: string): Face {
+  const refuse = () => {
+    throw new Unsupported(name, `A server serves no ${name}; ask a store that is opened on its storage`)
+  }
+  return new Proxy({}, { get: () => refuse }) as Face
 }
 
 function streamPath(stream: string): string {

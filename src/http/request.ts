@@ -1,11 +1,11 @@
 /** One request of the client: its credential, its time, its tries, and the typed error that a problem becomes. */
+import { reviveError } from '../core/error-data.ts'
 import {
   errorCodes,
   InvalidArgument,
   isStoreError,
   OutcomeUnknown,
   RequestFailed,
-  reviveError,
   ServerUnreachable,
   StoreClosed,
 } from '../core/errors.ts'

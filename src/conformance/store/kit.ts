@@ -28,6 +28,24 @@ export async function until(holds: () => boolean | Promise<boolean>): Promise<vo
   throw new Error('It did not come about within 10 s')
 }
 
+/** Options of a store that can be as good as dead: from then on it writes nothing more in the background. */
+export function mortal() {
+  let dead = false
+  const newId = () => {
+    if (dead) throw new Error('dead')
+    return crypto.randomUUID()
+  }
+  return {
+    options: { newId },
+    die() {
+      dead = true
+    },
+    revive() {
+      dead = false
+    },
+  }
+}
+
 /** The position of a stream's newest event, once it has one. */
 export async function positionOf(store: Store, stream: string): Promise<number> {
   let position: number | undefined
