@@ -33,6 +33,7 @@ const codes: Readonly<Record<ErrorCode, keyof typeof exitCodes>> = {
   unsupported: 'bad input',
   'collection-clash': 'conflict',
   'definition-clash': 'conflict',
+  'event-type-not-found': 'not found',
   'consumer-not-found': 'not found',
   'job-not-found': 'not found',
   'job-not-parked': 'conflict',

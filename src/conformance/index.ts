@@ -12,6 +12,8 @@ import { reading } from './storage/reading.ts'
 import { retries } from './storage/retries.ts'
 import { appending } from './store/appending.ts'
 import { deciding } from './store/deciding.ts'
+import { declaring } from './store/event-types.ts'
+import { versioning } from './store/event-versions.ts'
 import { histories } from './store/histories.ts'
 import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
@@ -30,7 +32,7 @@ export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
   return [appending, storeReading, deciding, histories].flatMap((subject) => subject(open))
 }
 
-/** What runs in the background of an embedded store. */
+/** What an embedded store has beside: work in the background, and what is declared. */
 export function workConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [working, scheduling].flatMap((subject) => subject(open))
+  return [working, scheduling, declaring, versioning].flatMap((subject) => subject(open))
 }

@@ -10,6 +10,7 @@ import {
   checkBoundaryRead,
   readBoundary,
 } from './boundary.ts'
+import { createCatalogue, type EventTypes, eventTypes } from './catalogue.ts'
 import { type CommitQueue, createCommitQueue } from './commit-queue.ts'
 import {
   type Decider,
@@ -50,7 +51,9 @@ import {
   pageRangeOf,
   type Reading,
   type ReadOptions,
+  readingAs,
 } from './read.ts'
+import { addingRepeats } from './repeat.ts'
 import { schedules } from './schedule.ts'
 import type { EventSchemas } from './schema.ts'
 import type { Storage, Transaction } from './storage.ts'
@@ -115,6 +118,8 @@ export interface Store extends AsyncDisposable {
   forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
   /** Work that is to be done once, and is not lost: a queue, and schedules. */
   readonly jobs: Jobs
+  /** What events of a type must look like, whoever writes them; versions, and how old events come up to them. */
+  readonly eventTypes: EventTypes
   info(): Promise<StoreInfo>
   /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
@@ -150,11 +155,16 @@ export interface StoreInfo {
 export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<Store> {
   const { schemas, upcasters = [], readOnly = false, observer, clock = Date.now } = options
   const random = options.random ?? secureRandom()
-  const making: Making = { newId: options.newId ?? (() => newId(random)), random, schemas }
   const closing = new AbortController()
   const storage = watched(bare, closing.signal, observer)
-  const queue = createCommitQueue(storage)
-  const reading: Reading = { storage, upcasters, observer, tail: new Map() }
+  const makeId = options.newId ?? (() => newId(random))
+  const repeating = (to: Pick<CommitQueue, 'add'>) => addingRepeats(to, storage, { random })
+  const commits = createCommitQueue(storage)
+  const queue: CommitQueue = { ...repeating(commits), close: commits.close }
+  const cataloguing = { storage, queue, newId: makeId, readOnly, closing: closing.signal }
+  const { face, ...catalogue } = createCatalogue(cataloguing)
+  const making: Making = { newId: makeId, random, schemas, catalogue }
+  const reading: Reading = { storage, upcasters, catalogue, observer, tail: new Map() }
   const forgetting = { storage, queue, making, clock }
   const background: Background = {
     ...{ storage, queue, making, upcasters, reading, clock, readOnly },
@@ -193,12 +203,12 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       if (commitWithin === undefined) {
         throw new Unsupported('appendWithin', `${bare.name} takes no part in transactions of others`)
       }
-      return write({ add: (commit) => commitWithin(transaction, commit) }, appends, options)
+      return write(repeating({ add: (commit) => commitWithin(transaction, commit) }), appends, options)
     },
     read<Event extends AnyEvent>(stream: string, options: ReadOptions = {}) {
       checkRead(stream, options)
       return flatten(
-        eventPages((range) => eventPage<Event>(reading, stream, range), options),
+        eventPages((range) => eventPage<Event>(readingAs(reading, options), stream, range), options),
         options.limit,
       )
     },
@@ -206,7 +216,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       checkStream(stream)
       const range = pageRangeOf(options)
       options.signal?.throwIfAborted()
-      return eventPage(reading, stream, range)
+      return eventPage(readingAs(reading, options), stream, range)
     },
     async details(stream) {
       checkStream(stream)
@@ -235,7 +245,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     readLog<Event extends AnyEvent>(options: LogReadOptions = {}) {
       checkLogRead(options)
       return flatten(
-        logPages((range) => logPage<Event>(reading, options, range), options),
+        logPages((range) => logPage<Event>(readingAs(reading, options), options, range), options),
         options.limit,
       )
     },
@@ -243,12 +253,12 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       checkFilter(options, 'filter')
       const range = pageRangeOf(options)
       options.signal?.throwIfAborted()
-      return logPage(reading, options, range)
+      return logPage(readingAs(reading, options), options, range)
     },
     subscribe<Event extends AnyEvent>(options: SubscribeOptions = {}) {
       checkSubscribe(options)
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
-      return flatten(subscriptionPages<Event>(reading, options, signal), undefined, signal)
+      return flatten(subscriptionPages<Event>(readingAs(reading, options), options, signal), undefined, signal)
     },
     execute: (decider, stream, command, options) => execute(store, decider, stream, command, options),
     load: (stream, fold, options) => load(store, stream, fold, options),
@@ -256,6 +266,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       if (readOnly) throw new StoreReadOnly()
       return forget(forgetting, stream, options)
     },
+    eventTypes: face,
     jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting) }),
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
@@ -270,7 +281,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   if (!readOnly) {
     try {
-      await storage.declare([jobs, schedules])
+      await storage.declare([jobs, schedules, eventTypes])
       await resumeForgetting(forgetting)
     } catch (error) {
       await store.close()
