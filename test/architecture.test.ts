@@ -28,6 +28,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'storage/postgres': ['core'],
   'storage/dynamodb': ['core'],
   http: ['core'],
+  testing: ['core'],
   conformance: ['core'],
   hosts: ['core', 'http'],
   open: ['core'],
@@ -41,7 +42,7 @@ const lazyArrows: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages by room; a room that is not named uses none. */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  core: ['@noble/hashes', '@standard-schema/spec', 'croner'],
+  core: ['@noble/hashes', '@standard-schema/spec', 'ajv', 'ajv-formats', 'croner'],
   'storage/postgres': ['pg'],
   'storage/dynamodb': ['@aws-sdk/client-dynamodb', '@aws-sdk/util-dynamodb'],
   http: ['@noble/hashes', 'eventsource-parser', 'hono', 'jose', 'zod'],
@@ -49,7 +50,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   cli: ['commander', 'cli-progress', 'pino'],
 }
 /** Rooms that know a runtime. */
-const onNode = ['storage/sqlite', 'storage/postgres', 'storage/dynamodb', 'hosts', 'cli', 'conformance']
+const onNode = ['storage/sqlite', 'storage/postgres', 'storage/dynamodb', 'hosts', 'cli', 'testing', 'conformance']
 
 const files = sources('src')
 const code = files.filter(({ path }) => !path.endsWith('.test.ts') && !path.includes('/fixtures/'))

@@ -103,6 +103,7 @@ describe('the packed package', () => {
       'daybook/client': ['createClient'],
       'daybook/node': ['createMetrics', 'processTracer', 'serve'],
       'daybook/lambda': ['sequencerHandler', 'sweepHandler'],
+      'daybook/testing': ['testDecider', 'testProjection'],
       'daybook/conformance': ['storageConformance', 'storeConformance', 'workConformance'],
     })
   })
@@ -176,7 +177,9 @@ describe('the packed package', () => {
         console.log(JSON.stringify(loaded))`)
     const front = watched('daybook')
     expect(
-      front.filter((url) => url.startsWith('node:') || /dist\/(storage|http|hosts|cli|conformance)\//.test(url)),
+      front.filter(
+        (url) => url.startsWith('node:') || /dist\/(storage|http|hosts|cli|testing|conformance)\//.test(url),
+      ),
     ).toEqual([])
     expect(front.filter((url) => url.includes('/dist/core/')).length).toBeGreaterThan(10)
     const memory = watched('daybook/memory')

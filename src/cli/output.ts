@@ -41,6 +41,7 @@ const codes: Readonly<Record<ErrorCode, keyof typeof exitCodes>> = {
   'view-not-ready': 'busy, try again',
   'view-behind': 'busy, try again',
   'definition-clash': 'conflict',
+  'event-type-not-found': 'not found',
   'consumer-not-found': 'not found',
   'job-not-found': 'not found',
   'job-not-parked': 'conflict',

@@ -13,6 +13,8 @@ import { retries } from './storage/retries.ts'
 import { appending } from './store/appending.ts'
 import { consuming } from './store/consuming.ts'
 import { deciding } from './store/deciding.ts'
+import { declaring } from './store/event-types.ts'
+import { versioning } from './store/event-versions.ts'
 import { histories } from './store/histories.ts'
 import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
@@ -40,7 +42,7 @@ export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
   return [projecting, viewing, rebuilding].flatMap((subject) => subject(open))
 }
 
-/** What runs in the background of an embedded store. */
+/** What an embedded store has beside: work in the background, and what is declared. */
 export function workConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [working, scheduling, consuming, parking].flatMap((subject) => subject(open))
+  return [working, scheduling, consuming, parking, declaring, versioning].flatMap((subject) => subject(open))
 }

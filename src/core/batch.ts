@@ -1,6 +1,7 @@
 /** Batches: a stretch of the log, sorted by the views that its events belong to, so that each view is folded once. */
 import { ForeignLog, InvalidArgument, PositionBeyondHead } from './errors.ts'
 import type { Recorded } from './event.ts'
+import { formed } from './form.ts'
 import { limits } from './limits.ts'
 import { observe } from './observe.ts'
 import type { Shape } from './projection.ts'
@@ -34,7 +35,7 @@ export async function readBatch(reading: Reading, shape: Shape, { logId, after, 
   const { storage, upcasters, observer } = reading
   const filter = withOldTypesOf(upcasters, shape.filter)
   const types = new Set(shape.filter.types)
-  const read = eventReader(upcasters)
+  const read = eventReader()
   const entities = new Map<string, Recorded[]>()
   const forgotten: string[] = []
   let [position, events, characters] = [after, 0, 0]
@@ -45,12 +46,15 @@ export async function readBatch(reading: Reading, shape: Shape, { logId, after, 
     const page = await observe(observer, call, () => storage.readLog(query))
     if (page.logId !== logId) throw new ForeignLog({ logId, actual: page.logId })
     if (position > page.head) throw new PositionBeyondHead({ position, head: page.head })
+    const live: Recorded[] = []
     for (const record of page.records) {
       if (record.state === 'tombstone') forgotten.push(record.stream)
       if (record.state === 'tombstone' || record.state === 'forgotten') continue
       if (record.state === 'stored') characters += record.content.length
-      events++
-      const event = read(record)
+      live.push(read(record))
+    }
+    events += live.length
+    for (const event of await formed(reading, live)) {
       // An upcaster may have made another type of it.
       const key = types.has(event.type) ? keyOf(shape, event) : undefined
       if (key === undefined) continue

@@ -30,6 +30,7 @@ export const errorCodes = [
   'view-not-ready',
   'view-behind',
   'definition-clash',
+  'event-type-not-found',
   'consumer-not-found',
   'job-not-found',
   'job-not-parked',
@@ -240,6 +241,14 @@ export class DefinitionClash extends StoreError {
   /** `what` names it (`consumer mails`), `field` says where the two differ. */
   constructor({ what, field, mend }: { what: string; field: string; mend: string }) {
     super(`The ${what} is stored with another ${field}; ${mend}`, { what, field })
+  }
+}
+
+export class EventTypeNotFound extends StoreError {
+  override readonly code = 'event-type-not-found'
+  declare readonly eventType: string
+  constructor(eventType: string) {
+    super(`No event type "${eventType}" is declared`, { eventType })
   }
 }
 

@@ -4,10 +4,17 @@ import { memoryStorage } from '../storage/memory/storage.ts'
 import type { Recorded } from './event.ts'
 import { standsAt } from './event-time.ts'
 import { type Folding, viewWrites } from './fold.ts'
+import { nothingInForce } from './in-force.ts'
 import { projection, shapeOf } from './projection.ts'
 import { foldOn, foldStreams } from './refold.ts'
 import { openStore } from './store.ts'
 import { formatInstant } from './time.ts'
+
+/** Nothing is declared, and nothing is brought up. */
+const forms = {
+  catalogue: { recent: () => nothingInForce, read: async () => nothingInForce, isRecorded: async () => false },
+  upcasters: [],
+}
 
 const lateness = 60
 type Told = { type: 'Told'; data: string }
@@ -72,17 +79,17 @@ async function foldBothWays(steps: readonly Step[]): Promise<{ folded: string[];
     for await (const event of store.read(stream, { direction: 'backwards', limit: 1 })) batch.push(event)
     if (!cut) continue
     reads = 0
-    folding = await foldOn({ reads: counted, upcasters: [], shape }, folding, batch)
+    folding = await foldOn({ reads: counted, ...forms, shape }, folding, batch)
     read.push(reads)
     const [write] = viewWrites(shape, folding)
     if (write?.kind === 'put')
       folding = { key: '1', body: JSON.parse(write.body), stored: { version: '-', text: write.body } }
     // A batch that is folded again changes nothing.
-    expect(await foldOn({ reads: storage, upcasters: [], shape }, folding, batch)).toBe(folding)
+    expect(await foldOn({ reads: storage, ...forms, shape }, folding, batch)).toBe(folding)
     batch = []
   }
-  folding = await foldOn({ reads: storage, upcasters: [], shape }, folding, batch)
-  const anew = await foldStreams({ reads: storage, upcasters: [], shape }, '1', ['seat/1', 'table/1'])
+  folding = await foldOn({ reads: storage, ...forms, shape }, folding, batch)
+  const anew = await foldStreams({ reads: storage, ...forms, shape }, '1', ['seat/1', 'table/1'])
   const live = await store.views.get(inTime, '1')
   expect(anew.body.view).toEqual(live)
   expect(anew.body.revisions).toEqual(folding.body.revisions)
@@ -134,7 +141,7 @@ test('streams of which one is recorded with an earlier time behind the other com
   now = 5_000
   await told('seat/1', 'c')
   const eventsOf = async (stream: string) => (await store.readPage(stream)).events
-  const refolding = { reads: storage, upcasters: [], shape }
+  const refolding = { reads: storage, ...forms, shape }
   const unpositioned = (events: readonly Recorded[]) => events.map(({ position: _, ...event }) => event)
   let folding: Folding = { key: '1', body: {} }
   for (const stream of ['seat/1', 'table/1']) {

@@ -2,6 +2,7 @@
 import { checkOrdinal } from './argument.ts'
 import { ForeignLog, InvalidArgument, isStoreError, LogDiverged, PositionBeyondHead } from './errors.ts'
 import type { AnyEvent, LogEntry } from './event.ts'
+import { formed } from './form.ts'
 import { limits } from './limits.ts'
 import { observe } from './observe.ts'
 import { checkFilter, type LogFilter } from './query.ts'
@@ -33,7 +34,7 @@ export interface LogEntries<Event extends AnyEvent = AnyEvent> {
   readonly more: boolean
 }
 
-export interface SubscribeOptions extends LogFilter {
+export interface SubscribeOptions extends LogFilter, Pick<ReadOptions, 'raw'> {
   /** The position that was finished; default 0. */
   readonly after?: number
   readonly logId?: string
@@ -116,7 +117,7 @@ export async function* feedPages<Event extends AnyEvent>(
           failures = 0
           lookedAt = performance.now()
           mark = page.records.at(-1) ?? mark
-          yield entriesOf<Event>(reading, page, options)
+          yield await entriesOf<Event>(reading, page, options)
           if (signal.aborted) return
           after = page.scannedTo
         } while (page.more)
@@ -222,13 +223,14 @@ async function checkedPage(
   return page
 }
 
-function entriesOf<Event extends AnyEvent>(
-  { upcasters }: Reading,
+async function entriesOf<Event extends AnyEvent>(
+  reading: Reading,
   page: LogPage,
   { types }: LogFilter,
-): LogEntries<Event> {
+): Promise<LogEntries<Event>> {
+  const { upcasters } = reading
   const { logId, head, scannedTo, more } = page
-  const all = page.records.map(logEntryReader<Event>(upcasters))
+  const all = await formed<Event, LogEntry<Event>>(reading, page.records.map(logEntryReader<Event>()))
   const asked = (entry: LogEntry<Event>) => entry.forgotten || entry.tombstone || types?.includes(entry.type)
   return { logId, head, entries: upcasters.length === 0 || !types?.length ? all : all.filter(asked), scannedTo, more }
 }

@@ -95,7 +95,7 @@ export function createFolder(background: Background, shape: Shape, lease: Lease<
       const known = parked?.get(view.key)
       if (known) folded.push({ key: view.key, writes: waitWrites(known, events) })
       else if (shape.latenessMs === undefined) folded.push(foldEntity(shape, view, events))
-      else folded.push(await foldEntityInTime({ reads: storage, upcasters: background.upcasters, shape }, view, events))
+      else folded.push(await foldEntityInTime({ ...background.reading, reads: storage, shape }, view, events))
     }
     return folded
   }

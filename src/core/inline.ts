@@ -8,6 +8,7 @@ import { parseContent } from './content.ts'
 import { InvalidArgument, isStoreError, LimitExceeded } from './errors.ts'
 import type { Recorded } from './event.ts'
 import { type Folding, foldEvent, foldingOf, linkKey, linksRevision, viewWrites } from './fold.ts'
+import type { Forms } from './form.ts'
 import { limits } from './limits.ts'
 import type { Shape } from './projection.ts'
 import { ProjectionFailed, ProjectionMissing, ValueTaken } from './projection-errors.ts'
@@ -22,6 +23,7 @@ import {
   type StoredState,
 } from './projection-state.ts'
 import { foldMissing } from './refold.ts'
+import { unstamped } from './stamp.ts'
 import type { Commit, CommitOutcome, DocumentCheck, DocumentKey, DocumentWrite, StreamAppend } from './storage.ts'
 import { type Upcaster, upcast } from './upcaster.ts'
 
@@ -46,12 +48,12 @@ type Held = Map<string, { readonly version: string; readonly body: string } | un
 export function createInline({
   shapes,
   states,
+  catalogue,
   upcasters,
   commitDocuments,
-}: {
+}: Forms & {
   readonly shapes: readonly Shape[]
   readonly states: KnownStates
-  readonly upcasters: readonly Upcaster[]
   /** Of the storage's limits. */
   readonly commitDocuments: number
 }): CommitFolder {
@@ -109,7 +111,8 @@ export function createInline({
       const plans = commits.map((commit) => planOf(commit, { kept, concerned, upcasters, ends, running }))
       const held = await load(plans, reads)
       const folded: Folded[] = []
-      for (const plan of plans) folded.push(await foldPlan(plan, { held, reads, upcasters, commitDocuments }))
+      for (const plan of plans)
+        folded.push(await foldPlan(plan, { held, reads, catalogue, upcasters, commitDocuments }))
       return folded
     },
 
@@ -178,7 +181,7 @@ function planOf(asked: Commit, { kept, concerned, upcasters, ends, running }: Pl
       fences.set(name, fences.get(name) ?? fenceCheck(state, asked.appends[0]?.stream ?? stream))
       for (const [index, { content }] of events.entries()) {
         const { id, type, tags, data, meta } = parseContent(content)
-        const read = { id, stream, revision: end + 1 + index, type, data, meta, tags } as Recorded
+        const read = { id, stream, revision: end + 1 + index, type, data, meta: unstamped(meta), tags } as Recorded
         const event = upcasters.length === 0 ? read : upcast(upcasters, read)
         if (!shape.filter.types?.includes(event.type)) continue
         try {
@@ -212,15 +215,14 @@ async function load(plans: readonly Plan[], reads: FoldReads): Promise<Held> {
   return new Map([...keys.keys()].map((id, index) => [id, documents[index]]))
 }
 
-interface Tools {
+interface Tools extends Forms {
   readonly held: Held
   readonly reads: FoldReads
-  readonly upcasters: readonly Upcaster[]
   readonly commitDocuments: number
 }
 
 /** Leaves in `held` what the documents will be. */
-async function foldPlan(plan: Plan, { held, reads, upcasters, commitDocuments }: Tools): Promise<Folded> {
+async function foldPlan(plan: Plan, { held, reads, catalogue, upcasters, commitDocuments }: Tools): Promise<Folded> {
   const { asked, appends, entries, fences } = plan
   if (fences.length === 0 && plan.refusal === undefined) return { commit: asked, asked }
   const own = asked.documents ?? []
@@ -237,7 +239,7 @@ async function foldPlan(plan: Plan, { held, reads, upcasters, commitDocuments }:
     views.set(id, { shape, folding: open })
     try {
       const linked = withLink(shape, open, { stream: event.stream, held })
-      const caughtUp = keeper.whole ? linked : await foldMissing({ reads, upcasters, shape }, linked, event)
+      const caughtUp = keeper.whole ? linked : await foldMissing({ reads, catalogue, upcasters, shape }, linked, event)
       views.set(id, { shape, folding: foldEvent(shape, caughtUp, event) })
     } catch (error) {
       return refuse(failureOf(shape, event, error))

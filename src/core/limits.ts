@@ -120,6 +120,12 @@ export const limits = {
   consumers: 1_000,
   runningJobs: 1_000,
   schedules: 1_000,
+  // Event types: how many there are, how long a process may go by what it has read of them, what a refusal tells
+  eventTypes: 1_000,
+  eventTypesMs: 2_000,
+  upcastSteps: 100,
+  schemaIssues: 20,
+  schemaComparisons: 10_000,
 
   // Deciders, subscriptions, erasure
   executeTries: 10,

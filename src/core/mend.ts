@@ -30,7 +30,7 @@ export interface Mended {
 }
 
 export async function mend(
-  background: Pick<Background, 'reading' | 'storage' | 'upcasters'>,
+  background: Pick<Background, 'reading' | 'storage'>,
   shape: Shape,
   mending: Mending,
 ): Promise<Mended> {
@@ -69,7 +69,7 @@ function goneWrites(shape: Shape, { key, body, stored }: Folding): readonly Docu
 }
 
 async function* eventsFor(
-  { reading, storage, upcasters }: Pick<Background, 'reading' | 'storage' | 'upcasters'>,
+  { reading, storage }: Pick<Background, 'reading' | 'storage'>,
   shape: Shape,
   { stored: { key }, position, unlinked = [] }: Mending,
 ): AsyncGenerator<Recorded> {
@@ -84,7 +84,7 @@ async function* eventsFor(
   const streams = new Set(unlinked)
   if (shape.keyed === 'by-stream') for (const type of shape.filter.streamTypes ?? []) streams.add(`${type}/${key}`)
   else for await (const { stream } of linksOf(storage, shape, { index: 'key', value: key })) streams.add(stream)
-  const each = [...streams].map((stream) => eventsOf({ reads: storage, upcasters }, stream, { after: 0 }))
+  const each = [...streams].map((stream) => eventsOf({ ...reading, reads: storage }, stream, { after: 0 }))
   for await (const event of merged(each)) {
     if (mine(event)) yield event
   }

@@ -8,6 +8,7 @@ import { indexQuery } from './document.ts'
 import type { Recorded } from './event.ts'
 import { foldAllInTime, foldInTime } from './event-time.ts'
 import { type Folding, foldEvent, type LinkBody, linkWrites, loadViews, viewWrites } from './fold.ts'
+import { type Forms, formed } from './form.ts'
 import { limits } from './limits.ts'
 import type { Shape } from './projection.ts'
 import { ProjectionMissing } from './projection-errors.ts'
@@ -15,11 +16,9 @@ import { isOf, type KnownStates, keepersIn } from './projection-state.ts'
 import { eventReader } from './read.ts'
 import type { DocumentWrite, RevisionRange, Storage } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
-import type { Upcaster } from './upcaster.ts'
 
-export interface Refolding {
+export interface Refolding extends Forms {
   readonly reads: Pick<Storage, 'readStream'>
-  readonly upcasters: readonly Upcaster[]
   readonly shape: Shape
 }
 
@@ -61,15 +60,15 @@ export function foldOn(refolding: Refolding, folding: Folding, events: readonly 
 
 /** All events of a range; of a forgotten stream none. */
 export async function* eventsOf(
-  { reads, upcasters }: Pick<Refolding, 'reads' | 'upcasters'>,
+  refolding: Omit<Refolding, 'shape'>,
   stream: string,
   range: Pick<RevisionRange, 'after' | 'until' | 'asOf'>,
 ): AsyncGenerator<Recorded> {
-  const read = eventReader(upcasters)
+  const read = eventReader()
   for (let { after } = range; ; ) {
     const asked = { ...range, after, direction: 'forwards', limit: limits.pageRecords } as const
-    const { records, more } = await reads.readStream(stream, asked)
-    for (const record of records) if (record.state !== 'tombstone') yield read(record)
+    const { records, more } = await refolding.reads.readStream(stream, asked)
+    yield* await formed(refolding, records.filter(({ state }) => state !== 'tombstone').map(read))
     after = records.at(-1)?.revision ?? after
     if (!more || records.length === 0) return
   }
@@ -95,11 +94,10 @@ function placeOf({ position = Number.POSITIVE_INFINITY }: Recorded): number {
   return position
 }
 
-export interface Forgets {
+export interface Forgets extends Forms {
   readonly storage: Storage
   readonly queue: Pick<CommitQueue, 'add'>
   readonly making: Making
-  readonly upcasters: readonly Upcaster[]
   readonly shapes: readonly Shape[]
   readonly states: KnownStates
 }
@@ -142,7 +140,7 @@ export async function* linksOf(
 }
 
 async function forgetInView(forgets: Forgets, shape: Shape, link: LinkBody): Promise<void> {
-  const { storage, queue, making, upcasters } = forgets
+  const { storage, queue, making, upcasters, catalogue } = forgets
   const { stream, key } = link
   for (let tries = 1; ; tries++) {
     const [loaded] = await loadViews(storage, shape, [key])
@@ -150,7 +148,7 @@ async function forgetInView(forgets: Forgets, shape: Shape, link: LinkBody): Pro
     const others = Object.keys(body.revisions ?? {}).filter((other) => other !== stream)
     const writes: DocumentWrite[] = []
     if (stored && others.length > 0 && body.revisions?.[stream] !== undefined) {
-      const refolding = { reads: storage, upcasters, shape }
+      const refolding = { reads: storage, upcasters, catalogue, shape }
       // A view that cannot be without the stream goes with it, whatever its handlers say.
       const folding = await foldStreams(refolding, key, others).catch(() => undefined)
       if (folding) writes.push(...viewWrites(shape, { ...folding, links: [], stored, folded: true }))

@@ -3,6 +3,7 @@ import { checkOrdinal } from './argument.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Recorded } from './event.ts'
 import type { Folding } from './fold.ts'
+import { type Forms, formed } from './form.ts'
 import { limits } from './limits.ts'
 import { checkStreamId } from './name.ts'
 import type { Shape } from './projection.ts'
@@ -10,7 +11,7 @@ import { logEntryReader, type Until } from './read.ts'
 import { eventsOf, foldAll, linksOf, merged } from './refold.ts'
 import type { Storage } from './storage.ts'
 import { formatInstant, parseInstant } from './time.ts'
-import { type Upcaster, withOldTypesOf } from './upcaster.ts'
+import { withOldTypesOf } from './upcaster.ts'
 
 /** Which events are folded: of one stream by revision, or by the time of recording in epoch milliseconds; all inclusive. */
 export interface Cut {
@@ -42,9 +43,8 @@ export function checkCut({ at, from }: { at?: Until; from?: Until }, now: number
   return cut
 }
 
-export interface Replaying {
+export interface Replaying extends Forms {
   readonly storage: Storage
-  readonly upcasters: readonly Upcaster[]
 }
 
 /** Folded from the log; nothing is written, and no view needs to be there. */
@@ -62,7 +62,7 @@ async function* eventsOfView(
   shape: Shape,
   { id, cut }: { readonly id: string; readonly cut: Cut },
 ): AsyncGenerator<Recorded> {
-  const { storage, upcasters } = replaying
+  const { storage } = replaying
   const streams = await streamsOf(storage, shape, id)
   const revisions = cut.revision !== undefined || cut.fromRevision !== undefined
   if (revisions && (shape.keyed === 'by-function' || streams?.length !== 1)) {
@@ -78,7 +78,7 @@ async function* eventsOfView(
     ...(cut.revision !== undefined && { until: cut.revision }),
     ...(cut.instant !== undefined && { asOf: cut.instant }),
   }
-  const each = streams.map((stream) => eventsOf({ reads: storage, upcasters }, stream, range))
+  const each = streams.map((stream) => eventsOf({ ...replaying, reads: storage }, stream, range))
   for await (const event of merged(each)) if (isAfter(event, cut)) yield event
 }
 
@@ -119,18 +119,17 @@ async function checkReach(storage: Storage, streams: readonly string[], cut: Cut
 
 /** What the projection is made of, from the log itself. */
 export async function* scan(
-  { storage, upcasters }: Replaying,
+  replaying: Replaying,
   { filter }: Shape,
   { instant }: Pick<Cut, 'instant'>,
 ): AsyncGenerator<Recorded> {
-  const read = logEntryReader(upcasters)
-  const recorded = withOldTypesOf(upcasters, filter)
+  const read = logEntryReader()
+  const recorded = withOldTypesOf(replaying.upcasters, filter)
   const asOf = instant === undefined ? {} : { asOf: instant }
   for (let after = 0; ; ) {
     const query = { ...recorded, ...asOf, after, direction: 'forwards', limit: limits.pageRecords } as const
-    const { records, scannedTo, more } = await storage.readLog(query)
-    for (const record of records) {
-      const entry = read(record)
+    const { records, scannedTo, more } = await replaying.storage.readLog(query)
+    for (const entry of await formed(replaying, records.map(read))) {
       if (!entry.forgotten && !entry.tombstone) yield entry
     }
     if (!more) return

@@ -10,6 +10,7 @@ import {
   checkBoundaryRead,
   readBoundary,
 } from './boundary.ts'
+import { createCatalogue, type EventTypes, eventTypes } from './catalogue.ts'
 import { overtakeRunners } from './checkpoint.ts'
 import { type CommitQueue, commitAlone, createCommitQueue } from './commit-queue.ts'
 import { consumers } from './consumer.ts'
@@ -59,8 +60,10 @@ import {
   pageRangeOf,
   type Reading,
   type ReadOptions,
+  readingAs,
 } from './read.ts'
 import { forgetInViews } from './refold.ts'
+import { addingRepeats } from './repeat.ts'
 import { schedules } from './schedule.ts'
 import type { EventSchemas } from './schema.ts'
 import type { Commit, Storage, Transaction } from './storage.ts'
@@ -131,6 +134,8 @@ export interface Store extends AsyncDisposable {
   /** Named readers of the log that know how far they are: for reactions, and for what goes out of the store. */
   readonly consumers: Consumers
   readonly projections: Projections
+  /** What events of a type must look like, whoever writes them; versions, and how old events come up to them. */
+  readonly eventTypes: EventTypes
   info(): Promise<StoreInfo>
   /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
@@ -168,16 +173,23 @@ export interface StoreInfo {
 export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<Store> {
   const { schemas, upcasters = [], readOnly = false, observer, clock = Date.now } = options
   const random = options.random ?? secureRandom()
-  const making: Making = { newId: options.newId ?? (() => newId(random)), random, schemas }
   const shapes = shapesOf(options.projections ?? [], bare)
   const closing = new AbortController()
   const storage = watched(bare, closing.signal, observer)
+  const makeId = options.newId ?? (() => newId(random))
   const accepted = { ...bare, commit: storage.commit }
   const states = createKnownStates(bare, [...new Set(shapes.map(({ name }) => name))])
-  const inline = createInline({ shapes, states, upcasters, commitDocuments: bare.limits.commitDocuments })
-  const queue = createCommitQueue(accepted, inline)
-  const reading: Reading = { storage, upcasters, observer, tail: new Map() }
-  const writing = { storage, queue, making, upcasters, clock }
+  const declaring = { add: (commit: Commit) => queue.add(commit) }
+  const cataloguing = { storage, queue: declaring, newId: makeId, readOnly, closing: closing.signal }
+  const { face, ...catalogue } = createCatalogue(cataloguing)
+  const { commitDocuments } = bare.limits
+  const inline = createInline({ shapes, states, catalogue, upcasters, commitDocuments })
+  const repeating = (to: Pick<CommitQueue, 'add'>) => addingRepeats(to, storage, { random })
+  const commits = createCommitQueue(accepted, inline)
+  const queue: CommitQueue = { ...repeating(commits), close: commits.close }
+  const making: Making = { newId: makeId, random, schemas, catalogue }
+  const reading: Reading = { storage, upcasters, catalogue, observer, tail: new Map() }
+  const writing = { storage, queue, making, catalogue, upcasters, clock }
   const views = { ...writing, shapes, states }
   const forgetting = {
     ...writing,
@@ -227,12 +239,12 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
         ...readWithin(transaction),
         commit: (commits: readonly Commit[]) => Promise.all(commits.map((commit) => commitWithin(transaction, commit))),
       }
-      return write({ add: (commit) => commitAlone(within, inline, commit) }, appends, options)
+      return write(repeating({ add: (commit) => commitAlone(within, inline, commit) }), appends, options)
     },
     read<Event extends AnyEvent>(stream: string, options: ReadOptions = {}) {
       checkRead(stream, options)
       return flatten(
-        eventPages((range) => eventPage<Event>(reading, stream, range), options),
+        eventPages((range) => eventPage<Event>(readingAs(reading, options), stream, range), options),
         options.limit,
       )
     },
@@ -240,7 +252,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       checkStream(stream)
       const range = pageRangeOf(options)
       options.signal?.throwIfAborted()
-      return eventPage(reading, stream, range)
+      return eventPage(readingAs(reading, options), stream, range)
     },
     async details(stream) {
       checkStream(stream)
@@ -269,7 +281,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     readLog<Event extends AnyEvent>(options: LogReadOptions = {}) {
       checkLogRead(options)
       return flatten(
-        logPages((range) => logPage<Event>(reading, options, range), options),
+        logPages((range) => logPage<Event>(readingAs(reading, options), options, range), options),
         options.limit,
       )
     },
@@ -277,12 +289,12 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       checkFilter(options, 'filter')
       const range = pageRangeOf(options)
       options.signal?.throwIfAborted()
-      return logPage(reading, options, range)
+      return logPage(readingAs(reading, options), options, range)
     },
     subscribe<Event extends AnyEvent>(options: SubscribeOptions = {}) {
       checkSubscribe(options)
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
-      return flatten(subscriptionPages<Event>(reading, options, signal), undefined, signal)
+      return flatten(subscriptionPages<Event>(readingAs(reading, options), options, signal), undefined, signal)
     },
     views: createViews(views),
     execute: (decider, stream, command, options) => execute(store, decider, stream, command, options),
@@ -291,6 +303,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       if (readOnly) throw new StoreReadOnly()
       return forget(forgetting, stream, options)
     },
+    eventTypes: face,
     jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting) }),
     consumers: createConsumers(background),
     projections: createProjections(background, shapes, states),
@@ -307,7 +320,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   if (!readOnly) {
     try {
-      await storage.declare([jobs, schedules, consumers, parkedItems, projectionStates])
+      await storage.declare([jobs, schedules, consumers, parkedItems, projectionStates, eventTypes])
       await register(writing, shapes)
       states.expire()
       await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))

@@ -6,6 +6,7 @@ import { checkObject, checkOrdinal } from './argument.ts'
 import { type IndexValue, indexQuery, wordsQuery } from './document.ts'
 import { InvalidArgument } from './errors.ts'
 import { bodyOf } from './fold.ts'
+import type { Forms } from './form.ts'
 import { derivedId } from './id.ts'
 import { limits } from './limits.ts'
 import { checkStream } from './name.ts'
@@ -16,7 +17,6 @@ import { pageSize, type Until } from './read.ts'
 import { type Cut, checkCut, viewAsOf } from './replay.ts'
 import type { Direction, DocumentPage, DocumentQuery, IndexSpec, Storage } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
-import type { Upcaster } from './upcaster.ts'
 
 /** A projection's definition, which knows the type of its views, or its name. */
 export type ViewOf<View extends object> = string | Defines<View>
@@ -76,9 +76,8 @@ export interface ViewPage<View extends object = object> {
 }
 
 /** What reading views needs of the store. */
-export interface Viewing {
+export interface Viewing extends Forms {
   readonly storage: Storage
-  readonly upcasters: readonly Upcaster[]
   readonly shapes: readonly Shape[]
   readonly states: KnownStates
   readonly clock: () => number

@@ -6,6 +6,7 @@
 import { type Appended, checkAppends, type StreamEvents } from '../core/append.ts'
 import { checkObject } from '../core/argument.ts'
 import { type BoundaryPageOptions, type BoundaryPart, checkBoundaryRead, readBoundary } from '../core/boundary.ts'
+import type { EventTypes } from '../core/catalogue.ts'
 import type { Consumers } from '../core/consumers.ts'
 import { execute, load } from '../core/decider.ts'
 import { Unsupported } from '../core/errors.ts'
@@ -104,6 +105,7 @@ export function createClient(options: ClientOptions): Store {
     },
     read<Event extends AnyEvent>(stream: string, options: ReadOptions = {}) {
       checkRead(stream, options)
+      refuseRaw(options)
       return flatten(
         eventPages((range) => eventPage<Event>(stream, range, options.signal), options),
         options.limit,
@@ -111,6 +113,7 @@ export function createClient(options: ClientOptions): Store {
     },
     async readPage(stream, options = {}) {
       checkStream(stream)
+      refuseRaw(options)
       return eventPage(stream, pageRangeOf(options), options.signal)
     },
     async details(stream) {
@@ -142,6 +145,7 @@ export function createClient(options: ClientOptions): Store {
     },
     readLog<Event extends AnyEvent>(options: LogReadOptions = {}) {
       checkLogRead(options)
+      refuseRaw(options)
       return flatten(
         logPages((range) => logPage<Event>(options, range), options),
         options.limit,
@@ -149,10 +153,12 @@ export function createClient(options: ClientOptions): Store {
     },
     async readLogPage(options = {}) {
       checkFilter(options, 'filter')
+      refuseRaw(options)
       return logPage(options, pageRangeOf(options))
     },
     subscribe<Event extends AnyEvent>(options: SubscribeOptions = {}) {
       checkSubscribe(options)
+      refuseRaw(options)
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
       return flatten(subscriptionPages<Event>(requester, feedParameters(options), options, signal), undefined, signal)
     },
@@ -168,6 +174,7 @@ export function createClient(options: ClientOptions): Store {
     jobs: unserved<Jobs>('jobs'),
     consumers: unserved<Consumers>('consumers'),
     projections: unserved<Projections>('projections'),
+    eventTypes: unserved<EventTypes>('event types'),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()
@@ -176,6 +183,10 @@ export function createClient(options: ClientOptions): Store {
     [Symbol.asyncDispose]: () => client.close(),
   }
   return client
+}
+
+function refuseRaw({ raw }: Pick<ReadOptions, 'raw'>): void {
+  if (raw) throw new Unsupported('raw', 'A server gives events in their newest form; ask a store on its storage')
 }
 
 /** What no server serves yet. */

@@ -63,6 +63,7 @@ export const problemKinds = {
   'store-read-only': { status: 403, title: 'The store is open for reading only' },
   'stream-not-found': { status: 404, title: 'There is no such stream' },
   'projection-not-found': { status: 404, title: 'There is no such projection' },
+  'event-type-not-found': { status: 404, title: 'No such event type is declared' },
   'consumer-not-found': { status: 404, title: 'There is no such consumer' },
   'job-not-found': { status: 404, title: 'There is no such job' },
   'unknown-path': { status: 404, title: 'There is nothing at this path' },

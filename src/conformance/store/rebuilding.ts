@@ -251,7 +251,11 @@ export const rebuilding = (open: OpenStore) =>
       const store = await open({ projections: [people(1, 'inline'), people(2, 'inline', upper)] })
       await store.projections.rebuild('people')
       await store.projections.drop('people', { version: 1 })
-      await assert.rejects(old.views.get('people', '1'), { code: 'projection-missing', projection: 'people', version: 2 })
+      await assert.rejects(old.views.get('people', '1'), {
+        code: 'projection-missing',
+        projection: 'people',
+        version: 2,
+      })
       await assert.rejects(tell(old, 1, 'x'), { code: 'projection-missing', projection: 'people', version: 2 })
       assert.deepEqual(await store.views.get('people', '1'), { texts: ['T1', 'T4', 'T7', 'T10'] })
     },
