@@ -15,7 +15,7 @@ import {
   totalLimit,
 } from './read.ts'
 import type { LogPage, LogQuery, LogRecord } from './storage.ts'
-import { backoffMs, sleep, turn } from './turn.ts'
+import { backoffMs, sleep } from './turn.ts'
 import { withOldTypesOf } from './upcaster.ts'
 
 export interface LogReadOptions extends ReadOptions, LogFilter {
@@ -170,7 +170,8 @@ async function tailPage(reading: Reading, query: LogQuery, logId: string | undef
   const last = tail.get(filter)
   if (last?.after === after) return last.page
   const page = checkedPage(reading, 'subscription', query, logId)
-  if (last === undefined) void turn().then(() => tail.delete(filter))
+  // Gone before anybody can be woken who was woken by what this read does not see.
+  if (last === undefined) void Promise.resolve().then(() => tail.delete(filter))
   tail.set(filter, { after, page })
   return page
 }
