@@ -91,14 +91,12 @@ test('subscribers at the same place share a read; who catches up keeps no page b
     )
   }
   const tail: Reading['tail'] = new Map()
-  const inForce = { types: new Map(), forms: '' }
-  const catalogue = { recent: () => inForce, read: async () => inForce, isRecorded: async () => false }
   const ended = new AbortController()
   let most = 0
   reads = 0
   const follow = async () => {
     const options = { onCaughtUp: () => ended.abort() }
-    for await (const _ of subscriptionPages({ storage, upcasters: [], catalogue, tail }, options, ended.signal)) {
+    for await (const _ of subscriptionPages({ storage, upcasters: [], tail }, options, ended.signal)) {
       most = Math.max(most, tail.size)
     }
   }
