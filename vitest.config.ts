@@ -8,6 +8,9 @@ export default defineConfig({
     env: { AWS_ACCESS_KEY_ID: 'tester', AWS_SECRET_ACCESS_KEY: 'tester' },
     globalSetup: ['test/engines/postgres.ts', 'test/engines/dynamodb.ts'],
     include: ['src/**/*.test.ts', 'test/*.test.ts'],
+    // Much of the time is spent on waiting for engines, so that two at once pay even on two cores.
+    maxWorkers: 2,
+    maxConcurrency: 4,
     // Only against hanging: nothing here checks speed.
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -74,6 +74,7 @@ const servers = [
 ]
 for (const { name, storage, serveStore, missing } of servers) {
   describe.skipIf(missing !== undefined)(`the client of ${name}${missing ? ` (${missing})` : ''}`, () => {
-    for (const { promise, run } of storeConformance(overHttp(storage(), serveStore))) test(promise, run)
+    const held = storage === dynamodb ? test.concurrent : test
+    for (const { promise, run } of storeConformance(overHttp(storage(), serveStore))) held(promise, run)
   })
 }
