@@ -19,7 +19,7 @@ import type { CollectionSpec, Document, DocumentKey, DocumentWrite, Guard } from
 
 /** What a handler says of an event. Nothing: it is handled. */
 export interface Handled extends Effect {
-  /** It is not: it comes again after so long. That is a try which has failed. */
+  /** It is not: it comes again after so long, up to an hour. That is a try which has failed. */
   readonly retryInMs?: number
   /** It is not, and there is no use in trying again: its stream is parked, for this reason. */
   readonly park?: string
@@ -195,6 +195,17 @@ export function checkSame({ name, filter }: ConsumerBody, settings: Pick<Consume
       mend: 'give it another name, or remove the stored one',
     })
   }
+}
+
+/** An edge: whatever a handler returns. */
+export function checkHandled(returned: unknown): Handled {
+  if (returned === undefined) return {}
+  checkObject(returned, 'what the handler returns')
+  const handled = returned as Handled
+  if (handled.retryInMs !== undefined) checkCount(handled.retryInMs, 'retryInMs', limits.consumerRetryMs)
+  if (handled.park !== undefined && typeof handled.park !== 'string')
+    throw new InvalidArgument('park', 'must be a text')
+  return handled
 }
 
 export function checkConsumerName(name: string): void {

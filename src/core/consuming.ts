@@ -5,7 +5,7 @@
  */
 import { type Background, settle } from './background.ts'
 import { createTracker, finishedTo } from './checkpoint.ts'
-import { type ConsumerBody, type Consuming, parkedFor } from './consumer.ts'
+import { type ConsumerBody, type Consuming, checkHandled, parkedFor } from './consumer.ts'
 import { prepareEffect } from './effect.ts'
 import { PositionBeyondHead } from './errors.ts'
 import type { LogEntry } from './event.ts'
@@ -13,12 +13,13 @@ import { type Failure, failureOf } from './failure.ts'
 import { feedPages } from './feed.ts'
 import type { Lease } from './lease.ts'
 import { limits } from './limits.ts'
-import { deleteParked, type Parked, parkedKey, parkedOf, putParked } from './parked.ts'
-import { type Attempt, createReplays, type Waiting } from './parked-replay.ts'
+import { deleteParked, putParked } from './parked.ts'
+import { type Attempt, createReplays } from './parked-replay.ts'
+import { createParkedStreams, type Waiting } from './parked-streams.ts'
 import type { AppendCondition } from './query.ts'
 import type { DocumentWrite, StreamAppend } from './storage.ts'
 import { formatInstant } from './time.ts'
-import { backoffMs, sleep } from './turn.ts'
+import { backoffMs } from './turn.ts'
 import type { Bell } from './wake.ts'
 
 /** Events of one stream that wait for the first of them. */
@@ -47,17 +48,14 @@ export async function work(background: Background, consuming: Consuming, place: 
   const resumed = lease.body.checkpoint
   const unmet = new Set(resumed.open)
   const tracker = createTracker(resumed)
-  const parked = new Map<string, Waiting>()
   const lanes = new Map<string, Lane>()
   const ready: Lane[] = []
   const tasks = new Set<Promise<void>>()
   const timers = new Set<ReturnType<typeof setTimeout>>()
   const halting = new AbortController()
   const hurrying = new AbortController()
+  const parked = createParkedStreams({ storage, of, count: lease.body.parked, halting: halting.signal })
   const handlerSignal = AbortSignal.any([lease.lost, hurrying.signal])
-  let parkedCount = lease.body.parked
-  /** Streams that were taken off the list; what was read of it before may be wrong. */
-  let unparked = 0
   let trouble: (Failure & { readonly stream: string }) | undefined
   let active = 0
   let freed = () => {}
@@ -74,11 +72,11 @@ export async function work(background: Background, consuming: Consuming, place: 
   let flushedAt = 0
 
   const state =
-    (finishing: readonly number[] = []) =>
+    (finishing: readonly number[] = [], fewer = 0) =>
     (body: ConsumerBody): ConsumerBody => ({
       ...body,
       checkpoint: tracker.checkpoint(finishing),
-      parked: parkedCount,
+      parked: parked.count - fewer,
       trouble: trouble && { name: trouble.name, message: trouble.message, time: trouble.time },
       seenAt: formatInstant(clock()),
     })
@@ -89,18 +87,21 @@ export async function work(background: Background, consuming: Consuming, place: 
     readonly documents?: readonly DocumentWrite[]
     /** Positions that are finished by this. */
     readonly finishing?: readonly number[]
+    /** Called when it is written, which takes one off the parked list. */
+    readonly unparked?: () => void
     readonly begun?: () => void
   }): Promise<boolean> {
-    const { finishing = [], begun, ...rest } = change
+    const { finishing = [], unparked, begun, ...rest } = change
     const body = (current: ConsumerBody) => {
       begun?.()
       dirty = 'no'
       flushedAt = performance.now()
-      return state(finishing)(current)
+      return state(finishing, unparked === undefined ? 0 : 1)(current)
     }
     try {
       const written = () => {
         for (const position of finishing) tracker.finish(position)
+        unparked?.()
         freed()
         moved.ring()
       }
@@ -152,7 +153,11 @@ export async function work(background: Background, consuming: Consuming, place: 
       passOver(waiting, entry)
       return
     }
-    tracker.begin(position)
+    enqueue(entry)
+  }
+
+  function enqueue(entry: LogEntry): void {
+    tracker.begin(entry.position as number)
     const lane = lanes.get(entry.stream) ?? { stream: entry.stream, queue: [], tries: 0 }
     lanes.set(entry.stream, lane)
     if (lane.queue.push(entry) === 1) ready.push(lane)
@@ -173,18 +178,13 @@ export async function work(background: Background, consuming: Consuming, place: 
   }
 
   function deliverTombstone(entry: LogEntry): void {
-    unpark(entry.stream).catch(() => {})
-    unmet.add(entry.position as number)
-    admit(entry)
+    void unpark(entry.stream)
+    enqueue(entry)
     pump()
   }
 
-  /** From now on its events are delivered as they come. */
-  function unpark(stream: string): Promise<boolean> {
-    parked.delete(stream)
-    unparked++
-    parkedCount--
-    return write({ documents: deleteParked(of, stream) })
+  function unpark(stream: string): Promise<void> {
+    return parked.unpark(stream, (unparked) => write({ documents: deleteParked(of, stream), unparked }))
   }
 
   function pump(): void {
@@ -208,7 +208,10 @@ export async function work(background: Background, consuming: Consuming, place: 
     if (attempt.outcome === 'done') {
       lane.queue.shift()
       lane.tries = 0
-      if (trouble?.stream === lane.stream) trouble = undefined
+      if (trouble?.stream === lane.stream) {
+        trouble = undefined
+        handled()
+      }
       if (lane.queue.length > 0) ready.push(lane)
       else lanes.delete(lane.stream)
       return
@@ -244,7 +247,7 @@ export async function work(background: Background, consuming: Consuming, place: 
   /** Runs the handler once, and makes durable what it has said. `documents` come with it. */
   async function tryOnce(entry: LogEntry, tries: number, documents: readonly DocumentWrite[] = []): Promise<Attempt> {
     try {
-      const { park, retryInMs, ...effect } = (await handler(entry, { tries, signal: handlerSignal })) ?? {}
+      const { park, retryInMs, ...effect } = checkHandled(await handler(entry, { tries, signal: handlerSignal }))
       const failed = { outcome: 'failed', error: new Error(park ?? 'The handler asked to be called again') } as const
       if (park !== undefined) return { ...failed, hopeless: true }
       if (retryInMs !== undefined) return { ...failed, hopeless: false, waitMs: retryInMs }
@@ -252,12 +255,12 @@ export async function work(background: Background, consuming: Consuming, place: 
       const all = [...(prepared.documents ?? []), ...documents]
       const position = entry.position as number
       if (prepared.appends.length + all.length > 0) {
-        if (!(await write({ ...prepared, documents: all, finishing: [position] }))) return { outcome: 'left' }
+        if (!(await write({ ...prepared, documents: all, finishing: [position] }))) return left(entry)
       } else {
         tracker.finish(position)
         freed()
         handled()
-        if (recorded && !(await durable())) return { outcome: 'left' }
+        if (recorded && !(await durable())) return left(entry)
       }
       recorded?.(entry)
       return { outcome: 'done' }
@@ -265,6 +268,11 @@ export async function work(background: Background, consuming: Consuming, place: 
       recorded?.(entry, error)
       return halting.signal.aborted ? { outcome: 'left' } : { outcome: 'failed', error, hopeless: false }
     }
+  }
+
+  function left(entry: LogEntry): Attempt {
+    recorded?.(entry, lease.lost.reason)
+    return { outcome: 'left' }
   }
 
   /** All that came after it waits with it, but a tombstone: then the stream is done with. */
@@ -275,41 +283,18 @@ export async function work(background: Background, consuming: Consuming, place: 
     const finishing = queue
       .filter((entry, index) => index === 0 || !isTombstone(entry))
       .map((entry) => entry.position as number)
-    parkedCount++
+    parked.expect()
     if (trouble?.stream === stream) trouble = undefined
     if (!(await write({ documents: putParked(of, item), finishing }))) return
     lanes.delete(stream)
-    const waiting = { item, last: revision, replaying: false }
-    parked.set(stream, waiting)
+    const waiting = parked.park(item)
+    waiting.last = revision
     for (const entry of queue.slice(1)) passOver(waiting, entry)
   }
 
-  /** Which streams of these are parked. None where none is at all, so that usually nothing is asked. */
-  async function learnParked(entries: readonly LogEntry[]): Promise<void> {
-    for (let failures = 0; parkedCount > 0 && !halting.signal.aborted; ) {
-      const unknown = [...new Set(entries.map(({ stream }) => stream))].filter(
-        (stream) => !parked.has(stream) && !lanes.has(stream),
-      )
-      const before = unparked
-      try {
-        const found = await storage.getDocuments(unknown.map((stream) => parkedKey(of, stream)))
-        if (before !== unparked) continue
-        for (const document of found) if (document) meet(parkedOf(document))
-        return
-      } catch {
-        await sleep(backoffMs(++failures, limits.subscribeBackoffMs, limits.subscribeBackoffMsMax), halting.signal)
-      }
-    }
-  }
-
-  function meet(item: Parked): Waiting {
-    const waiting = parked.get(item.item) ?? { item, last: 0, replaying: false }
-    parked.set(item.item, waiting)
-    return waiting
-  }
-
   const replays = createReplays({
-    ...{ background, consuming, lease, of, tracker, moved, tryOnce, waitMs, write, meet, unpark, deliverTombstone },
+    ...{ background, consuming, lease, of, tracker, moved, tryOnce, waitMs, write, unpark, deliverTombstone },
+    meet: parked.meet,
     halting: halting.signal,
   })
 
@@ -330,7 +315,7 @@ export async function work(background: Background, consuming: Consuming, place: 
     for await (const page of feedPages(reading, { ...from, onTrouble }, halting.signal)) {
       // The tail is lost, and what has come since stands where other events were.
       if (page.head < resumed.scanned) throw new PositionBeyondHead({ position: resumed.scanned, head: page.head })
-      await learnParked(page.entries)
+      await parked.learn(page.entries, (stream) => lanes.has(stream))
       if (halting.signal.aborted) return
       for (const entry of page.entries) admit(entry)
       // What was not finished and does not come any more was forgotten meanwhile.

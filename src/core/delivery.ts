@@ -46,6 +46,8 @@ export async function* deliveries<Event extends AnyEvent>(
       signal.addEventListener('abort', abandon, { once: true })
       const answer = (handled?: Handled) => {
         signal.removeEventListener('abort', abandon)
+        // Nobody waits for these to be recorded.
+        if (handled?.park !== undefined || handled?.retryInMs !== undefined) outstanding.delete(entry)
         resolve(handled)
       }
       const delivery: Delivery<Event> = {

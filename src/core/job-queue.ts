@@ -8,7 +8,7 @@ import type { Background } from './background.ts'
 import { indexQuery } from './document.ts'
 import { prepareEffect } from './effect.ts'
 import { failureOf } from './failure.ts'
-import { type Job, type JobBody, type JobEnd, jobBodyOf, jobOf, jobs, putJob } from './job.ts'
+import { dueIn, type Job, type JobBody, type JobEnd, jobBodyOf, jobOf, jobs, putJob } from './job.ts'
 import { createWatch, type Lease, takeLease } from './lease.ts'
 import { limits } from './limits.ts'
 import type { Document } from './storage.ts'
@@ -125,9 +125,9 @@ function takenJob(background: Background, lease: Lease<JobBody>): TakenJob {
     },
     async complete({ result, againInMs, ...effect }) {
       const prepared = await prepareEffect(background, effect)
+      const again = againInMs !== undefined && dueIn(againInMs, { now: clock(), path: 'againInMs' })
       const next = (body: JobBody): JobBody => {
-        if (againInMs !== undefined)
-          return released(body, { state: 'waiting', at: clock() + againInMs, tries: 0, result })
+        if (again !== false) return released(body, { state: 'waiting', at: again, tries: 0, result })
         return released(body, { state: 'done', at: keptUntil(body, clock()), result, error: undefined })
       }
       await lease.write({ ...prepared, body: next })

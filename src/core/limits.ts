@@ -96,6 +96,7 @@ export const limits = {
   consumerTriesDefault: 5,
   consumerBackoffMs: 200,
   consumerBackoffMsMost: 60_000,
+  consumerRetryMs: 3_600_000,
   consumerEvents: 1_000,
   checkpointMs: 100,
   consumers: 1_000,

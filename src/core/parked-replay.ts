@@ -10,21 +10,12 @@ import { failureOf } from './failure.ts'
 import type { Lease } from './lease.ts'
 import { limits } from './limits.ts'
 import { allParked, type Parked, parkedKey, parkedOf, putParked } from './parked.ts'
+import type { Waiting } from './parked-streams.ts'
 import { matchesFilter, passesTombstone } from './query.ts'
 import { eventPage } from './read.ts'
 import type { DocumentWrite } from './storage.ts'
 import { sleep } from './turn.ts'
 import type { Bell } from './wake.ts'
-
-/** A stream that is parked, as this process knows it. */
-export interface Waiting {
-  item: Parked
-  /** Revision of the newest event that was passed over. */
-  last: number
-  replaying: boolean
-  /** It came while the stream was being replayed: it is delivered in any case. */
-  tombstone?: LogEntry
-}
 
 export type Attempt =
   /** `left`: it was told to end, and the event stays as it is. */
@@ -48,8 +39,9 @@ export interface Replaying {
   tryOnce(entry: LogEntry, tries: number, documents: readonly DocumentWrite[]): Promise<Attempt>
   waitMs(tries: number): number
   write(change: { readonly documents: readonly DocumentWrite[] }): Promise<boolean>
-  meet(item: Parked): Waiting
-  unpark(stream: string): Promise<boolean>
+  /** Undefined: it is on its way off the list. */
+  meet(item: Parked): Waiting | undefined
+  unpark(stream: string): Promise<void>
   deliverTombstone(entry: LogEntry): void
 }
 
@@ -96,6 +88,7 @@ async function replayItem(replaying: Replaying, stream: string): Promise<void> {
   if (document === undefined) return
   const item = parkedOf(document)
   const waiting = replaying.meet(item)
+  if (waiting === undefined) return
   waiting.replaying = true
   try {
     await replay(replaying, waiting, item)

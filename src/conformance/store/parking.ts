@@ -109,6 +109,22 @@ export const parking = (open: OpenStore) =>
       assert.deepEqual(of('seat/1'), range(1, 43))
     },
 
+    'A handler can ask to be called again later, and nonsense that it returns is a try that failed': async (open) => {
+      const store = await open()
+      await fill(store, ['seat/1'], 1)
+      const answers: unknown[] = [
+        { retryInMs: 20 },
+        { retryInMs: -1 },
+        'done',
+        { park: 7 },
+        { condition: { query: [] } },
+      ]
+      const handler = async () => answers.shift() as undefined
+      const consumer = await store.consumers.run({ name: 'mails', tries: 6, backoffMs: 1, handler })
+      await caughtUp(store, consumer, 'seat/1')
+      assert.deepEqual([answers, (await consumer.status()).parked], [[], 0])
+    },
+
     'A handler can park at once, and effects of a replay are recorded as those of others': async (open) => {
       const store = await open()
       await fill(store, ['seat/1'], 3)
