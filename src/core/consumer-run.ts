@@ -1,6 +1,5 @@
 /** A consumer in this process: stands by until the lease is to be had, works until it is stopped, and tells how far it is. */
 import { type Background, checkWritable, type Running, ringingBell } from './background.ts'
-import { finishedTo } from './checkpoint.ts'
 import {
   type ConsumerBody,
   type ConsumerStatus,
@@ -16,6 +15,7 @@ import { createWatch, type Lease, takeLease } from './lease.ts'
 import { limits } from './limits.ts'
 import type { Document } from './storage.ts'
 import { formatInstant } from './time.ts'
+import { finishedTo } from './tracker.ts'
 import { type Bell, createBell } from './wake.ts'
 
 export interface Consumer extends Running {

@@ -4,7 +4,6 @@
  */
 import { checkObject } from './argument.ts'
 import { checkCount, checkParallel, type TroubleOptions } from './background.ts'
-import { type Checkpoint, finishedTo } from './checkpoint.ts'
 import { putDocument } from './document.ts'
 import type { Effect } from './effect.ts'
 import { canonicalJson } from './encoding.ts'
@@ -16,6 +15,7 @@ import { limits } from './limits.ts'
 import { streamTypePattern } from './name.ts'
 import { checkFilter, type LogFilter } from './query.ts'
 import type { CollectionSpec, Document, DocumentKey, DocumentWrite, Guard } from './storage.ts'
+import { type Checkpoint, finishedTo } from './tracker.ts'
 
 /** What a handler says of an event. Nothing: it is handled. */
 export interface Handled extends Effect {

@@ -4,7 +4,6 @@
  * other under the lease, so that what one process has begun and lost is never mixed with what the next one does.
  */
 import { type Background, settle } from './background.ts'
-import { createTracker, finishedTo } from './checkpoint.ts'
 import { type ConsumerBody, type Consuming, checkHandled, parkedFor } from './consumer.ts'
 import { prepareEffect } from './effect.ts'
 import { PositionBeyondHead } from './errors.ts'
@@ -19,6 +18,7 @@ import { createParkedStreams, type Waiting } from './parked-streams.ts'
 import type { AppendCondition } from './query.ts'
 import type { DocumentWrite, StreamAppend } from './storage.ts'
 import { formatInstant } from './time.ts'
+import { createTracker, finishedTo } from './tracker.ts'
 import { backoffMs } from './turn.ts'
 import type { Bell } from './wake.ts'
 

@@ -3,7 +3,6 @@
  * is; from there on its events are delivered as they come. What has been replayed is saved with each event.
  */
 import type { Background } from './background.ts'
-import type { Tracker } from './checkpoint.ts'
 import type { ConsumerBody, Consuming } from './consumer.ts'
 import type { LogEntry, Recorded } from './event.ts'
 import { failureOf } from './failure.ts'
@@ -14,6 +13,7 @@ import type { Waiting } from './parked-streams.ts'
 import { matchesFilter, passesTombstone } from './query.ts'
 import { eventPage } from './read.ts'
 import type { DocumentWrite } from './storage.ts'
+import type { Tracker } from './tracker.ts'
 import { sleep } from './turn.ts'
 import type { Bell } from './wake.ts'
 
