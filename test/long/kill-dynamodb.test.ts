@@ -55,9 +55,10 @@ describe.skipIf(program === '')(`on DynamoDB${reason}`, () => {
       const url = await next()
       const storage = await openStorage(url, { readOnly: true })
       const elsewhere = `${url}&sequencer=elsewhere`
-      // Few callers, so that there is room for who sequences.
-      const some = { ...endless, callers: 1, plain: 1 }
-      const writers = [1, 2].map((writer) => startWriter({ url: elsewhere, writer: String(writer), ...some }))
+      // With rests, so that who begins again from the oldest change catches up with them.
+      const writers = [1, 2].map((writer) =>
+        startWriter({ url: elsewhere, writer: String(writer), ...endless, restMs: 200 }),
+      )
       for (let turn = 0; turn < killsOfOneLog && kills < times(100); turn++, kills++) {
         // Sometimes there is a rival.
         const sequencers = random() < 0.3 ? [startSequencer(url), startSequencer(url)] : [startSequencer(url)]

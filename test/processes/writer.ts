@@ -21,6 +21,8 @@ export interface WriterOptions {
   readonly plain?: number
   /** Commits of each caller. */
   readonly count: number
+  /** A rest after each of them; default none. */
+  readonly restMs?: number
 }
 
 export interface Acknowledged {
@@ -33,7 +35,7 @@ export interface Acknowledged {
 
 export const counters: CollectionSpec = { collection: 'counters', indexes: [] }
 
-async function write({ url, writer, callers, plain = 0, count }: WriterOptions): Promise<void> {
+async function write({ url, writer, callers, plain = 0, count, restMs = 0 }: WriterOptions): Promise<void> {
   const storage = await healing(() => openStorage(url))
   await healing(() => storage.declare([counters]))
   const queue = createCommitQueue(storage)
@@ -75,6 +77,7 @@ async function write({ url, writer, callers, plain = 0, count }: WriterOptions):
     const [{ id } = { id: '' }] = append.events
     const acknowledged = { stream: append.stream, revision, id, ...(position !== undefined && { position }) }
     writeSync(1, `${JSON.stringify(acknowledged satisfies Acknowledged)}\n`)
+    if (restMs > 0) await sleep(restMs)
   }
 
   const indexes = (length: number) => Array.from({ length }, (_, index) => index)

@@ -2,11 +2,9 @@
 import assert from 'node:assert/strict'
 import type { Job } from '../../core/job.ts'
 import type { Jobs } from '../../core/jobs.ts'
-import type { Store } from '../../core/store.ts'
 import { cases, range } from '../kit.ts'
-import { collect, mortal, type OpenStore, type StoreOpener, until } from './kit.ts'
+import { clocked, collect, mortal, type OpenStore, until } from './kit.ts'
 
-const start = Date.UTC(2026, 0, 31, 9, 30)
 const termMs = 300
 
 export const working = (open: OpenStore) =>
@@ -56,9 +54,9 @@ export const working = (open: OpenStore) =>
       assert.equal((await jobs.get('mail/later'))?.dueAt, '2026-01-31T09:31:00.000Z')
       await jobs.add('mail', { key: 'now' })
       await until(() => run.length === 1)
-      clock.now += 500
+      await clock.pass(500)
       await until(() => run.length === 2)
-      clock.now += 59_500
+      await clock.pass(59_500)
       await until(() => run.length === 3)
       assert.deepEqual(run, ['now', 'latest', 'later'])
     },
@@ -79,11 +77,11 @@ export const working = (open: OpenStore) =>
       const waiting = (await jobs.get('mail/ann')) ?? assert.fail()
       const waitMs = Date.parse(waiting.dueAt ?? '') - clock.now
       assert.ok(waiting.state === 'waiting' && waitMs >= 500 && waitMs <= 1_000, JSON.stringify(waiting))
-      clock.now += 1_000
+      await clock.pass(1_000)
       await until(() => tries.length === 2)
       await jobs.add('mail', { key: 'bob' })
       await ended(jobs, 'mail/bob')
-      clock.now += 2_000
+      await clock.pass(2_000)
       await until(async () => (await jobs.get('mail/ann'))?.state === 'parked')
       const [parked] = (await jobs.list({ state: 'parked' })).jobs
       assert.deepEqual([parked?.id, parked?.tries], ['mail/ann', 3])
@@ -109,7 +107,7 @@ export const working = (open: OpenStore) =>
       assert.equal((await jobs.get('count/a'))?.error?.code, 'revision-conflict')
       assert.equal(await store.details('counter/1'), undefined)
       expected = 0
-      clock.now += 1_000
+      await clock.pass(1_000)
       await ended(jobs, 'count/a')
       assert.equal((await store.details('counter/1'))?.revision, 1)
     },
@@ -223,7 +221,7 @@ export const working = (open: OpenStore) =>
       await jobs.add('build', { key: 'a' })
       await until(async () => (await jobs.get('build/a'))?.error !== undefined)
       assert.deepEqual((await jobs.get('build/a'))?.progress, { at: 7 })
-      clock.now += 1_000
+      await clock.pass(1_000)
       await ended(jobs, 'build/a')
       assert.deepEqual(seen, [undefined, { at: 7 }])
     },
@@ -237,7 +235,7 @@ export const working = (open: OpenStore) =>
         await until(async () => (await jobs.get('poll/a'))?.result === run)
         const { state, tries, dueAt } = (await jobs.get('poll/a')) ?? assert.fail()
         assert.deepEqual([state, tries, Date.parse(dueAt ?? '')], ['waiting', 0, clock.now + 60_000])
-        clock.now += 60_000
+        await clock.pass(60_000)
       }
       await ended(jobs, 'poll/a')
     },
@@ -385,12 +383,6 @@ export const working = (open: OpenStore) =>
       assert.throws(() => jobs.work({}), { code: 'store-read-only' })
     },
   })
-
-export async function clocked(open: StoreOpener): Promise<{ store: Store; jobs: Jobs; clock: { now: number } }> {
-  const clock = { now: start }
-  const store = await open({ clock: () => clock.now })
-  return { store, jobs: store.jobs, clock }
-}
 
 async function ended(jobs: Jobs, id: string): Promise<void> {
   await until(async () => (await jobs.get(id))?.state === 'done')

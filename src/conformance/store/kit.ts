@@ -73,3 +73,17 @@ export async function caughtUp(
   for (const stream of streams) await positionOf(store, stream)
   await consumer?.whenCaughtUp()
 }
+
+/** A store at half past nine, in whose hands the clock is. */
+export async function clocked(open: StoreOpener) {
+  const clock = {
+    now: Date.UTC(2026, 0, 31, 9, 30),
+    /** Time passes, and workers look at once instead of a second later. */
+    async pass(ms: number) {
+      clock.now += ms
+      await store.jobs.add('nothing', { delayMs: 1e12 })
+    },
+  }
+  const store = await open({ clock: () => clock.now })
+  return { store, jobs: store.jobs, clock }
+}

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict'
 import type { Job } from '../../core/job.ts'
 import { cases } from '../kit.ts'
-import { clocked } from './jobs.ts'
-import { type OpenStore, until } from './kit.ts'
+import { clocked, type OpenStore, until } from './kit.ts'
 
 export const scheduling = (open: OpenStore) =>
   cases(open, {
@@ -18,11 +17,11 @@ export const scheduling = (open: OpenStore) =>
       assert.deepEqual(set[1], set[0])
       for (const { jobs } of [store, other]) jobs.work(handlers)
       for (const minute of [35, 40, 45]) {
-        clock.now = Date.UTC(2026, 0, 31, 9, minute)
+        await clock.pass(Date.UTC(2026, 0, 31, 9, minute) - clock.now)
         await until(() => run.length === (minute - 30) / 5)
       }
       // Nobody was there at 9:50, 9:55 and 10:00.
-      clock.now = Date.UTC(2026, 0, 31, 10, 4)
+      await clock.pass(Date.UTC(2026, 0, 31, 10, 4) - clock.now)
       await until(async () => (await jobs.schedules())[0]?.nextAt === '2026-01-31T10:05:00.000Z')
       await until(async () => (await jobs.list({ state: 'done' })).jobs.length === 4)
       const instants = ['09:35', '09:40', '09:45', '10:00'].map((time) => `five@2026-01-31T${time}:00.000Z`)
