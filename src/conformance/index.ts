@@ -17,6 +17,7 @@ import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
 import { projecting } from './store/projecting.ts'
 import { reading as storeReading } from './store/reading.ts'
+import { replaying } from './store/replaying.ts'
 import { scheduling } from './store/schedules.ts'
 import { viewing } from './store/viewing.ts'
 
@@ -34,7 +35,7 @@ export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
 
 /** Projections and their views, of an embedded store. */
 export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [projecting, viewing].flatMap((subject) => subject(open))
+  return [projecting, viewing, replaying].flatMap((subject) => subject(open))
 }
 
 /** What runs in the background of an embedded store. */

@@ -58,6 +58,7 @@ import {
   type ReadOptions,
 } from './read.ts'
 import { forgetInViews } from './refold.ts'
+import { createReplays, type Replays } from './replay.ts'
 import { schedules } from './schedule.ts'
 import type { EventSchemas } from './schema.ts'
 import type { Commit, Storage, Transaction } from './storage.ts'
@@ -125,7 +126,8 @@ export interface Store extends AsyncDisposable {
   forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
   /** Work that is to be done once, and is not lost: a queue, and schedules. */
   readonly jobs: Jobs
-  readonly projections: Projections
+  /** What builds the views: its state, its runners, its versions; and replay. */
+  readonly projections: Projections & Replays
   info(): Promise<StoreInfo>
   /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
@@ -287,7 +289,10 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       return forget(forgetting, stream, options)
     },
     jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting) }),
-    projections: createProjections(background, shapes, states),
+    projections: {
+      ...createProjections(background, shapes, states),
+      ...createReplays({ ...background, shapes, states }),
+    },
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
       return { logId, head, storage: bare.name, gauges: bare.gauges() }

@@ -21,7 +21,6 @@ import { derivedId, newId, secureRandom } from '../core/id.ts'
 import type { Jobs } from '../core/jobs.ts'
 import { type StreamsPage, type StreamsPageOptions, streamsPages } from '../core/listing.ts'
 import { checkStream, checkStreamType } from '../core/name.ts'
-import type { Projections } from '../core/projections.ts'
 import { checkFilter, type EventQuery, type LogFilter } from '../core/query.ts'
 import {
   checkRead,
@@ -165,7 +164,7 @@ export function createClient(options: ClientOptions): Store {
       return ask('POST', `${streamPath(stream)}/forget`, { body, signal, ids: [derivedId(['tombstone', stream])] })
     },
     jobs: unserved<Jobs>('jobs'),
-    projections: unserved<Projections>('projections'),
+    projections: unserved<Store['projections']>('projections'),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()
