@@ -27,6 +27,7 @@ export { derivedId } from './core/id.ts'
 export type { AddedJob, Job, JobEnd, JobOptions, JobState } from './core/job.ts'
 export type { JobListOptions, Jobs, JobsPage } from './core/jobs.ts'
 export type { JsonSchema } from './core/json-schema.ts'
+export type { Replayed } from './core/label.ts'
 export type { Held } from './core/lease.ts'
 export { limits } from './core/limits.ts'
 export type { StreamsOptions, StreamsPage, StreamsPageOptions } from './core/listing.ts'
@@ -35,8 +36,19 @@ export type { Parked, ParkedPage, ParkedPageOptions } from './core/parked.ts'
 export type { AnyProjection, Lifecycle, Projection, Seen } from './core/projection.ts'
 export { projection } from './core/projection.ts'
 export * from './core/projection-errors.ts'
+export type {
+  BuildProgress,
+  ParkedOptions,
+  ParkedViews,
+  ProjectionStatus,
+  Projections,
+  RebuildOptions,
+  ReplayedViews,
+  ReplayParkedOptions,
+} from './core/projections.ts'
 export type { AppendCondition, EventQuery, LogFilter, QueryItem } from './core/query.ts'
 export type { EventPage, ReadOptions, Until } from './core/read.ts'
+export type { ReplayOptions, ReplayReport, Replays } from './core/replay.ts'
 export type { Schedule, ScheduleOptions } from './core/schedule.ts'
 export type { EventFrom, EventSchemas } from './core/schema.ts'
 export type { Direction, Storage, Transaction } from './core/storage.ts'

@@ -22,6 +22,7 @@ import { parking } from './store/parking.ts'
 import { projecting } from './store/projecting.ts'
 import { reading as storeReading } from './store/reading.ts'
 import { rebuilding } from './store/rebuilding.ts'
+import { replaying } from './store/replaying.ts'
 import { scheduling } from './store/schedules.ts'
 import { viewing } from './store/viewing.ts'
 
@@ -39,7 +40,7 @@ export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
 
 /** Projections and their views, of an embedded store. */
 export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [projecting, viewing, rebuilding].flatMap((subject) => subject(open))
+  return [projecting, viewing, rebuilding, replaying].flatMap((subject) => subject(open))
 }
 
 /** What an embedded store has beside: work in the background, and what is declared. */

@@ -5,20 +5,19 @@
 import type { Making } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { InvalidArgument, StoreClosed, StoreReadOnly } from './errors.ts'
+import type { Forms } from './form.ts'
 import { limits } from './limits.ts'
 import type { Reading } from './read.ts'
 import type { Storage } from './storage.ts'
 import type { Clock } from './time.ts'
 import { sleep } from './turn.ts'
-import type { Upcaster } from './upcaster.ts'
 import { type Bell, createBell } from './wake.ts'
 
 /** What work in the background needs of its store. */
-export interface Background {
+export interface Background extends Forms {
   readonly storage: Storage
   readonly queue: CommitQueue
   readonly making: Making
-  readonly upcasters: readonly Upcaster[]
   readonly reading: Reading
   /** What time it is, for what is due and for what is shown. */
   readonly clock: Clock

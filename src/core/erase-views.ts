@@ -19,7 +19,15 @@ export async function eraseViews(
     `${collection}~links`,
     parkedViews({ name, version }).collection,
   ]
-  for (const collection of all) {
+  await eraseCollections(storage, all, signal)
+}
+
+export async function eraseCollections(
+  storage: Pick<Storage, 'erase'>,
+  collections: readonly string[],
+  signal?: AbortSignal,
+): Promise<void> {
+  for (const collection of collections) {
     for (let cursor: string | undefined, done = false; !done; ) {
       signal?.throwIfAborted()
       const step = await storage.erase({ erase: 'collection', collection, cursor })

@@ -247,7 +247,7 @@ async function foldPlan(plan: Plan, { held, reads, catalogue, upcasters, commitD
   }
   let writes: readonly DocumentWrite[]
   try {
-    writes = inOrder([...fences, ...[...views.values()].flatMap(({ shape, folding }) => viewWrites(shape, folding))])
+    writes = inOrder([...fences, ...[...views.values()].flatMap(({ shape, folding }) => guardedWrites(shape, folding))])
   } catch (error) {
     const last = entries.at(-1)
     const own = last === undefined || !isStoreError(error, 'invalid-argument')
@@ -294,6 +294,11 @@ function withLink(shape: Shape, folding: Folding, { stream, held }: { stream: st
   const link = held.get(idOf(linkKey(shape, { stream, key: folding.key })))
   const { revision = 0 } = link ? (JSON.parse(link.body) as { revision?: number }) : {}
   return { ...folding, linked: { ...folding.linked, [stream]: revision } }
+}
+
+/** A view that holds all of it already is one more thing that must be so: a commit before this one may have failed. */
+function guardedWrites(shape: Shape, folding: Folding): readonly DocumentWrite[] {
+  return folding.folded ? viewWrites(shape, folding) : [checkOf(shape, folding)]
 }
 
 function checkOf(shape: Shape, { key, stored }: Folding): DocumentCheck {

@@ -47,6 +47,8 @@ export const limits = {
 
   // Projections
   projectionNameCharacters: 40,
+  replayLabelCharacters: 16,
+  replayLabels: 100,
   projectionStateMs: 5_000,
   foldTries: 30,
   foldBackoffMs: 1,

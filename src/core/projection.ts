@@ -100,6 +100,8 @@ export interface Shape {
   readonly links: CollectionSpec
   readonly latenessMs?: number
   readonly holds: 'content' | 'totals'
+  /** Of what was replayed beside the views in use. */
+  readonly label?: string
   /** What must not change while the version stays: compared with what is stored. */
   readonly facts: ShapeFacts
 }

@@ -64,6 +64,7 @@ import {
 } from './read.ts'
 import { forgetInViews } from './refold.ts'
 import { addingRepeats } from './repeat.ts'
+import { createReplays, type Replays } from './replay.ts'
 import { schedules } from './schedule.ts'
 import type { EventSchemas } from './schema.ts'
 import type { Commit, Storage, Transaction } from './storage.ts'
@@ -133,7 +134,8 @@ export interface Store extends AsyncDisposable {
   readonly jobs: Jobs
   /** Named readers of the log that know how far they are: for reactions, and for what goes out of the store. */
   readonly consumers: Consumers
-  readonly projections: Projections
+  /** What builds the views: its state, its runners, its versions; and replay. */
+  readonly projections: Projections & Replays
   /** What events of a type must look like, whoever writes them; versions, and how old events come up to them. */
   readonly eventTypes: EventTypes
   info(): Promise<StoreInfo>
@@ -199,7 +201,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
   }
   const background: Background = {
-    ...{ storage, queue, making, upcasters, reading, clock, readOnly },
+    ...{ storage, queue, making, catalogue, upcasters, reading, clock, readOnly },
     closing: closing.signal,
     running: new Set(),
   }
@@ -306,7 +308,10 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     eventTypes: face,
     jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting) }),
     consumers: createConsumers(background),
-    projections: createProjections(background, shapes, states),
+    projections: {
+      ...createProjections(background, shapes, states),
+      ...createReplays({ ...background, shapes, states }),
+    },
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
       return { logId, head, storage: bare.name, gauges: bare.gauges() }

@@ -3,18 +3,20 @@
  * whatever version the caller has at hand.
  */
 import { checkObject, checkOrdinal } from './argument.ts'
+import { type Cut, checkCut, viewAsOf } from './as-of.ts'
+import { checkpointOf, readCheckpoint } from './checkpoint.ts'
 import { type IndexValue, indexQuery, wordsQuery } from './document.ts'
 import { InvalidArgument } from './errors.ts'
 import { bodyOf } from './fold.ts'
 import type { Forms } from './form.ts'
 import { derivedId } from './id.ts'
+import { labelledShape } from './label.ts'
 import { limits } from './limits.ts'
 import { checkStream } from './name.ts'
 import type { Shape } from './projection.ts'
 import { ProjectionMissing, ProjectionNotFound, ViewBehind, ViewNotReady } from './projection-errors.ts'
-import { type KnownStates, projectionStates, readStates } from './projection-state.ts'
+import { type KnownStates, readStates } from './projection-state.ts'
 import { pageSize, type Until } from './read.ts'
-import { type Cut, checkCut, viewAsOf } from './replay.ts'
 import type { Direction, DocumentPage, DocumentQuery, IndexSpec, Storage } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
 
@@ -91,6 +93,9 @@ export function createViews(viewing: Viewing): Views {
       checkId(id)
       options.signal?.throwIfAborted()
       const shape = await shapeRead(viewing, view)
+      if (shape.label !== undefined && (cut ?? options.after) !== undefined) {
+        throw new InvalidArgument(cut ? 'at' : 'after', `${pathOf(shape)} is a replay, and is never at anything else`)
+      }
       if (options.after !== undefined) await caughtUp(viewing, shape, options.after, options)
       const found = await getView(viewing, shape, { id, cut })
       if (found !== undefined || shape.lifecycle === 'live') return found as View | undefined
@@ -131,9 +136,16 @@ export function createViews(viewing: Viewing): Views {
   }
 }
 
-/** Throws `ProjectionNotFound` for a name that nothing here defines, `ViewNotReady`, `ProjectionMissing`. */
-export async function shapeRead({ shapes, states }: Viewing, view: ViewOf<object>): Promise<Shape> {
+/** What a view is read by. Throws `ProjectionNotFound`, `ViewNotReady`, `ProjectionMissing`. */
+export async function shapeRead(
+  viewing: Pick<Viewing, 'storage' | 'shapes' | 'states'>,
+  view: ViewOf<object>,
+): Promise<Shape> {
   const name = nameOf(view)
+  return name.includes('~') ? labelledShape(viewing, name) : shapeInUse(viewing, name)
+}
+
+async function shapeInUse({ shapes, states }: Pick<Viewing, 'shapes' | 'states'>, name: string): Promise<Shape> {
   const mine = shapes.filter((shape) => shape.name === name)
   const [live] = mine.filter(({ lifecycle }) => lifecycle === 'live').sort((a, b) => b.version - a.version)
   const first = mine[0]
@@ -158,7 +170,7 @@ async function shapeKept(viewing: Viewing, view: ViewOf<object>, signal: AbortSi
   throw new InvalidArgument(pathOf(shape), 'is folded when it is read: get its views one by one, by id')
 }
 
-function nameOf(view: ViewOf<object>): string {
+export function nameOf(view: ViewOf<object>): string {
   const name = typeof view === 'string' ? view : view?.name
   if (typeof name === 'string' && name !== '') return name
   throw new InvalidArgument('view', 'must be a projection, or the name of one')
@@ -198,8 +210,7 @@ async function caughtUp(
     if (position === undefined && storage.abilities.positions === 'at-commit') {
       throw new InvalidArgument('after', `"${stream}" has no revision ${revision}`)
     }
-    if (position !== undefined && (shape.lifecycle === 'live' || (await checkpointOf(storage, shape)) >= position))
-      return
+    if (position !== undefined && (shape.lifecycle === 'live' || (await heldUpTo(storage, shape)) >= position)) return
     const waitedMs = Math.round(performance.now() - started)
     if (waitedMs >= timeoutMs) throw new ViewBehind({ projection: shape.name, stream, revision, waitedMs })
     const waitMs = backoffMs(tries, limits.viewBackoffMs, limits.viewBackoffMsMax)
@@ -207,11 +218,9 @@ async function caughtUp(
   }
 }
 
-/** The position up to which everything is in the async views. */
-async function checkpointOf(storage: Storage, { name, version }: Shape): Promise<number> {
-  const key = `checkpoint/${name}@${version}`
-  const [document] = await storage.getDocuments([{ collection: projectionStates.collection, key }])
-  return document ? (JSON.parse(document.body) as { position: number }).position : 0
+async function heldUpTo(storage: Storage, shape: Shape): Promise<number> {
+  const document = await readCheckpoint(storage, shape)
+  return document ? checkpointOf(document).position : 0
 }
 
 /** The declared index that serves the query. Throws `InvalidArgument` where none does, naming those there are. */
@@ -275,8 +284,8 @@ function checkId(id: unknown): void {
   if (typeof id !== 'string' || id === '') throw new InvalidArgument('id', 'must be a text that is not empty')
 }
 
-function pathOf({ name }: Shape): string {
-  return `view "${name}"`
+function pathOf({ name, label }: Shape): string {
+  return `view "${name}${label === undefined ? '' : `~${label}`}"`
 }
 
 /** What a cursor belongs to: nobody goes on with it in another query, or after the version has changed. */

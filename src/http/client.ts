@@ -23,7 +23,6 @@ import { derivedId, newId, secureRandom } from '../core/id.ts'
 import type { Jobs } from '../core/jobs.ts'
 import { type StreamsPage, type StreamsPageOptions, streamsPages } from '../core/listing.ts'
 import { checkStream, checkStreamType } from '../core/name.ts'
-import type { Projections } from '../core/projections.ts'
 import { checkFilter, type EventQuery, type LogFilter } from '../core/query.ts'
 import {
   checkRead,
@@ -173,7 +172,7 @@ export function createClient(options: ClientOptions): Store {
     },
     jobs: unserved<Jobs>('jobs'),
     consumers: unserved<Consumers>('consumers'),
-    projections: unserved<Projections>('projections'),
+    projections: unserved<Store['projections']>('projections'),
     eventTypes: unserved<EventTypes>('event types'),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {

@@ -173,6 +173,10 @@ export const projecting = (open: OpenStore) =>
         assert.equal(view?.name, (events[0]?.data as { name: string } | undefined)?.name)
       }
       assert.equal((await store(0).views.get(teams, '1'))?.members.length, 16)
+      const at = new Date()
+      for (const [view, id] of [[buyers, '0'] as const, [buyers, '1'] as const]) {
+        assert.deepEqual(await store(0).views.get(view, id), await store(0).views.get(view, id, { at }))
+      }
     },
 
     'A conflict of the caller stays his, and does not hold up who wrote with him': async (open) => {
