@@ -2,10 +2,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { eventTypes } from './event-types.ts'
 import { figures } from './figures.ts'
 import { http } from './http.ts'
 import { type Measured, median, ratio, sideBySide } from './measure.ts'
 import { memory } from './memory.ts'
+import { snapshots } from './snapshots.ts'
 import { thread } from './thread.ts'
 
 const asked = process.argv.slice(2)
@@ -26,6 +28,8 @@ try {
   }
   if (isAsked('memory')) await memory(folder)
   if (isAsked('thread')) thread(folder)
+  if (isAsked('snapshots')) await snapshots(folder, rounds)
+  if (isAsked('event types')) await eventTypes(folder, rounds)
   if (isAsked('http')) await http(folder, rounds)
 } finally {
   rmSync(folder, { recursive: true, force: true })

@@ -19,6 +19,7 @@ import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
 import { reading as storeReading } from './store/reading.ts'
 import { scheduling } from './store/schedules.ts'
+import { snapshotting } from './store/snapshots.ts'
 
 export type { ConformanceCase, OpenStorage, Setting } from './kit.ts'
 export type { OpenStore, StoreSetting } from './store/kit.ts'
@@ -34,5 +35,5 @@ export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
 
 /** What an embedded store has beside: work in the background, and what is declared. */
 export function workConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [working, scheduling, declaring, versioning].flatMap((subject) => subject(open))
+  return [working, scheduling, declaring, versioning, snapshotting].flatMap((subject) => subject(open))
 }

@@ -20,6 +20,7 @@ import {
   type Fold,
   type Loaded,
   type LoadOptions,
+  type LoadsAndAppends,
   load,
 } from './decider.ts'
 import { isStoreError, StorageFailed, StoreClosed, StoreReadOnly, Unsupported } from './errors.ts'
@@ -56,6 +57,8 @@ import {
 import { addingRepeats } from './repeat.ts'
 import { schedules } from './schedule.ts'
 import type { EventSchemas } from './schema.ts'
+import { snapshots } from './snapshot.ts'
+import { createSnapshots, type Snapshots, type Snapshotting } from './snapshots.ts'
 import type { Storage, Transaction } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
 import type { Clock } from './time.ts'
@@ -116,6 +119,8 @@ export interface Store extends AsyncDisposable {
   ): Promise<Loaded<State>>
   /** Closes the stream with a tombstone and erases its content; resolves when that is done. Safe to repeat. */
   forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
+  /** States of deciders, so that loads begin there. */
+  readonly snapshots: Snapshots
   /** Work that is to be done once, and is not lost: a queue, and schedules. */
   readonly jobs: Jobs
   /** What events of a type must look like, whoever writes them; versions, and how old events come up to them. */
@@ -130,6 +135,8 @@ export interface StoreOptions {
   readonly schemas?: EventSchemas
   /** How old events are read as new ones, in order. */
   readonly upcasters?: readonly Upcaster[]
+  /** Those whose snapshots are taken here, by this store's workers or by name. */
+  readonly deciders?: readonly Snapshotting[]
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */
@@ -153,7 +160,7 @@ export interface StoreInfo {
 
 /** Takes the storage over, and closes it with the store. First finishes what an earlier process left of its forgetting. */
 export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<Store> {
-  const { schemas, upcasters = [], readOnly = false, observer, clock = Date.now } = options
+  const { schemas, upcasters = [], deciders = [], readOnly = false, observer, clock = Date.now } = options
   const random = options.random ?? secureRandom()
   const closing = new AbortController()
   const storage = watched(bare, closing.signal, observer)
@@ -170,6 +177,12 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     ...{ storage, queue, making, upcasters, reading, clock, readOnly },
     closing: closing.signal,
     running: new Set(),
+  }
+  const snapshotted = createSnapshots(background, deciders)
+  const deciding: LoadsAndAppends = {
+    readPage: (stream, options) => store.readPage(stream, options),
+    append: (stream, events, options) => store.append(stream, events, options),
+    resuming: snapshotted.resuming,
   }
   let closed: Promise<void> | undefined
 
@@ -260,14 +273,15 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
       return flatten(subscriptionPages<Event>(readingAs(reading, options), options, signal), undefined, signal)
     },
-    execute: (decider, stream, command, options) => execute(store, decider, stream, command, options),
-    load: (stream, fold, options) => load(store, stream, fold, options),
+    execute: (decider, stream, command, options) => execute(deciding, decider, stream, command, options),
+    load: (stream, fold, options) => load(deciding, stream, fold, options),
     async forget(stream, options) {
       if (readOnly) throw new StoreReadOnly()
       return forget(forgetting, stream, options)
     },
     eventTypes: face,
-    jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting) }),
+    snapshots: snapshotted.face,
+    jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting), ...snapshotted.handlers }),
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
       return { logId, head, storage: bare.name, gauges: bare.gauges() }
@@ -281,7 +295,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   if (!readOnly) {
     try {
-      await storage.declare([jobs, schedules, eventTypes])
+      await storage.declare([jobs, schedules, eventTypes, snapshots])
       await resumeForgetting(forgetting)
     } catch (error) {
       await store.close()

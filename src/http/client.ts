@@ -33,6 +33,7 @@ import {
   pageSize,
   type ReadOptions,
 } from '../core/read.ts'
+import type { Snapshots } from '../core/snapshots.ts'
 import type { Store, StoreInfo } from '../core/store.ts'
 import { formatInstant } from '../core/time.ts'
 import { createRequester, type Parameters, type RequesterOptions } from './request.ts'
@@ -169,6 +170,7 @@ export function createClient(options: ClientOptions): Store {
     },
     jobs: unserved<Jobs>('jobs'),
     eventTypes: unserved<EventTypes>('event types'),
+    snapshots: unserved<Snapshots>('snapshots'),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()
