@@ -4,12 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { catchUp } from './catch-up.ts'
 import { openEngine } from './engine.ts'
+import { eventTypes } from './event-types.ts'
 import { type Figure, figures } from './figures.ts'
 import { http } from './http.ts'
 import { type Measured, median, ratio, sideBySide } from './measure.ts'
 import { memory } from './memory.ts'
 import { postgresConditions, postgresFigures } from './postgres.ts'
 import { inlineOnPostgres, inlineOnSqlite } from './projections.ts'
+import { snapshots } from './snapshots.ts'
 import { thread } from './thread.ts'
 
 const asked = process.argv.slice(2)
@@ -26,6 +28,8 @@ try {
   if (isAsked('projections')) await catchUp(folder, rounds)
   if (isAsked('memory')) await memory(folder)
   if (isAsked('thread')) thread(folder)
+  if (isAsked('snapshots')) await snapshots(folder, rounds)
+  if (isAsked('event types')) await eventTypes(folder, rounds)
   if (isAsked('http')) await http(folder, rounds)
 } finally {
   rmSync(folder, { recursive: true, force: true })

@@ -51,6 +51,16 @@ export type { EventPage, ReadOptions, Until } from './core/read.ts'
 export type { ReplayOptions, ReplayReport, Replays } from './core/replay.ts'
 export type { Schedule, ScheduleOptions } from './core/schedule.ts'
 export type { EventFrom, EventSchemas } from './core/schema.ts'
+export type { Snapshot, SnapshotPolicy } from './core/snapshot.ts'
+export type {
+  SnapshotDropOptions,
+  SnapshotListOptions,
+  Snapshots,
+  SnapshotsPage,
+  Snapshotting,
+  TakeAllOptions,
+  TakenAll,
+} from './core/snapshots.ts'
 export type { Direction, Storage, Transaction } from './core/storage.ts'
 export type { Store, StoreInfo, StoreOptions } from './core/store.ts'
 export { openStore } from './core/store.ts'

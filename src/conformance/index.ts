@@ -24,6 +24,7 @@ import { reading as storeReading } from './store/reading.ts'
 import { rebuilding } from './store/rebuilding.ts'
 import { replaying } from './store/replaying.ts'
 import { scheduling } from './store/schedules.ts'
+import { snapshotting } from './store/snapshots.ts'
 import { viewing } from './store/viewing.ts'
 
 export type { ConformanceCase, OpenStorage, Setting } from './kit.ts'
@@ -45,5 +46,7 @@ export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
 
 /** What an embedded store has beside: work in the background, and what is declared. */
 export function workConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [working, scheduling, consuming, parking, declaring, versioning].flatMap((subject) => subject(open))
+  return [working, scheduling, consuming, parking, declaring, versioning, snapshotting].flatMap((subject) =>
+    subject(open),
+  )
 }

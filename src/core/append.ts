@@ -19,7 +19,7 @@ import {
 } from './errors.ts'
 import { type AnyEvent, checkMeta, type NewEvent } from './event.ts'
 import type { Random } from './id.ts'
-import { type Catalogue, type InForce, nothingInForce, violationOf } from './in-force.ts'
+import { type Catalogue, type Guarded, type InForce, nothingInForce, violationOf } from './in-force.ts'
 import { commitmentOf, saltBytes } from './leaf.ts'
 import { limits } from './limits.ts'
 import { checkEventId, checkEventType, checkStream, checkTag } from './name.ts'
@@ -94,6 +94,7 @@ async function appendNow(
   const { queue, making } = appending
   const prepared = await prepareCommit(appending, appends, condition)
   const outcome = await queue.add({ id: making.newId(), ...prepared })
+  if (outcome.outcome === 'document-conflict') throw new StoreBusy('Event types were declared just now', 100)
   if (outcome.outcome !== 'committed') throw errorOf(outcome)
   const written = prepared.appends.filter(({ events }) => events.length > 0)
   return written.map((append, index) => appendedOf(append, outcome.streams[index] as StreamAppended, outcome.repeated))
@@ -104,11 +105,12 @@ export async function prepareCommit(
   { making, upcasters }: Pick<Appending, 'making' | 'upcasters'>,
   appends: readonly StreamEvents[],
   condition: AppendCondition | undefined,
-): Promise<Pick<Commit, 'appends' | 'condition'>> {
+): Promise<Pick<Commit, 'appends' | 'condition' | 'documents'>> {
   if (condition !== undefined) checkCondition(condition)
   const { schemas, catalogue } = making
+  const recent = catalogue === undefined ? nothingInForce : catalogue.recent()
   // Without a wait where there is nothing to wait for: what is appended before the store closes is accepted.
-  const inForce = catalogue === undefined ? nothingInForce : (catalogue.recent() ?? (await catalogue.read()))
+  const { inForce, guard }: Guarded = recent ? { inForce: recent } : await (catalogue as Catalogue).readOrGuard()
   const prepared = prepareAppends(making, appends, inForce)
   if (schemas !== undefined || inForce.types.size > 0) {
     const violation = (await schemaViolationOf(schemas, appends)) ?? (await violationOf(inForce, prepared))
@@ -117,6 +119,7 @@ export async function prepareCommit(
   return {
     appends: prepared,
     ...(condition && { condition: { ...condition, query: withOldTypes(upcasters, condition.query) } }),
+    ...(guard && { documents: [guard] }),
   }
 }
 

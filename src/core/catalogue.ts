@@ -10,7 +10,7 @@ import type { CommitQueue } from './commit-queue.ts'
 import { misfits } from './compatible.ts'
 import { parseContent } from './content.ts'
 import { putDocument } from './document.ts'
-import { EventTypeNotFound, InvalidArgument, LimitExceeded, StoreBusy } from './errors.ts'
+import { EventTypeNotFound, InvalidArgument, isStoreError, LimitExceeded, StoreBusy } from './errors.ts'
 import { checkDeclaration, declaredIn, type EventType, type EventTypeDeclaration } from './event-type.ts'
 import { type Catalogue, type InForce, inForceOf, nothingInForce } from './in-force.ts'
 import { createSchemaCompiler, type SchemaCheck, type SchemaCompiler } from './json-schema.ts'
@@ -115,6 +115,16 @@ export function createCatalogue(cataloguing: Cataloguing): Catalogue & { readonl
   return {
     recent: () => (performance.now() - known.at < limits.eventTypesMs ? known.inForce : undefined),
     read,
+    async readOrGuard() {
+      try {
+        return { inForce: await read() }
+      } catch (error) {
+        if (!isStoreError(error, 'storage-failed') && !isStoreError(error, 'store-busy')) throw error
+        const { version } = known
+        const guard: Guard = version === undefined ? { is: 'absent' } : { is: 'version', version }
+        return { inForce: known.inForce, guard: { kind: 'check', key: listKey, if: guard } }
+      }
+    },
     isRecorded: (appends) => isRecorded(cataloguing, appends),
     face: faceOf(cataloguing, { compile, read }),
   }

@@ -23,7 +23,10 @@ export async function prepareEffect(
   checkList(appends, 'appends')
   checkList(documents, 'documents')
   for (const [index, write] of documents.entries()) checkObject(write, `documents[${index}]`)
-  if (appends.length > 0) return { ...(await prepareCommit(writing, appends, condition)), documents }
+  if (appends.length > 0) {
+    const { documents: guards = [], ...prepared } = await prepareCommit(writing, appends, condition)
+    return { ...prepared, documents: [...documents, ...guards] }
+  }
   if (condition !== undefined) throw new InvalidArgument('condition', 'guards appends, and there are none')
   return { appends: [], documents }
 }

@@ -12,7 +12,12 @@ import { formatInstant } from './time.ts'
 
 /** Nothing is declared, and nothing is brought up. */
 const forms = {
-  catalogue: { recent: () => nothingInForce, read: async () => nothingInForce, isRecorded: async () => false },
+  catalogue: {
+    recent: () => nothingInForce,
+    read: async () => nothingInForce,
+    isRecorded: async () => false,
+    readOrGuard: async () => ({ inForce: nothingInForce }),
+  },
   upcasters: [],
 }
 

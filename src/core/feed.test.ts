@@ -92,7 +92,12 @@ test('subscribers at the same place share a read; who catches up keeps no page b
   }
   const tail: Reading['tail'] = new Map()
   const inForce = { types: new Map(), forms: '' }
-  const catalogue = { recent: () => inForce, read: async () => inForce, isRecorded: async () => false }
+  const catalogue = {
+    recent: () => inForce,
+    read: async () => inForce,
+    readOrGuard: async () => ({ inForce }),
+    isRecorded: async () => false,
+  }
   const ended = new AbortController()
   let most = 0
   reads = 0

@@ -5,7 +5,7 @@ import { type EventType, upcastOf } from './event-type.ts'
 import { derivedId } from './id.ts'
 import type { SchemaCheck, SchemaCompiler, SchemaIssue } from './json-schema.ts'
 import { streamTypeOf } from './name.ts'
-import type { StreamAppend } from './storage.ts'
+import type { DocumentWrite, StreamAppend } from './storage.ts'
 
 export interface InForce {
   readonly types: ReadonlyMap<string, TypeInForce>
@@ -21,12 +21,20 @@ export interface TypeInForce {
   upcast(data: unknown, from: number): unknown
 }
 
+export interface Guarded {
+  readonly inForce: InForce
+  /** To be committed along, so that nothing is written by what is not in force any more. */
+  readonly guard?: DocumentWrite
+}
+
 /** What those who write and read need of the catalogue. */
 export interface Catalogue {
   /** What was read not long ago; absent where it must be read anew. */
   recent(): InForce | undefined
   /** Strongly consistent, and read after `since` (by `performance.now()`), or not long ago. */
   read(since?: number): Promise<InForce>
+  /** For an append: `read`, or what was known last with the guard under which it is still so, where reading fails. */
+  readOrGuard(): Promise<Guarded>
   /** Whether just these events are in the log already, so that the append is a repeat. */
   isRecorded(appends: readonly StreamAppend[]): Promise<boolean>
 }

@@ -130,6 +130,10 @@ export const limits = {
   schemaIssues: 20,
   schemaComparisons: 10_000,
 
+  // How long a process goes by having asked for a snapshot
+  snapshotAskMs: 60_000,
+  snapshotsAsked: 10_000,
+
   // Deciders, subscriptions, erasure
   executeTries: 10,
   subscribeTries: 20,

@@ -23,6 +23,7 @@ import {
   type Fold,
   type Loaded,
   type LoadOptions,
+  type LoadsAndAppends,
   load,
 } from './decider.ts'
 import { isStoreError, StorageFailed, StoreClosed, StoreReadOnly, Unsupported } from './errors.ts'
@@ -67,6 +68,8 @@ import { addingRepeats } from './repeat.ts'
 import { createReplays, type Replays } from './replay.ts'
 import { schedules } from './schedule.ts'
 import type { EventSchemas } from './schema.ts'
+import { snapshots } from './snapshot.ts'
+import { createSnapshots, type Snapshots, type Snapshotting } from './snapshots.ts'
 import type { Commit, Storage, Transaction } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
 import type { Clock } from './time.ts'
@@ -130,6 +133,8 @@ export interface Store extends AsyncDisposable {
   readonly views: Views
   /** Closes the stream with a tombstone and erases its content; resolves when that is done. Safe to repeat. */
   forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
+  /** States of deciders, so that loads begin there. */
+  readonly snapshots: Snapshots
   /** Work that is to be done once, and is not lost: a queue, and schedules. */
   readonly jobs: Jobs
   /** Named readers of the log that know how far they are: for reactions, and for what goes out of the store. */
@@ -150,6 +155,8 @@ export interface StoreOptions {
   readonly upcasters?: readonly Upcaster[]
   /** How events become views; also old versions that are still in use. */
   readonly projections?: readonly AnyProjection[]
+  /** Those whose snapshots are taken here, by this store's workers or by name. */
+  readonly deciders?: readonly Snapshotting[]
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */
@@ -173,7 +180,7 @@ export interface StoreInfo {
 
 /** Takes the storage over, and closes it with the store. First finishes what an earlier process left of its forgetting. */
 export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<Store> {
-  const { schemas, upcasters = [], readOnly = false, observer, clock = Date.now } = options
+  const { schemas, upcasters = [], deciders = [], readOnly = false, observer, clock = Date.now } = options
   const random = options.random ?? secureRandom()
   const shapes = shapesOf(options.projections ?? [], bare)
   const closing = new AbortController()
@@ -204,6 +211,12 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     ...{ storage, queue, making, catalogue, upcasters, reading, clock, readOnly },
     closing: closing.signal,
     running: new Set(),
+  }
+  const snapshotted = createSnapshots(background, deciders)
+  const deciding: LoadsAndAppends = {
+    readPage: (stream, options) => store.readPage(stream, options),
+    append: (stream, events, options) => store.append(stream, events, options),
+    resuming: snapshotted.resuming,
   }
   let closed: Promise<void> | undefined
 
@@ -299,14 +312,15 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       return flatten(subscriptionPages<Event>(readingAs(reading, options), options, signal), undefined, signal)
     },
     views: createViews(views),
-    execute: (decider, stream, command, options) => execute(store, decider, stream, command, options),
-    load: (stream, fold, options) => load(store, stream, fold, options),
+    execute: (decider, stream, command, options) => execute(deciding, decider, stream, command, options),
+    load: (stream, fold, options) => load(deciding, stream, fold, options),
     async forget(stream, options) {
       if (readOnly) throw new StoreReadOnly()
       return forget(forgetting, stream, options)
     },
     eventTypes: face,
-    jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting) }),
+    snapshots: snapshotted.face,
+    jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting), ...snapshotted.handlers }),
     consumers: createConsumers(background),
     projections: {
       ...createProjections(background, shapes, states),
@@ -325,7 +339,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   if (!readOnly) {
     try {
-      await storage.declare([jobs, schedules, consumers, parkedItems, projectionStates, eventTypes])
+      await storage.declare([jobs, schedules, consumers, parkedItems, projectionStates, eventTypes, snapshots])
       await register(writing, shapes)
       states.expire()
       await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))

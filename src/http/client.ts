@@ -34,6 +34,7 @@ import {
   pageSize,
   type ReadOptions,
 } from '../core/read.ts'
+import type { Snapshots } from '../core/snapshots.ts'
 import type { Store, StoreInfo } from '../core/store.ts'
 import { formatInstant } from '../core/time.ts'
 import type { Views } from '../core/view.ts'
@@ -174,6 +175,7 @@ export function createClient(options: ClientOptions): Store {
     consumers: unserved<Consumers>('consumers'),
     projections: unserved<Store['projections']>('projections'),
     eventTypes: unserved<EventTypes>('event types'),
+    snapshots: unserved<Snapshots>('snapshots'),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { checkFunctions } from '../core/argument.ts'
 import type { Decider } from '../core/decider.ts'
 import type { AnyEvent, NewEvent } from '../core/event.ts'
+import { checkSurvives } from '../core/snapshot.ts'
 import { type Caller, failed } from './failure.ts'
 import { frozen, type GivenEvent, recordedOf, stored } from './given.ts'
 
@@ -22,7 +23,8 @@ export interface GivenDecision<Event extends AnyEvent> {
 
 /**
  * The decider as pure functions, in the way that a store runs them. Events and states are frozen, so that a decider which
- * changes what it is given throws here, before a retry of `execute` decides on what it changed.
+ * changes what it is given throws here, before a retry of `execute` decides on what it changed. So does one that has
+ * snapshots, and comes to a state that does not survive JSON.
  */
 export function testDecider<Command, Event extends AnyEvent, State>(
   decider: Decider<Command, Event, State>,
@@ -35,6 +37,7 @@ export function testDecider<Command, Event extends AnyEvent, State>(
           (state, event) => frozen(decider.evolve(state, event)),
           frozen(decider.initialState()),
         )
+        if (decider.snapshot !== undefined) checkSurvives(state)
         return decisionOf(() => decider.decide(command, state))
       },
     }),

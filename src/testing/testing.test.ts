@@ -116,6 +116,17 @@ describe('a decider', () => {
     expect(() => testDecider(careless).given(reserved).when(null).thenNothing()).toThrow(TypeError)
   })
 
+  test('that has snapshots must come to states that survive JSON', () => {
+    const dated: Decider<null, SeatEvent, { at?: Date }> = {
+      initialState: () => ({}),
+      evolve: () => ({ at: new Date(0) }),
+      decide: () => [],
+      snapshot: { name: 'seat', version: 1 },
+    }
+    testDecider(dated).given().when(null).thenNothing()
+    expect(() => testDecider(dated).given(reserved).when(null)).toThrow('state.at')
+  })
+
   test('is given and decides only what could be recorded', () => {
     const wrong = { type: 'Reserved', data: { by: Number.NaN as unknown as string } } as const
     expect(() => given(wrong).when('free')).toThrow('given[0].data.by')

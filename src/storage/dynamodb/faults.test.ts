@@ -229,21 +229,18 @@ describe.skipIf(missing !== undefined)(`faults of DynamoDB${missing ? ` (${missi
       const error = name === 'CredentialsProviderError' ? Object.assign(new Error(message), { name }) : undefined
       breakAll(() => ({ error: error ?? refusal(name, { message }), done: false }))
       const [reason = ''] = message.split('\n')
-      const told = (...whats: readonly string[]) => ({
+      const told = (what: string) => ({
         code: 'storage-failed',
-        message: expect.toBeOneOf(
-          whats.map((what) => `The storage failed to ${what} dynamodb:${table}: ${reason} (${name})`),
-        ),
+        message: `The storage failed to ${what} dynamodb:${table}: ${reason} (${name})`,
       })
       wire.take()
       for (const kind of kinds) {
-        // Now and then an append looks first at which event types are declared.
-        await expect(appendAs(kind)).rejects.toMatchObject(told('write to', 'read from'))
+        await expect(appendAs(kind)).rejects.toMatchObject(told('write to'))
       }
       await expect(Array.fromAsync(store.read('seat/1'))).rejects.toMatchObject(told('read from'))
       await expect(store.readLogPage()).rejects.toMatchObject(told('read from'))
-      // Each was asked once: that does not get better by asking again.
-      expect(wire.take().length).toBeLessThanOrEqual(12)
+      // Each was asked once: that does not get better by asking again. An append may ask what is declared before.
+      expect(wire.take().length).toBeLessThanOrEqual(12 + kinds.length)
       wire.heal()
       expect(await store.details('seat/1')).toBeUndefined()
     })
