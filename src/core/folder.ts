@@ -3,17 +3,17 @@ import { errorOf } from './append.ts'
 import type { Background } from './background.ts'
 import type { Batch } from './batch.ts'
 import { type Checkpoint, checkpointKey } from './checkpoint.ts'
-import { type FoldedEntity, foldEntity } from './entity.ts'
+import { type FoldedEntity, foldEntity, foldEntityInTime } from './entity.ts'
 import { DocumentConflict, isStoreError, LimitExceeded } from './errors.ts'
 import type { Recorded } from './event.ts'
 import { failureOf } from './failure.ts'
-import { type LinkBody, linkKey, linkWrites, loadViews } from './fold.ts'
+import { type Folding, type LinkBody, linkKey, linksRevision, linkWrites, loadViews } from './fold.ts'
 import type { Lease } from './lease.ts'
 import { limits } from './limits.ts'
 import { mend } from './mend.ts'
 import { allParked, type ParkedView, parkWrites, type StoredParked, unparkWrite } from './parked-view.ts'
 import type { Shape } from './projection.ts'
-import { linksOf } from './refold.ts'
+import { eventsOf, linksOf } from './refold.ts'
 import type { CommitOutcome, DocumentKey, DocumentWrite } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
 
@@ -46,7 +46,7 @@ const commitItems = 90
 const commitBytes = 2_097_152
 
 export function createFolder(background: Background, shape: Shape, lease: Lease<Checkpoint>): Folder {
-  const { storage, queue, making, clock } = background
+  const { storage, queue, making, clock, upcasters } = background
   const fence = checkpointKey(shape)
   const hasUnique = shape.views.indexes.some(({ unique }) => unique)
   let parked: ReadonlyMap<string, StoredParked> | undefined
@@ -88,12 +88,36 @@ export function createFolder(background: Background, shape: Shape, lease: Lease<
 
   /** Of entities that are parked only what waits for them is written. */
   async function foldKeys(batch: Batch, keys: readonly string[]): Promise<readonly FoldedEntity[]> {
-    const loaded = await loadViews(storage, shape, keys)
-    return loaded.map((view) => {
+    const folded: FoldedEntity[] = []
+    for (const view of await loadLinked(batch, await loadViews(storage, shape, keys))) {
       const events = batch.entities.get(view.key) ?? []
       const known = parked?.get(view.key)
-      return known ? { key: view.key, writes: waitWrites(known, events) } : foldEntity(shape, view, events)
+      if (known) folded.push({ key: view.key, writes: waitWrites(known, events) })
+      else if (shape.latenessMs === undefined) folded.push(foldEntity(shape, view, events))
+      else folded.push(await foldEntityInTime(shape, view, { events, read }))
+    }
+    return folded
+  }
+
+  function read(stream: string, range: { readonly after: number; readonly until: number }): AsyncIterable<Recorded> {
+    return eventsOf({ reads: storage, upcasters }, stream, range)
+  }
+
+  /** Of inline totals by a function the links know what a view holds. */
+  async function loadLinked(batch: Batch, views: readonly Folding[]): Promise<readonly Folding[]> {
+    if (!linksRevision(shape)) return views
+    const pairs = views.flatMap(({ key }) => {
+      const streams = new Set((batch.entities.get(key) ?? []).map(({ stream }) => stream))
+      return [...streams].map((stream) => ({ stream, key }))
     })
+    const documents = await storage.getDocuments(pairs.map((pair) => linkKey(shape, pair)))
+    const linked = new Map<string, Record<string, number>>()
+    for (const [index, { stream, key }] of pairs.entries()) {
+      const body = documents[index]?.body
+      const { revision = 0 } = body === undefined ? {} : (JSON.parse(body) as Pick<LinkBody, 'revision'>)
+      linked.set(key, { ...linked.get(key), [stream]: revision })
+    }
+    return views.map((view) => ({ ...view, linked: linked.get(view.key) ?? {} }))
   }
 
   function waitWrites(known: StoredParked, events: readonly Recorded[]): Unit {
