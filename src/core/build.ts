@@ -13,6 +13,7 @@ import { limits } from './limits.ts'
 import type { Shape } from './projection.ts'
 import { ProjectionNotFound, ViewNotReady } from './projection-errors.ts'
 import {
+  isKept,
   type ProjectionState,
   readStates,
   type StoredState,
@@ -63,17 +64,23 @@ export function isWhole({ position, until, erasing }: Checkpoint): boolean {
 
 /**
  * What follows once the runner has caught up with the log: `'again'` when it next has, nothing more, or its end, for an
- * inline version is kept by the commits themselves once it is whole.
+ * inline version is kept by the commits themselves once it is whole. `since`: when the version was known to be there, on the
+ * monotonic clock. The signal says that the lease was lost, or is to be given back.
  */
 export async function caughtUp(
   background: Background,
   shape: Shape,
-  lease: Lease<Checkpoint>,
+  { lease, since, signal }: { readonly lease: Lease<Checkpoint>; readonly since: number; readonly signal: AbortSignal },
 ): Promise<'again' | 'goes on' | 'ends'> {
   const { storage } = background
   const { name, version, lifecycle } = shape
   let { state } = await stateOf(background, name)
   if (versionStateOf(state, version) === 'building') {
+    if (lifecycle === 'inline' && !lease.body.known && !isNoticed(state, version)) {
+      // Who has read the states before this version was there does not look whether it is built; soon he reads them again.
+      await sleep(since + limits.projectionStateMs + limits.settleMs - performance.now(), signal)
+      if (signal.aborted) return 'again'
+    }
     state = await changeState(background, name, (now) => {
       const still = versionStateOf(now, version) === 'building'
       return { state: still ? withState(now, version, 'dual') : now, with: [lease.check] }
@@ -81,9 +88,10 @@ export async function caughtUp(
   }
   if (lease.body.until === undefined) {
     // Whatever comes after the step to dual is folded by whoever commits it; where positions come later, they must have come.
-    if (lifecycle === 'inline' && storage.abilities.positions === 'later') await sleep(limits.settleMs, lease.lost)
+    if (lifecycle === 'inline' && storage.abilities.positions === 'later') await sleep(limits.settleMs, signal)
+    if (signal.aborted) return 'again'
     const { head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
-    await lease.write({ body: (body) => ({ ...body, until: body.until ?? head }) })
+    await lease.write({ body: (body) => ({ ...body, known: true, until: body.until ?? head }) })
   }
   if (!isWhole(lease.body)) return 'again'
   // Of the first version, or one that was built again in its place, nobody has to say that it is to be read.
@@ -92,6 +100,21 @@ export async function caughtUp(
   }
   if (lease.body.building) await lease.write({ body: ({ building: _, ...body }) => body })
   return lifecycle === 'async' ? 'goes on' : 'ends'
+}
+
+/** Whether whatever is committed for its views checks the fence for another version's already. */
+function isNoticed({ versions }: ProjectionState, version: number): boolean {
+  const asked = versions.find((one) => one.version === version)?.facts
+  const covers = (some: readonly string[], all: readonly string[]) =>
+    all.length === 0 || (some.length > 0 && some.every((one) => all.includes(one)))
+  return versions.some(
+    (one) =>
+      isKept(one) &&
+      one.facts.lifecycle === 'inline' &&
+      asked !== undefined &&
+      covers(asked.streamTypes, one.facts.streamTypes) &&
+      covers(asked.types, one.facts.types),
+  )
 }
 
 function read(state: ProjectionState, version: number): ProjectionState {
@@ -134,17 +157,19 @@ function newest({ versions }: ProjectionState): number {
   return Math.max(...versions.map(({ version }) => version))
 }
 
-/** What rebuilding begins with: after it the version's runner does the rest. */
-export async function beginBuild(background: Tools, shape: Shape): Promise<void> {
+/** What rebuilding begins with: after it the version's runner does the rest. False where there is nothing to do. */
+export async function beginBuild(background: Tools, shape: Shape, how: 'beside' | 'again'): Promise<boolean> {
   const { name, version } = shape
   const { state } = await stateOf(background, name)
   const now = versionStateOf(state, version)
   const document = await readCheckpoint(background.storage, shape)
-  const unfinished = now === 'building' || (now === 'dual' && !(document && isWhole(checkpointOf(document))))
-  if (unfinished) {
-    await changeCheckpoint(background, shape, (body) => (body.building ? body : { ...body, building: true }))
-    return
+  const whole = document !== undefined && isWhole(checkpointOf(document))
+  if (now === 'building' || (now === 'dual' && !whole)) {
+    const asked = (body: Checkpoint) => (body.building || isWhole(body) ? body : { ...body, building: true })
+    await changeCheckpoint(background, shape, asked)
+    return true
   }
+  if (how === 'beside' && now !== 'retired') return false
   // Nobody keeps it any more before anything is erased.
   if (shape.lifecycle === 'inline' || now === 'retired') {
     await changeState(background, name, (known) => {
@@ -161,6 +186,7 @@ export async function beginBuild(background: Tools, shape: Shape): Promise<void>
   await changeCheckpoint(background, shape, ({ until: _, paused: __, ...body }) => {
     return { ...body, epoch: body.epoch + 1, building: true, erasing: true }
   })
+  return true
 }
 
 /** All that was made for a version, and that there was one. Throws where it is read, unless it is the only one. */

@@ -46,6 +46,7 @@ export function startRunner(background: Background, shape: Shape, options: Runne
   const stopping = new AbortController()
   const bell = createBell()
   const poked = { now: false }
+  const since = performance.now()
   const runner: VersionRunner = {
     shape,
     ended: run().finally(finish),
@@ -78,7 +79,8 @@ export function startRunner(background: Background, shape: Shape, options: Runne
           const healthy = () => {
             failures = 0
           }
-          if ((await work({ background, shape, options, lease, bell, poked, signal, healthy })) === 'ended') return
+          if ((await work({ background, shape, options, lease, bell, poked, signal, healthy, since })) === 'ended')
+            return
         }
       } catch (error) {
         if (signal.aborted || isStoreError(error, 'store-closed')) return
@@ -151,6 +153,8 @@ interface Work {
   readonly poked: { now: boolean }
   readonly signal: AbortSignal
   readonly healthy: () => void
+  /** When it was begun, on the monotonic clock. */
+  readonly since: number
 }
 
 /** Until it is stopped, paused, or has lost the lease; gives the lease back, if it still has it. */
@@ -210,7 +214,7 @@ interface Following {
   end(): Promise<void>
 }
 
-function createFollowing({ background, shape, options, lease, bell, poked, signal, healthy }: Work): Following {
+function createFollowing({ background, shape, options, lease, bell, poked, signal, healthy, since }: Work): Following {
   const { storage, reading } = background
   let folder: Folder = createFolder(background, shape, lease)
   let { epoch, position: seen } = lease.body
@@ -246,7 +250,9 @@ function createFollowing({ background, shape, options, lease, bell, poked, signa
     most = Math.min(limits.catchUpEvents, most * 2)
     seen = batch.position
     if (batch.more) return true
-    if (build === 'again') build = await caughtUp(background, shape, lease)
+    // Somebody may have asked for it once more when it had just become whole.
+    if (build === 'again' || lease.body.building)
+      build = await caughtUp(background, shape, { lease, since, signal: AbortSignal.any([signal, lease.lost]) })
     if (toldAt !== seen) options.onCaughtUp?.(seen)
     toldAt = seen
     return false
@@ -256,7 +262,6 @@ function createFollowing({ background, shape, options, lease, bell, poked, signa
     await eraseViews(storage, shape, lease.lost)
     await storage.declare([...collectionsOf(shape), parkedViews(shape)])
     await lease.write({ body: erased(epoch) })
-    seen = lease.body.position
     return true
   }
 
@@ -310,6 +315,6 @@ function erased(epoch: number): (body: Checkpoint) => Checkpoint {
   return (body) => {
     if (body.epoch !== epoch) return body
     const { erasing: _, ...rest } = body
-    return { ...rest, position: 0 }
+    return { ...rest, position: 0, epoch: epoch + 1 }
   }
 }

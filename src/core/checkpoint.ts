@@ -25,6 +25,8 @@ export interface Checkpoint extends Leased {
   readonly epoch: number
   /** Of a build: once everything up to here is in the views, they are whole. */
   readonly until?: number | undefined
+  /** Every process knows by now that there is this version. */
+  readonly known?: boolean | undefined
   /** Asked for, and not whole yet. */
   readonly building?: boolean | undefined
   readonly paused?: boolean | undefined

@@ -1,17 +1,16 @@
 /** One view of a batch: folded over all of its events at once, and the writes that store it. */
-import { InvalidArgument } from './errors.ts'
+import { InvalidArgument, isStoreError } from './errors.ts'
 import type { Recorded } from './event.ts'
-import { FoldFailed } from './event-time.ts'
-import { type Folding, foldEvent, linksRevision, viewWrites } from './fold.ts'
+import { FoldFailed, foldInTime, type ReadStream } from './event-time.ts'
+import { type Folding, foldEvent, foldingOf, linksRevision, viewWrites } from './fold.ts'
 import type { Shape } from './projection.ts'
-import { foldOn, type Refolding } from './refold.ts'
 import type { DocumentWrite } from './storage.ts'
 
 /** `writes` hold all events up to where a handler failed, or what it made cannot be kept. */
 export interface FoldedEntity {
   readonly key: string
   readonly writes: readonly DocumentWrite[]
-  readonly failed?: { readonly event: Recorded; readonly error: unknown; readonly left: number }
+  readonly failed?: { readonly event: Recorded; readonly error: unknown }
 }
 
 /** Events that the view holds already are passed over. */
@@ -24,42 +23,37 @@ export function foldEntity(shape: Shape, loaded: Folding, events: readonly Recor
   }
 }
 
-/** By the projection's own order; what is not settled is read again. Rejects where it could not be read. */
+/** As its events come by their own time; where that fails nobody knows at which. */
 export async function foldEntityInTime(
-  refolding: Refolding,
+  shape: Shape,
   loaded: Folding,
-  events: readonly Recorded[],
+  { events, read }: { readonly events: readonly Recorded[]; readonly read: ReadStream },
 ): Promise<FoldedEntity> {
   const { key } = loaded
   try {
-    const folding = await foldOn(refolding, loaded, events)
-    try {
-      return { key, writes: viewWrites(refolding.shape, folding) }
-    } catch (error) {
-      const event = events.at(-1)
-      return event ? { key, writes: [], failed: { event, error, left: 0 } } : { key, writes: [] }
-    }
+    return { key, writes: viewWrites(shape, await foldInTime(shape, loaded, { events, read })) }
   } catch (error) {
-    if (error instanceof FoldFailed) {
-      return { key, writes: [], failed: { event: error.event, error: error.cause, left: events.length } }
-    }
-    throw error
+    if (error instanceof FoldFailed) return { key, writes: [], failed: { event: error.event, error: error.cause } }
+    const [event] = events
+    // What the storage failed at is no handler's.
+    if (event === undefined || isStoreError(error, 'storage-failed') || isStoreError(error, 'store-closed')) throw error
+    return { key, writes: [], failed: { event, error } }
   }
 }
 
-/** Says at which event it fails. */
-function foldUpTo(shape: Shape, loaded: Folding, events: readonly Recorded[]): FoldedEntity {
-  let folding = loaded
+/** Says at which event it fails. From what is stored, for a handler may have changed the object that it was given. */
+function foldUpTo(shape: Shape, { key, stored, ...loaded }: Folding, events: readonly Recorded[]): FoldedEntity {
+  let folding: Folding = { ...loaded, ...foldingOf(key, stored && { version: stored.version, body: stored.text }) }
   let writes: readonly DocumentWrite[] = []
-  for (const [index, event] of events.entries()) {
+  for (const event of events) {
     try {
       folding = foldEvent(shape, folding, event)
       writes = viewWrites(shape, folding)
     } catch (error) {
-      return { key: loaded.key, writes, failed: { event, error, left: events.length - index - 1 } }
+      return { key, writes, failed: { event, error } }
     }
   }
-  return { key: loaded.key, writes }
+  return { key, writes }
 }
 
 /** As `foldEvent` does one after the other, but what it makes for each event is made once. */

@@ -7,13 +7,13 @@ import { type FoldedEntity, foldEntity, foldEntityInTime } from './entity.ts'
 import { DocumentConflict, isStoreError, LimitExceeded } from './errors.ts'
 import type { Recorded } from './event.ts'
 import { failureOf } from './failure.ts'
-import { type LinkBody, linkKey, linkWrites, loadViews } from './fold.ts'
+import { type Folding, type LinkBody, linkKey, linksRevision, linkWrites, loadViews } from './fold.ts'
 import type { Lease } from './lease.ts'
 import { limits } from './limits.ts'
 import { mend } from './mend.ts'
 import { allParked, type ParkedView, parkWrites, type StoredParked, unparkWrite } from './parked-view.ts'
 import type { Shape } from './projection.ts'
-import { linksOf } from './refold.ts'
+import { eventsOf, linksOf } from './refold.ts'
 import type { CommitOutcome, DocumentKey, DocumentWrite } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
 
@@ -88,16 +88,36 @@ export function createFolder(background: Background, shape: Shape, lease: Lease<
 
   /** Of entities that are parked only what waits for them is written. */
   async function foldKeys(batch: Batch, keys: readonly string[]): Promise<readonly FoldedEntity[]> {
-    const loaded = await loadViews(storage, shape, keys)
     const folded: FoldedEntity[] = []
-    for (const view of loaded) {
+    for (const view of await loadLinked(batch, await loadViews(storage, shape, keys))) {
       const events = batch.entities.get(view.key) ?? []
       const known = parked?.get(view.key)
       if (known) folded.push({ key: view.key, writes: waitWrites(known, events) })
       else if (shape.latenessMs === undefined) folded.push(foldEntity(shape, view, events))
-      else folded.push(await foldEntityInTime({ ...background.reading, reads: storage, shape }, view, events))
+      else folded.push(await foldEntityInTime(shape, view, { events, read }))
     }
     return folded
+  }
+
+  function read(stream: string, range: { readonly after: number; readonly until: number }): AsyncIterable<Recorded> {
+    return eventsOf({ ...background.reading, reads: storage }, stream, range)
+  }
+
+  /** Of inline totals by a function the links know what a view holds. */
+  async function loadLinked(batch: Batch, views: readonly Folding[]): Promise<readonly Folding[]> {
+    if (!linksRevision(shape)) return views
+    const pairs = views.flatMap(({ key }) => {
+      const streams = new Set((batch.entities.get(key) ?? []).map(({ stream }) => stream))
+      return [...streams].map((stream) => ({ stream, key }))
+    })
+    const documents = await storage.getDocuments(pairs.map((pair) => linkKey(shape, pair)))
+    const linked = new Map<string, Record<string, number>>()
+    for (const [index, { stream, key }] of pairs.entries()) {
+      const body = documents[index]?.body
+      const { revision = 0 } = body === undefined ? {} : (JSON.parse(body) as Pick<LinkBody, 'revision'>)
+      linked.set(key, { ...linked.get(key), [stream]: revision })
+    }
+    return views.map((view) => ({ ...view, linked: linked.get(view.key) ?? {} }))
   }
 
   function waitWrites(known: StoredParked, events: readonly Recorded[]): Unit {

@@ -70,7 +70,7 @@ export function createInline({
 
   async function currentKeepers(commits: readonly Commit[]): Promise<readonly Keeper[]> {
     const current = keepersOf(await states.current())
-    const lacking = current.filter(({ shape }) => shape === undefined)
+    const lacking = current.filter(({ folds, shape }) => folds && shape === undefined)
     // Before anything is refused on account of it.
     const lacked = commits.some(({ appends }) => appends.some((append) => lacking.some((one) => concerns(one, append))))
     return lacked ? keepersOf(await states.refreshed()) : current
@@ -172,13 +172,14 @@ function planOf(asked: Commit, { kept, concerned, upcasters, ends, running }: Pl
     if (!concerned.has(append)) return append
     running.set(stream, end + events.length)
     for (const keeper of kept.filter((one) => concerns(one, append))) {
-      const { state, version, shape } = keeper
+      const { state, version, shape, folds } = keeper
       const { name } = state.state
+      fences.set(name, fences.get(name) ?? fenceCheck(state, asked.appends[0]?.stream ?? stream))
+      if (!folds) continue
       if (shape === undefined) {
         refusal ??= new ProjectionMissing({ projection: name, version })
         continue
       }
-      fences.set(name, fences.get(name) ?? fenceCheck(state, asked.appends[0]?.stream ?? stream))
       for (const [index, { content }] of events.entries()) {
         const { id, type, tags, data, meta } = parseContent(content)
         const read = { id, stream, revision: end + 1 + index, type, data, meta: unstamped(meta), tags } as Recorded

@@ -1,6 +1,6 @@
 /**
  * One view made anew from its streams: after a handler was mended, where the view is lost, where one of its streams was
- * forgotten. Of totals by a function nobody knows the streams, so the log is read instead.
+ * forgotten. Of asynchronous totals by a function nobody knows the streams, so the log is read instead.
  */
 import type { Background } from './background.ts'
 import { deleteDocument } from './document.ts'
@@ -36,31 +36,40 @@ export async function mend(
 ): Promise<Mended> {
   const { stored, position } = mending
   const { key } = stored
-  const bare: Folding = { key, body: {} }
-  let folding = bare
-  let failed: Mended['failed']
-  const inTime: Recorded[] = []
-  for await (const event of eventsFor(background, shape, mending)) {
-    try {
-      if (shape.latenessMs !== undefined) inTime.push(event)
-      else folding = foldEvent(shape, folding, event)
-    } catch (error) {
-      failed = { event, error }
-      break
-    }
-  }
-  try {
-    if (inTime.length > 0) folding = foldAllInTime(shape, bare, inTime)
-  } catch (error) {
-    if (!(error instanceof FoldFailed)) throw error
-    failed = { event: error.event, error: error.cause }
-  }
+  const events = eventsFor(background, shape, mending)
+  const { folding, failed } = await (shape.latenessMs === undefined ? foldEach : foldByTime)(shape, key, events)
   const told = failed && { failed }
-  if (folding === bare) return { writes: goneWrites(shape, stored), gone: true, ...told }
+  if (!folding.folded) return { writes: goneWrites(shape, stored), gone: true, ...told }
   // What is held is known by revisions; beyond the position there may be streams that nobody has linked yet.
   const body = { ...folding.body, ...(shape.lifecycle === 'async' && { at: position }) }
   const made = { ...folding, body, ...(stored.stored && { stored: stored.stored }) }
   return { writes: viewWrites(shape, made), gone: false, ...told }
+}
+
+type Made = { readonly folding: Folding } & Pick<Mended, 'failed'>
+
+async function foldEach(shape: Shape, key: string, events: AsyncIterable<Recorded>): Promise<Made> {
+  let folding: Folding = { key, body: {} }
+  for await (const event of events) {
+    try {
+      folding = foldEvent(shape, folding, event)
+    } catch (error) {
+      return { folding, failed: { event, error } }
+    }
+  }
+  return { folding }
+}
+
+async function foldByTime(shape: Shape, key: string, events: AsyncIterable<Recorded>): Promise<Made> {
+  const all: Recorded[] = []
+  for await (const event of events) all.push(event)
+  const bare: Folding = { key, body: {} }
+  try {
+    return { folding: foldAllInTime(shape, bare, all) }
+  } catch (error) {
+    if (!(error instanceof FoldFailed)) throw error
+    return { folding: bare, failed: { event: error.event, error: error.cause } }
+  }
 }
 
 function goneWrites(shape: Shape, { key, body, stored }: Folding): readonly DocumentWrite[] {
@@ -74,7 +83,7 @@ async function* eventsFor(
   { stored: { key }, position, unlinked = [] }: Mending,
 ): AsyncGenerator<Recorded> {
   const mine = (event: Recorded) => shape.filter.types?.includes(event.type) && shape.keyOf(event) === key
-  if (shape.keyed === 'by-function' && shape.holds === 'totals') {
+  if (shape.keyed === 'by-function' && shape.holds === 'totals' && shape.lifecycle === 'async') {
     const range = { after: 0, until: position }
     for await (const page of logPages((range) => logPage(reading, shape.filter, range), range)) {
       for (const entry of page) if (!entry.forgotten && !entry.tombstone && mine(entry)) yield entry

@@ -180,7 +180,7 @@ function shardOf(stream: string): number {
   return (hash >>> 4) % fences
 }
 
-/** A version whose views inline commits must keep. */
+/** A version whose views inline commits must keep, or whose building they must notice the end of. */
 export interface Keeper {
   readonly state: StoredState
   readonly version: number
@@ -189,6 +189,8 @@ export interface Keeper {
   readonly types: ReadonlySet<string>
   /** Absent: this process has no definition of it. */
   readonly shape?: Shape
+  /** It is not only built: a commit folds its views. */
+  readonly folds: boolean
   /** Whether a view holds all earlier events of its streams. */
   readonly whole: boolean
 }
@@ -200,12 +202,14 @@ export function keepersIn(
 ): readonly Keeper[] {
   const { name, versions } = stored.state
   return versions
-    .filter((one) => isKept(one) && one.facts.lifecycle === 'inline')
-    .map(({ version, state, facts }): Keeper => {
-      const shape = shapes.find((one) => one.name === name && one.version === version)
+    .filter(({ state, facts }) => state !== 'retired' && facts.lifecycle === 'inline')
+    .map((one): Keeper => {
+      const { version, state, facts } = one
+      const shape = shapes.find((known) => known.name === name && known.version === version)
       const { types = [] } = withOldTypesOf(upcasters, { types: facts.types })
       return {
-        ...{ state: stored, version, streamTypes: facts.streamTypes, types: new Set(types), whole: state === 'active' },
+        ...{ state: stored, version, streamTypes: facts.streamTypes, types: new Set(types) },
+        ...{ folds: isKept(one), whole: state === 'active' },
         ...(shape && { shape }),
       }
     })
@@ -215,7 +219,7 @@ export function keepersIn(
 export function concerns(keeper: Keeper, { stream, events, tombstone }: StreamAppend): boolean {
   if (events.length === 0 || !isOf(keeper, stream)) return false
   // Whoever forgets the stream must know the views that hold content of it.
-  return tombstone ? keeper.shape === undefined : events.some(({ type }) => keeper.types.has(type))
+  return tombstone ? keeper.folds && keeper.shape === undefined : events.some(({ type }) => keeper.types.has(type))
 }
 
 /** Whether streams of its type make the views. */

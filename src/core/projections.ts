@@ -17,6 +17,7 @@ import {
   type KnownStates,
   listStates,
   type ProjectionState,
+  readStates,
   register,
   type VersionState,
   type VersionStatus,
@@ -307,8 +308,11 @@ export function createProjections(
 
   async function build(shape: Shape, options: RebuildOptions): Promise<void> {
     const { name, version } = shape
+    const [before] = await readStates(storage, [name])
     await register(background, [shape])
-    await beginBuild(background, shape)
+    // What others have finished meanwhile is not begun once more.
+    const beside = before?.state.reads !== undefined && before.state.reads !== version
+    if (!(await beginBuild(background, shape, beside ? 'beside' : 'again'))) return
     poke(name)
     const stopping = new AbortController()
     const mine = isHere(name, version) ? undefined : begin(shape, { ...options, signal: stopping.signal })
@@ -322,7 +326,7 @@ export function createProjections(
         const [checkpoint, { state }] = await Promise.all([checkpointFor(shape), stateOf({ storage }, name)])
         const { head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
         if (checkpoint) options.onProgress?.({ version, position: checkpoint.position, of: checkpoint.until ?? head })
-        const whole = checkpoint && isWhole(checkpoint) && !checkpoint.building
+        const whole = checkpoint && isWhole(checkpoint)
         if (whole && versionStateOf(state, version) !== 'building') return
         if (failed !== undefined) throw failed
         await sleep(backoffMs(looks, 10, limits.checkpointMs), options.signal)

@@ -110,7 +110,7 @@ export interface Forgets extends Forms {
 export async function forgetInViews(forgets: Forgets, stream: string): Promise<void> {
   const { shapes, states, upcasters } = forgets
   const kept = [...(await states.refreshed()).values()].flatMap((state) => keepersIn(state, shapes, upcasters))
-  const missing = kept.find((keeper) => keeper.shape === undefined && isOf(keeper, stream))
+  const missing = kept.find((keeper) => keeper.folds && keeper.shape === undefined && isOf(keeper, stream))
   if (missing) throw new ProjectionMissing({ projection: missing.state.state.name, version: missing.version })
   for (const shape of shapes) {
     if (shape.lifecycle !== 'inline' || !isOf(shape.filter, stream)) continue

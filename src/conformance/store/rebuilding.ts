@@ -202,15 +202,17 @@ export const rebuilding = (open: OpenStore) =>
         await all(store, 'totals', keys),
       ]
       const before = await of()
-      for (const { name } of definitions) {
+      const names = definitions.map(({ name }) => name)
+      for (const name of names) {
         await store.projections.drop(name)
         await assert.rejects(store.projections.status(name), { code: 'projection-not-found', projection: name })
-        const status = await store.projections.rebuild(name)
-        assert.deepEqual([status.state, status.reads, status.lag], ['active', 1, 0], name)
+      }
+      for (const status of await Promise.all(names.map((name) => store.projections.rebuild(name)))) {
+        assert.deepEqual([status.state, status.reads, status.lag], ['active', 1, 0], status.name)
       }
       assert.deepEqual(await of(), before)
       // Once more over what is there, and one view alone.
-      for (const { name } of definitions) await store.projections.rebuild(name)
+      await Promise.all(names.map((name) => store.projections.rebuild(name)))
       await store.projections.rebuild('people', { key: '1' })
       await store.projections.rebuild('topics', { key: 'k1' })
       assert.deepEqual(await of(), before)
