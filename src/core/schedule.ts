@@ -2,7 +2,7 @@
  * Schedules: jobs that are due again and again, by cron patterns in UTC. A schedule knows its next due instant; whoever sees
  * it pass adds the job and moves the schedule on in one commit, so each instant is one job, however many look.
  */
-import { Cron } from 'croner'
+import type { Cron } from 'croner'
 import { errorOf } from './append.ts'
 import { checkObject } from './argument.ts'
 import { type Background, checkWritable } from './background.ts'
@@ -55,7 +55,7 @@ export async function setSchedule(background: Background, name: string, options:
   }
   const text = canonicalJson(asked, 'options')
   newJob(kind, { ...asked }, { newId: () => name, now: background.clock() })
-  const next = nextAfter(patternOf(cron), background.clock())
+  const next = nextAfter(await patternOf(cron), background.clock())
   for (;;) {
     const found = await find(background, name)
     if (found && canonicalJson(bodyOf(found).options) === text) return scheduleOf(bodyOf(found))
@@ -88,7 +88,7 @@ export async function runSchedules(background: Background): Promise<boolean> {
 async function fire(background: Background, document: Document, now: number): Promise<void> {
   const body = bodyOf(document)
   const { name, options } = body
-  const cron = patternOf(options.cron)
+  const cron = await patternOf(options.cron)
   // Nothing is before itself, so the pattern is asked from a moment later.
   const due = cron.previousRuns(1, new Date(now + 1))[0]?.getTime() ?? body.next
   const { cron: _, kind, ...more } = options
@@ -125,11 +125,13 @@ function scheduleOf({ name, options, next }: ScheduleBody): Schedule {
   return { name, ...options, nextAt: formatInstant(next) }
 }
 
-function patternOf(cron: string): Cron {
+/** What reads patterns is loaded with the first schedule. */
+async function patternOf(cron: string): Promise<Cron> {
   // The parser also takes a single instant.
   if (typeof cron !== 'string' || !/^@|^\S+\s/.test(cron)) {
     throw new InvalidArgument('cron', 'must be a pattern such as "30 2 * * *"')
   }
+  const { Cron } = await import('croner')
   try {
     return new Cron(cron, { timezone: 'UTC', mode: '5-or-6-parts' })
   } catch (error) {
