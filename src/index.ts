@@ -2,7 +2,19 @@
 export type { Appended, AppendOptions, StreamEvents } from './core/append.ts'
 export type { Boundary, BoundaryPageOptions, BoundaryPart } from './core/boundary.ts'
 export type { DeclareOptions, EventTypes } from './core/catalogue.ts'
+export type {
+  ConsumerOptions,
+  ConsumerState,
+  ConsumerStatus,
+  EventContext,
+  EventHandler,
+  Handled,
+  StartAt,
+} from './core/consumer.ts'
+export type { Consumer } from './core/consumer-run.ts'
+export type { Consumers } from './core/consumers.ts'
 export type { Decider, Executed, ExecuteOptions, Fold, Loaded, LoadOptions } from './core/decider.ts'
+export type { Delivery } from './core/delivery.ts'
 export type { Effect } from './core/effect.ts'
 export * from './core/errors.ts'
 export type { AnyEvent, Envelope, EventOf, ForgottenEntry, LogEntry, Meta, NewEvent, Recorded } from './core/event.ts'
@@ -19,6 +31,7 @@ export type { Held } from './core/lease.ts'
 export { limits } from './core/limits.ts'
 export type { StreamsOptions, StreamsPage, StreamsPageOptions } from './core/listing.ts'
 export type { EndedCall, Observer, Tracer } from './core/observe.ts'
+export type { Parked, ParkedPage, ParkedPageOptions } from './core/parked.ts'
 export type { AppendCondition, EventQuery, LogFilter, QueryItem } from './core/query.ts'
 export type { EventPage, ReadOptions, Until } from './core/read.ts'
 export type { Schedule, ScheduleOptions } from './core/schedule.ts'

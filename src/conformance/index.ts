@@ -11,12 +11,14 @@ import { races } from './storage/races.ts'
 import { reading } from './storage/reading.ts'
 import { retries } from './storage/retries.ts'
 import { appending } from './store/appending.ts'
+import { consuming } from './store/consuming.ts'
 import { deciding } from './store/deciding.ts'
 import { declaring } from './store/event-types.ts'
 import { versioning } from './store/event-versions.ts'
 import { histories } from './store/histories.ts'
 import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
+import { parking } from './store/parking.ts'
 import { reading as storeReading } from './store/reading.ts'
 import { scheduling } from './store/schedules.ts'
 import { snapshotting } from './store/snapshots.ts'
@@ -35,5 +37,7 @@ export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
 
 /** What an embedded store has beside: work in the background, and what is declared. */
 export function workConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [working, scheduling, declaring, versioning, snapshotting].flatMap((subject) => subject(open))
+  return [working, scheduling, consuming, parking, declaring, versioning, snapshotting].flatMap((subject) =>
+    subject(open),
+  )
 }

@@ -57,6 +57,7 @@ export function ringingBell({
   readonly signal: AbortSignal
 }): Bell {
   const bell = createBell()
+  if (signal.aborted) return bell
   const ticking = setInterval(bell.ring, everyMs)
   signal.addEventListener('abort', () => clearInterval(ticking), { once: true })
   void (async () => {

@@ -1,10 +1,13 @@
 import { expect, test, vi } from 'vitest'
+import { until } from '../conformance/store/kit.ts'
 import { memoryStorage } from '../storage/memory/storage.ts'
+import { putDocument } from './document.ts'
 import { subscriptionPages } from './feed.ts'
 import { limits } from './limits.ts'
 import type { Reading } from './read.ts'
 import type { Storage } from './storage.ts'
 import { openStore } from './store.ts'
+import { turn } from './turn.ts'
 
 /** A storage whose next reads of the log fail, one for each error. */
 function failing(errors: unknown[]): Storage {
@@ -106,4 +109,22 @@ test('subscribers at the same place share a read; who catches up keeps no page b
   await Promise.all(Array.from({ length: 20 }, follow))
   expect(most).toBe(1)
   expect(reads).toBeLessThan(20)
+})
+
+test('an append right behind a commit of documents is seen as soon as one that comes alone', async () => {
+  const storage = memoryStorage()
+  const store = await openStore(storage)
+  let seen = 0
+  const following = (async () => {
+    for await (const _ of store.subscribe()) seen++
+  })()
+  for (let append = 1; append <= 20; append++) {
+    const documents = putDocument({ collection: 'views', indexes: [] }, { key: '1', body: {}, if: { is: 'anything' } })
+    const noted = turn().then(() => storage.commit([{ id: `${append}`, appends: [], documents }]))
+    await store.append('seat/1', [{ type: 'A' }])
+    await noted
+    await until(() => seen === append)
+  }
+  await store.close()
+  await following
 })

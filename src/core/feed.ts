@@ -16,7 +16,7 @@ import {
   totalLimit,
 } from './read.ts'
 import type { LogPage, LogQuery } from './storage.ts'
-import { backoffMs, sleep, turn } from './turn.ts'
+import { backoffMs, sleep } from './turn.ts'
 import { withOldTypesOf } from './upcaster.ts'
 
 export interface LogReadOptions extends ReadOptions, LogFilter {
@@ -77,16 +77,24 @@ export async function* logPages<Event extends AnyEvent>(
   }
 }
 
-/**
- * One code path for catching up and for what comes live: read after the checkpoint, then wait for a wake-up that carries
- * no events. A lost wake-up costs delay, never an event. Reads that fail are tried again with back-off; what cannot heal
- * is thrown.
- */
 export async function* subscriptionPages<Event extends AnyEvent>(
   reading: Reading,
   options: SubscribeOptions,
   signal: AbortSignal,
 ): AsyncGenerator<readonly LogEntry<Event>[]> {
+  for await (const { entries } of feedPages<Event>(reading, options, signal)) if (entries.length > 0) yield entries
+}
+
+/**
+ * One code path for catching up and for what comes live: read after the checkpoint, then wait for a wake-up that carries
+ * no events. A lost wake-up costs delay, never an event. Reads that fail are tried again with back-off; what cannot heal
+ * is thrown. Gives every page, also those in which the filter has left nothing, for `scannedTo` moves on with them.
+ */
+export async function* feedPages<Event extends AnyEvent>(
+  reading: Reading,
+  options: SubscribeOptions,
+  signal: AbortSignal,
+): AsyncGenerator<LogEntries<Event>> {
   const filter = filterOf(reading, options)
   let after = options.after ?? 0
   let caughtUpAt = -1
@@ -99,8 +107,7 @@ export async function* subscriptionPages<Event extends AnyEvent>(
           const query: LogQuery = { ...filter, after, direction: 'forwards', limit: limits.iterateRecords }
           page = await tailPage(reading, query, options.logId)
           failures = 0
-          const { entries } = await entriesOf<Event>(reading, page, options)
-          if (entries.length > 0) yield entries
+          yield await entriesOf<Event>(reading, page, options)
           if (signal.aborted) return
           after = page.scannedTo
         } while (page.more)
@@ -141,7 +148,8 @@ async function tailPage(reading: Reading, query: LogQuery, logId: string | undef
   const last = tail.get(filter)
   if (last?.after === after) return last.page
   const page = checkedPage(reading, 'subscription', query, logId)
-  if (last === undefined) void turn().then(() => tail.delete(filter))
+  // Gone before anybody can be woken who was woken by what this read does not see.
+  if (last === undefined) void Promise.resolve().then(() => tail.delete(filter))
   tail.set(filter, { after, page })
   return page
 }
@@ -163,7 +171,7 @@ export function checkSubscribe(options: SubscribeOptions): void {
   }
 }
 
-function mayHeal(error: unknown): boolean {
+export function mayHeal(error: unknown): boolean {
   return !isStoreError(error) || error.code === 'store-busy' || error.code === 'storage-failed'
 }
 

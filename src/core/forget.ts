@@ -11,7 +11,7 @@ import type { CommitQueue } from './commit-queue.ts'
 import { indexQuery } from './document.ts'
 import { StreamNotFound } from './errors.ts'
 import { derivedId } from './id.ts'
-import { type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
+import { forgetKind, type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
 import { limits } from './limits.ts'
 import { checkEventType, checkName, checkStream } from './name.ts'
 import type { Storage } from './storage.ts'
@@ -47,9 +47,6 @@ interface Progress {
   readonly from: number
   readonly documents: number
 }
-
-/** Of the jobs that forget; their key is the stream. */
-export const forgetKind = '$forget'
 
 export interface Forgetting {
   readonly storage: Storage
@@ -177,7 +174,7 @@ function newForgetJob({ making, clock }: Forgetting, stream: string): JobBody {
   return {
     ...{ kind: forgetKind, key: stream, state: 'running', input: null, at: now, addedAt: now },
     ...{ tries: 1, mostTries: limits.jobTriesDefault, backoffMs: limits.jobBackoffMs },
-    held: { owner: making.newId(), since: formatInstant(now), termMs: limits.leaseMs },
+    held: { owner: making.newId(), since: formatInstant(now), termMs: limits.leaseMs, beat: 0 },
   }
 }
 

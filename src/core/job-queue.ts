@@ -8,7 +8,7 @@ import type { Background } from './background.ts'
 import { indexQuery } from './document.ts'
 import { prepareEffect } from './effect.ts'
 import { failureOf } from './failure.ts'
-import { type Job, type JobBody, type JobEnd, jobBodyOf, jobOf, jobs, putJob } from './job.ts'
+import { dueIn, forgetKind, type Job, type JobBody, type JobEnd, jobBodyOf, jobOf, jobs, putJob } from './job.ts'
 import { createWatch, type Lease, takeLease } from './lease.ts'
 import { limits } from './limits.ts'
 import type { Document } from './storage.ts'
@@ -66,9 +66,7 @@ export function documentQueue(background: Background, termMs: number): JobQueue 
       }),
     )
     const running = pages.flatMap(({ documents }) => documents)
-    const left = watch.look(
-      running.map((document) => ({ document, termMs: jobBodyOf(document).held?.termMs ?? termMs })),
-    )
+    const left = watch.look(running.map((document) => ({ key: document.key, held: jobBodyOf(document).held })))
     nextLook = performance.now() + Math.min(termMs / 3, ...left.filter((ms) => ms > 0))
     return running.filter((_, index) => left[index] === 0)
   }
@@ -80,7 +78,7 @@ export function documentQueue(background: Background, termMs: number): JobQueue 
       await parkAbandoned(document, found)
       return undefined
     }
-    const held = { owner: making.newId(), since: formatInstant(now), termMs }
+    const held = { owner: making.newId(), since: formatInstant(now), termMs, beat: 0 }
     const body = { ...found, state: 'running', at: now, tries: found.tries + 1, held } as const
     const place = { collection: jobs, key: document.key, streams: found.streams }
     const lease = await takeLease<JobBody>(leasing, place, { body, previous: document })
@@ -127,9 +125,9 @@ function takenJob(background: Background, lease: Lease<JobBody>): TakenJob {
     },
     async complete({ result, againInMs, ...effect }) {
       const prepared = await prepareEffect(background, effect)
+      const again = againInMs !== undefined && dueIn(againInMs, { now: clock(), path: 'againInMs' })
       const next = (body: JobBody): JobBody => {
-        if (againInMs !== undefined)
-          return released(body, { state: 'waiting', at: clock() + againInMs, tries: 0, result })
+        if (again !== false) return released(body, { state: 'waiting', at: again, tries: 0, result })
         return released(body, { state: 'done', at: keptUntil(body, clock()), result, error: undefined })
       }
       await lease.write({ ...prepared, body: next })
@@ -147,7 +145,7 @@ function takenJob(background: Background, lease: Lease<JobBody>): TakenJob {
   }
 }
 
-/** Daybook's own tell for good what was done. */
+/** That something was forgotten is told for good. */
 export function keptUntil({ kind }: Pick<JobBody, 'kind'>, now: number): number | undefined {
-  return kind.startsWith('$') ? undefined : now + limits.jobKeepMs
+  return kind === forgetKind ? undefined : now + limits.jobKeepMs
 }

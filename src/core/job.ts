@@ -77,7 +77,7 @@ export interface JobBody extends Leased {
   readonly kind: string
   readonly key: string
   readonly state: JobState
-  /** Epoch ms by which lists of one state sort: due; last heartbeat; parked; or to be removed. Without it, kept for good. */
+  /** Epoch ms by which lists of one state sort: due; taken or saved; parked; to be removed. Without it, kept for good. */
   readonly at?: number | undefined
   readonly input: unknown
   readonly tries: number
@@ -98,6 +98,9 @@ export const jobs: CollectionSpec = {
     { name: 'state', equals: ['state'], order: 'at' },
   ],
 }
+
+/** Of the jobs that forget; their key is the stream. */
+export const forgetKind = '$forget'
 
 export function jobId({ kind, key }: Pick<JobBody, 'kind' | 'key'>): string {
   return `${kind}/${key}`
@@ -141,26 +144,18 @@ export function newJob(kind: string, options: JobOptions, making: { newId: () =>
   for (const [index, stream] of streams?.entries() ?? []) checkStream(stream, `streams[${index}]`)
   return {
     ...{ kind, key, state: 'waiting', input, tries: 0, mostTries: tries, backoffMs },
-    at: dueAt({ delayMs, at, now: making.now }),
+    at: at === undefined ? dueIn(delayMs ?? 0, { now: making.now, path: 'delayMs' }) : dueAt(at, delayMs),
     addedAt: making.now,
     ...(streams && { streams }),
   }
 }
 
-function dueAt({
-  delayMs,
-  at,
-  now,
-}: {
-  readonly delayMs: number | undefined
-  readonly at: string | Date | undefined
-  readonly now: number
-}): number {
-  if (at !== undefined) {
-    if (delayMs !== undefined) throw new InvalidArgument('at', 'stands beside delayMs')
-    return parseInstant(at, 'at', 'up')
-  }
-  if (delayMs === undefined) return now
-  if (!Number.isSafeInteger(delayMs) || delayMs < 0) throw new InvalidArgument('delayMs', 'must be 0, 1, 2 …')
-  return parseInstant(new Date(now + delayMs), 'delayMs')
+function dueAt(at: string | Date, delayMs: number | undefined): number {
+  if (delayMs !== undefined) throw new InvalidArgument('at', 'stands beside delayMs')
+  return parseInstant(at, 'at', 'up')
+}
+
+export function dueIn(delayMs: number, { now, path }: { readonly now: number; readonly path: string }): number {
+  if (!Number.isSafeInteger(delayMs) || delayMs < 0) throw new InvalidArgument(path, 'must be 0, 1, 2 …')
+  return parseInstant(new Date(now + delayMs), path)
 }

@@ -31,7 +31,7 @@ async function bodyIn(storage: Storage): Promise<Body> {
 }
 
 async function take(leasing: Leasing, termMs = 60_000, previous?: Document): Promise<Lease<Body>> {
-  const held = { owner: crypto.randomUUID(), since: '', termMs }
+  const held = { owner: crypto.randomUUID(), since: '', termMs, beat: 0 }
   const lease = await takeLease<Body>(leasing, place, { body: { count: 0, held }, previous })
   return lease ?? expect.fail('another was faster')
 }
@@ -40,7 +40,7 @@ const add = { body: (body: Body) => ({ ...body, count: body.count + 1 }) }
 
 test('of many who take it at once one has it, and what others write under it is not written', async () => {
   const storage = memoryStorage()
-  const held = { owner: '', since: '', termMs: 60_000 }
+  const held = { owner: '', since: '', termMs: 60_000, beat: 0 }
   const rivals = await Promise.all(
     Array.from({ length: 5 }, (_, index) =>
       takeLease<Body>(leasingOn(storage), place, {
@@ -82,29 +82,28 @@ test('whose heartbeats do not come through knows that he has lost it before anot
   let lostFirst: boolean | undefined
   silent = true
   await until(async () => {
-    const document = (await find(storage)) ?? expect.fail()
-    const [leftMs] = watch.look([{ document, termMs: 300 }])
+    const [leftMs] = watch.look([{ key: 'a', held: (await bodyIn(storage)).held }])
     if (leftMs === 0) lostFirst ??= lease.lost.aborted
     return lostFirst !== undefined
   })
   expect(lostFirst).toBe(true)
 })
 
-test('a lease has run out only once it has stood unchanged for the whole term on the own clock', () => {
+test('a lease has run out only once no heartbeat was seen for the whole term on the own clock', () => {
   let now = 0
   const watch = createWatch(() => now)
-  const at = (version: string) => [{ document: { ...key, version, body: '' }, termMs: 100 }]
-  expect(watch.look(at('1'))).toEqual([100])
+  const at = (beat: number) => [{ key: 'a', held: { owner: 'me', since: '', termMs: 100, beat } }]
+  expect(watch.look(at(1))).toEqual([100])
   now = 60
-  expect(watch.look(at('1'))).toEqual([40])
-  expect(watch.look(at('2'))).toEqual([100])
+  expect(watch.look(at(1))).toEqual([40])
+  expect(watch.look(at(2))).toEqual([100])
   now = 159
-  expect(watch.look(at('2'))).toEqual([1])
+  expect(watch.look(at(2))).toEqual([1])
   now = 160
-  expect(watch.look(at('2'))).toEqual([0])
+  expect(watch.look(at(2))).toEqual([0])
   // What was not asked for meanwhile is seen for the first time.
   expect(watch.look([])).toEqual([])
-  expect(watch.look(at('2'))).toEqual([100])
+  expect(watch.look(at(2))).toEqual([100])
 })
 
 test('what somebody else changes in the document is taken over, and stays', async () => {
@@ -119,6 +118,18 @@ test('what somebody else changes in the document is taken over, and stays', asyn
   await storage.commit([{ id: 'gone', appends: [], documents: [{ kind: 'delete', key, if: { is: 'anything' } }] }])
   await lease.look()
   expect(lease.lost.aborted).toBe(true)
+})
+
+test('what others write in it does not pass for a heartbeat', async () => {
+  const storage = memoryStorage()
+  const lease = await take(leasingOn(storage))
+  const before = await bodyIn(storage)
+  const said = putDocument(collection, { key: 'a', body: { ...before, said: 'replay' }, if: { is: 'anything' } })
+  await storage.commit([{ id: 'other', appends: [], documents: said }])
+  expect((await bodyIn(storage)).held).toEqual(before.held)
+  await lease.write(add)
+  expect((await bodyIn(storage)).held?.beat).toBe(1)
+  lease.end()
 })
 
 test('a commit whose answer is lost is written once, whether it came through or not', async () => {

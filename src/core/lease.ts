@@ -1,8 +1,9 @@
 /**
  * Leases: a document that one process at a time works on. Its holder writes it anew, as a heartbeat, before the term is
- * over. Another takes it only once it has stood unchanged for the whole term on the taker's own monotonic clock; clocks are
- * never compared. What keeps it safe is the fence: each commit under a lease puts the document if it still has the version
- * that the holder wrote last. Who has lost it writes nothing more, however late he learns of it.
+ * over. Another takes it only once no heartbeat was seen for the whole term on the taker's own monotonic clock; clocks are
+ * never compared, and what others change in the document is no heartbeat. What keeps it safe is the fence: each commit under
+ * a lease puts the document if it still has the version that the holder knows. Who has lost it writes nothing more, however
+ * late he learns of it.
  */
 import { errorOf } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
@@ -28,6 +29,8 @@ export interface Held {
   /** By the holder's clock; to be shown, not to be compared. */
   readonly since: string
   readonly termMs: number
+  /** Counts what the holder has written. */
+  readonly beat: number
 }
 
 /** What the body of a document must have room for, to be leased. Without `held` it is nobody's. */
@@ -54,6 +57,8 @@ export interface Change<Body> {
   readonly appends?: readonly StreamAppend[] | undefined
   readonly condition?: AppendCondition | undefined
   readonly documents?: readonly DocumentWrite[] | undefined
+  /** Called once it is written, before the next change is asked for its body. */
+  readonly written?: (() => void) | undefined
 }
 
 export interface Lease<Body extends Leased> {
@@ -134,17 +139,17 @@ function holdLease<Body extends Leased>(
     let id = leasing.newId()
     for (let tries = 1; !lost.signal.aborted; tries++) {
       if (tries > 1) await sleep(backoffMs(tries - 1, limits.commitBackoffMs, termMs / 6), lost.signal)
-      const body = change.body(known.body)
+      const body = withBeat(change.body(known.body))
       const put = { ...place, body, if: { is: 'version', version: known.version } } as const
       const documents = [...putDocument(place.collection, put), ...(change.documents ?? [])]
       const sentAt = performance.now()
       const outcome = await offer({ id, appends, documents, ...(condition && { condition }) })
       if (outcome === 'again') continue
       const mayBeThere = outcome.outcome === 'committed' && outcome.repeated && appends.length > 0
-      if (outcome.outcome === 'committed' && !mayBeThere) return wrote({ body, version: id, sentAt })
+      if (outcome.outcome === 'committed' && !mayBeThere) return wrote({ body, version: id, sentAt }, change)
       if (!mayBeThere && !concerns(outcome)) throw errorOf(outcome as Exclude<CommitOutcome, { outcome: 'committed' }>)
       const found = await find()
-      if (found?.version === id) return wrote({ body, version: id, sentAt })
+      if (found?.version === id) return wrote({ body, version: id, sentAt }, change)
       if (!adopt(found)) return lose()
       // The events were there before, from elsewhere: what remains is all the rest.
       if (mayBeThere) [appends, condition] = [[], undefined]
@@ -169,8 +174,13 @@ function holdLease<Body extends Leased>(
     return outcome.key.collection === place.collection.collection && outcome.key.key === place.key
   }
 
-  function wrote(next: Known<Body>): true {
+  function withBeat(body: Body): Body {
+    return body.held ? { ...body, held: { ...body.held, beat: (known.body.held?.beat ?? 0) + 1 } } : body
+  }
+
+  function wrote(next: Known<Body>, { written }: Change<Body>): true {
     known = next
+    written?.()
     if (next.body.held === undefined) clearInterval(ticking)
     return true
   }
@@ -205,24 +215,25 @@ function holdLease<Body extends Leased>(
 /** Tells leases that have run out from those that are alive. */
 export interface Watch {
   /**
-   * For each document how many ms it must still stay as it is until its lease has run out. To be asked with all documents
-   * of interest each time; the others are forgotten.
+   * For each of them how many ms it must still be silent until it has run out. To be asked with all that are of interest
+   * each time; the others are forgotten.
    */
-  look(documents: readonly { readonly document: Document; readonly termMs: number }[]): readonly number[]
+  look(leases: readonly { readonly key: string; readonly held?: Held | undefined }[]): readonly number[]
 }
 
 export function createWatch(now: () => number = () => performance.now()): Watch {
-  let seen = new Map<string, { readonly version: string; readonly since: number }>()
+  let seen = new Map<string, { readonly beat: string; readonly since: number }>()
   return {
-    look(documents) {
+    look(leases) {
       const before = seen
       seen = new Map()
-      return documents.map(({ document: { collection, key, version }, termMs }) => {
-        const name = `${collection}\0${key}`
-        const last = before.get(name)
-        const known = last?.version === version ? last : { version, since: now() }
-        seen.set(name, known)
-        return Math.max(0, known.since + termMs - now())
+      return leases.map(({ key, held }) => {
+        if (held === undefined) return 0
+        const beat = `${held.owner} ${held.beat}`
+        const last = before.get(key)
+        const known = last?.beat === beat ? last : { beat, since: now() }
+        seen.set(key, known)
+        return Math.max(0, known.since + held.termMs - now())
       })
     },
   }

@@ -93,6 +93,13 @@ export const limits = {
   jobBackoffMs: 1_000,
   jobBackoffMsMost: 3_600_000,
   jobKeepMs: 604_800_000,
+  consumerTriesDefault: 5,
+  consumerBackoffMs: 200,
+  consumerBackoffMsMost: 60_000,
+  consumerRetryMs: 3_600_000,
+  consumerEvents: 1_000,
+  checkpointMs: 100,
+  consumers: 1_000,
   runningJobs: 1_000,
   schedules: 1_000,
   // Event types: how many there are, how long a process may go by what it has read of them, what a refusal tells

@@ -126,7 +126,7 @@ export async function* flatten<Item>(
 export interface Reading extends Forming {
   readonly storage: Storage
   readonly observer?: Observer | undefined
-  /** By filter, what subscriptions read last in this turn of the event loop. */
+  /** By filter, what subscriptions have just begun to read. */
   readonly tail: Map<string, { readonly after: number; readonly page: Promise<LogPage> }>
 }
 

@@ -12,6 +12,8 @@ import {
 } from './boundary.ts'
 import { createCatalogue, type EventTypes, eventTypes } from './catalogue.ts'
 import { type CommitQueue, createCommitQueue } from './commit-queue.ts'
+import { consumers } from './consumer.ts'
+import { type Consumers, createConsumers } from './consumers.ts'
 import {
   type Decider,
   type Executed,
@@ -35,13 +37,14 @@ import {
   type SubscribeOptions,
   subscriptionPages,
 } from './feed.ts'
-import { type ForgetOptions, type ForgetReport, forget, forgetHandler, forgetKind, resumeForgetting } from './forget.ts'
+import { type ForgetOptions, type ForgetReport, forget, forgetHandler, resumeForgetting } from './forget.ts'
 import { newId, type Random, secureRandom } from './id.ts'
-import { jobs } from './job.ts'
+import { forgetKind, jobs } from './job.ts'
 import { createJobs, type Jobs } from './jobs.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { checkStream, checkStreamType } from './name.ts'
 import { type Observer, observe } from './observe.ts'
+import { parkedItems } from './parked.ts'
 import { checkFilter, type EventQuery } from './query.ts'
 import {
   checkRead,
@@ -125,6 +128,8 @@ export interface Store extends AsyncDisposable {
   readonly jobs: Jobs
   /** What events of a type must look like, whoever writes them; versions, and how old events come up to them. */
   readonly eventTypes: EventTypes
+  /** Named readers of the log that know how far they are: for reactions, and for what goes out of the store. */
+  readonly consumers: Consumers
   info(): Promise<StoreInfo>
   /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
@@ -282,6 +287,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     eventTypes: face,
     snapshots: snapshotted.face,
     jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting), ...snapshotted.handlers }),
+    consumers: createConsumers(background),
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
       return { logId, head, storage: bare.name, gauges: bare.gauges() }
@@ -295,7 +301,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   if (!readOnly) {
     try {
-      await storage.declare([jobs, schedules, eventTypes, snapshots])
+      await storage.declare([jobs, schedules, consumers, parkedItems, eventTypes, snapshots])
       await resumeForgetting(forgetting)
     } catch (error) {
       await store.close()

@@ -7,6 +7,7 @@ import { type Appended, checkAppends, type StreamEvents } from '../core/append.t
 import { checkObject } from '../core/argument.ts'
 import { type BoundaryPageOptions, type BoundaryPart, checkBoundaryRead, readBoundary } from '../core/boundary.ts'
 import type { EventTypes } from '../core/catalogue.ts'
+import type { Consumers } from '../core/consumers.ts'
 import { execute, load } from '../core/decider.ts'
 import { Unsupported } from '../core/errors.ts'
 import type { AnyEvent, NewEvent } from '../core/event.ts'
@@ -171,6 +172,7 @@ export function createClient(options: ClientOptions): Store {
     jobs: unserved<Jobs>('jobs'),
     eventTypes: unserved<EventTypes>('event types'),
     snapshots: unserved<Snapshots>('snapshots'),
+    consumers: unserved<Consumers>('consumers'),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()

@@ -228,6 +228,20 @@ export const working = (open: OpenStore) =>
       assert.deepEqual(seen, [undefined, { at: 7 }])
     },
 
+    'A handler whose job is not done yet puts it off, which is no failed try': async (open) => {
+      const { jobs, clock } = await clocked(open)
+      let runs = 0
+      jobs.work({ poll: async () => (++runs < 3 ? { againInMs: 60_000, result: runs } : undefined) })
+      await jobs.add('poll', { key: 'a', tries: 1 })
+      for (const run of [1, 2]) {
+        await until(async () => (await jobs.get('poll/a'))?.result === run)
+        const { state, tries, dueAt } = (await jobs.get('poll/a')) ?? assert.fail()
+        assert.deepEqual([state, tries, Date.parse(dueAt ?? '')], ['waiting', 0, clock.now + 60_000])
+        clock.now += 60_000
+      }
+      await ended(jobs, 'poll/a')
+    },
+
     'Jobs are listed by state and kind, page after page': async (open) => {
       const { jobs } = await clocked(open)
       for (const key of ['a', 'b', 'c']) await jobs.add('bill', { key })
@@ -300,11 +314,15 @@ export const working = (open: OpenStore) =>
     'Closing the store lets what is at work finish, and begins nothing more': async (open) => {
       const store = await open()
       let running = 0
+      let release = () => {}
+      const held = new Promise<void>((resolve) => {
+        release = resolve
+      })
       store.jobs.work(
         {
           count: async () => {
             running++
-            await new Promise((resolve) => setTimeout(resolve, 50))
+            await held
             return { appends: [{ stream: 'counter/1', events: [{ type: 'Counted' }] }] }
           },
         },
@@ -312,7 +330,9 @@ export const working = (open: OpenStore) =>
       )
       for (const key of ['a', 'b', 'c']) await store.jobs.add('count', { key })
       await until(() => running === 2)
-      await store.close()
+      const closing = store.close()
+      release()
+      await closing
       const again = await open()
       assert.equal((await again.jobs.list({ state: 'done' })).jobs.length, 2)
       assert.equal((await again.jobs.list({ state: 'waiting' })).jobs.length, 1)

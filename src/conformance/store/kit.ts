@@ -1,5 +1,6 @@
 /** What the store's cases share. */
 
+import type { Consumer } from '../../core/consumer-run.ts'
 import type { Store, StoreOptions } from '../../core/store.ts'
 import type { Opener, Setting } from '../kit.ts'
 
@@ -54,4 +55,21 @@ export async function positionOf(store: Store, stream: string): Promise<number> 
     return position !== undefined
   })
   return position ?? 0
+}
+
+/** So many events for each of the streams. */
+export async function fill(store: Store, streams: readonly string[], events: number): Promise<void> {
+  for (let event = 1; event <= events; event++) {
+    for (const stream of streams) await store.append(stream, [{ type: 'Reserved' }])
+  }
+}
+
+/** Waits until all that was appended to the streams has a position, and the consumer has handled it. */
+export async function caughtUp(
+  store: Store,
+  consumer: Consumer | undefined,
+  ...streams: readonly string[]
+): Promise<void> {
+  for (const stream of streams) await positionOf(store, stream)
+  await consumer?.whenCaughtUp()
 }
