@@ -11,7 +11,7 @@ import type { CommitQueue } from './commit-queue.ts'
 import { indexQuery } from './document.ts'
 import { isStoreError, StreamNotFound } from './errors.ts'
 import { derivedId } from './id.ts'
-import { type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
+import { forgetKind, type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
 import { limits } from './limits.ts'
 import { checkEventType, checkName, checkStream } from './name.ts'
 import type { Storage } from './storage.ts'
@@ -47,9 +47,6 @@ interface Progress {
   readonly from: number
   readonly documents: number
 }
-
-/** Of the jobs that forget; their key is the stream. */
-export const forgetKind = '$forget'
 
 export interface Forgetting {
   readonly storage: Storage

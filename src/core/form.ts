@@ -22,7 +22,7 @@ export async function formed<Event extends AnyEvent, Entry extends LogEntry<Even
   { catalogue, upcasters, raw }: Forming,
   entries: readonly Entry[],
 ): Promise<readonly Entry[]> {
-  if (raw) return entries
+  if (raw || entries.length === 0) return entries
   const known = catalogue.recent() ?? (await catalogue.read())
   // An event may be of a version that was declared since.
   const ahead = entries.some((entry) => isAhead(known, entry))

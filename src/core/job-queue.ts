@@ -8,7 +8,7 @@ import type { Background } from './background.ts'
 import { indexQuery } from './document.ts'
 import { prepareEffect } from './effect.ts'
 import { failureOf } from './failure.ts'
-import { dueIn, type Job, type JobBody, type JobEnd, jobBodyOf, jobOf, jobs, putJob } from './job.ts'
+import { dueIn, forgetKind, type Job, type JobBody, type JobEnd, jobBodyOf, jobOf, jobs, putJob } from './job.ts'
 import { createWatch, type Lease, takeLease } from './lease.ts'
 import { limits } from './limits.ts'
 import type { Document } from './storage.ts'
@@ -145,7 +145,7 @@ function takenJob(background: Background, lease: Lease<JobBody>): TakenJob {
   }
 }
 
-/** Daybook's own tell for good what was done. */
+/** That something was forgotten is told for good. */
 export function keptUntil({ kind }: Pick<JobBody, 'kind'>, now: number): number | undefined {
-  return kind.startsWith('$') ? undefined : now + limits.jobKeepMs
+  return kind === forgetKind ? undefined : now + limits.jobKeepMs
 }

@@ -99,6 +99,9 @@ export const jobs: CollectionSpec = {
   ],
 }
 
+/** Of the jobs that forget; their key is the stream. */
+export const forgetKind = '$forget'
+
 export function jobId({ kind, key }: Pick<JobBody, 'kind' | 'key'>): string {
   return `${kind}/${key}`
 }

@@ -172,7 +172,7 @@ export function createJobs(background: Background, ownHandlers: JobHandlers): Jo
         if (await runSchedules(background)) bell.ring()
         if (performance.now() - tidied < tidyMs) return
         tidied = performance.now()
-        await removeDone(Object.keys(handlers))
+        await removeDone(Object.keys({ ...handlers, ...ownHandlers }))
       }
       const queue = documentQueue(background, checkTerm(options.termMs))
       return startWorker(background, { queue, bell, tidy }, { handlers: { ...handlers, ...ownHandlers }, options })

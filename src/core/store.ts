@@ -38,10 +38,10 @@ import {
   type SubscribeOptions,
   subscriptionPages,
 } from './feed.ts'
-import { type ForgetOptions, type ForgetReport, forget, forgetHandler, forgetKind, resumeForgetting } from './forget.ts'
+import { type ForgetOptions, type ForgetReport, forget, forgetHandler, resumeForgetting } from './forget.ts'
 import { newId, type Random, secureRandom } from './id.ts'
 import { createInline } from './inline.ts'
-import { jobs } from './job.ts'
+import { forgetKind, jobs } from './job.ts'
 import { createJobs, type Jobs } from './jobs.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { checkStream, checkStreamType } from './name.ts'
