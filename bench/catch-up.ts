@@ -45,7 +45,7 @@ async function againstScan(name: string, file: string, rounds: number): Promise<
     {
       async daybook() {
         await using store = await open(file, `permits-${++turn}`)
-        return folded(store, `permits-${turn}`)
+        return await folded(store, `permits-${turn}`)
       },
       async 'log scan'() {
         let events = 0
