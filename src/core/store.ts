@@ -63,6 +63,7 @@ import { schedules } from './schedule.ts'
 import type { EventSchemas } from './schema.ts'
 import type { Commit, Storage, Transaction } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
+import { type AnyTables, tableShapesOf } from './tables.ts'
 import type { Clock } from './time.ts'
 import type { Upcaster } from './upcaster.ts'
 import { createViews, type Views } from './view.ts'
@@ -140,6 +141,8 @@ export interface StoreOptions {
   readonly upcasters?: readonly Upcaster[]
   /** How events become views; also old versions that are still in use. */
   readonly projections?: readonly AnyProjection[]
+  /** Tables of your own in the storage's database (SQLite, PostgreSQL), written in the transaction that records the events. */
+  readonly tables?: readonly AnyTables[]
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */
@@ -171,7 +174,8 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const storage = watched(bare, closing.signal, observer)
   const accepted = { ...bare, commit: storage.commit }
   const states = createKnownStates(bare, [...new Set(shapes.map(({ name }) => name))])
-  const inline = createInline({ shapes, states, upcasters, commitDocuments: bare.limits.commitDocuments })
+  const tables = tableShapesOf(options.tables ?? [], bare, upcasters)
+  const inline = createInline({ shapes, tables, states, upcasters, commitDocuments: bare.limits.commitDocuments })
   const queue = createCommitQueue(accepted, inline)
   const reading: Reading = { storage, upcasters, observer, tail: new Map() }
   const writing = { storage, queue, making, upcasters, clock }
