@@ -9,7 +9,7 @@ import { eventType, sampleData } from './sample.ts'
 
 type Confirmed = { readonly type: typeof eventType; readonly data: ReturnType<typeof sampleData> }
 
-/** One view for each stream, with an index. */
+/** One view for each stream. */
 const permits = projection<Confirmed, { readonly events: number; readonly last: string; readonly resource: string }>()({
   name: 'permits',
   lifecycle: 'inline',
@@ -17,7 +17,6 @@ const permits = projection<Confirmed, { readonly events: number; readonly last: 
   on: {
     [eventType]: (view, { data }) => ({ events: (view?.events ?? 0) + 1, last: data.task, resource: data.resource }),
   },
-  indexes: [{ name: 'by-resource', equals: ['resource'], order: 'events' }],
 })
 
 export const inlineOnSqlite: readonly Figure[] = [1, 32].map((callers) =>

@@ -253,7 +253,8 @@ function textAt(body: object, field: string): string {
   return (Array.isArray(value) ? value : [value]).filter((item) => typeof item === 'string').join(' ')
 }
 
-function checkKey(key: string, place: string): void {
+/** Throws `InvalidArgument` or `LimitExceeded`. */
+export function checkKey(key: string, place: string): void {
   if (typeof key !== 'string' || key === '' || !key.isWellFormed() || key.includes('\0')) {
     throw new InvalidArgument(place, 'must have a key: a text that is not empty and holds no U+0000')
   }

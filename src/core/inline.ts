@@ -25,6 +25,7 @@ import {
 import { foldMissing } from './refold.ts'
 import { unstamped } from './stamp.ts'
 import type { Commit, CommitOutcome, DocumentCheck, DocumentKey, DocumentWrite, StreamAppend } from './storage.ts'
+import { insideOf, type TableShape } from './tables.ts'
 import { type Upcaster, upcast } from './upcaster.ts'
 
 interface Entry {
@@ -39,6 +40,7 @@ interface Plan {
   readonly appends: readonly StreamAppend[]
   readonly entries: readonly Entry[]
   readonly fences: readonly DocumentCheck[]
+  readonly inside?: Commit['inside']
   readonly refusal?: unknown
 }
 
@@ -47,12 +49,14 @@ type Held = Map<string, { readonly version: string; readonly body: string } | un
 
 export function createInline({
   shapes,
+  tables,
   states,
   catalogue,
   upcasters,
   commitDocuments,
 }: Forms & {
   readonly shapes: readonly Shape[]
+  readonly tables: readonly TableShape[]
   readonly states: KnownStates
   /** Of the storage's limits. */
   readonly commitDocuments: number
@@ -101,14 +105,13 @@ export function createInline({
     async fold(commits, reads) {
       if (commits.every(({ appends }) => appends.length === 0)) return foldsNothing.fold(commits, reads)
       const kept = await currentKeepers(commits)
-      const touched = commits.flatMap(({ appends }) =>
-        appends.filter((one) => kept.some((keeper) => concerns(keeper, one))),
-      )
+      const all = [...kept, ...tables]
+      const touched = commits.flatMap(({ appends }) => appends.filter((one) => all.some((each) => concerns(each, one))))
       if (touched.length === 0) return foldsNothing.fold(commits, reads)
       const concerned = new Set(touched)
       await findEnds(touched, reads)
       const running = new Map<string, number>()
-      const plans = commits.map((commit) => planOf(commit, { kept, concerned, upcasters, ends, running }))
+      const plans = commits.map((commit) => planOf(commit, { kept, tables, concerned, upcasters, ends, running }))
       const held = await load(plans, reads)
       const folded: Folded[] = []
       for (const plan of plans)
@@ -117,11 +120,11 @@ export function createInline({
     },
 
     judge({ asked, fold }, outcome) {
+      if (outcome.outcome === 'committed' && !outcome.repeated) {
+        for (const { stream, last } of outcome.streams) if (fold || ends.has(stream)) sawEnd(stream, last)
+      }
       if (fold === undefined) return outcome
       switch (outcome.outcome) {
-        case 'committed':
-          for (const { stream, last } of outcome.streams) if (!outcome.repeated) sawEnd(stream, last)
-          return outcome
         case 'conflict': {
           sawEnd(outcome.stream, outcome.actual)
           const append = asked.appends.find(({ stream }) => stream === outcome.stream)
@@ -129,6 +132,7 @@ export function createInline({
         }
         case 'document-conflict':
           return judgeDocument(fold, outcome)
+        case 'committed':
         case 'forgotten':
         case 'condition-failed':
         case 'id-reused':
@@ -155,6 +159,7 @@ export function createInline({
 
 interface Planning {
   readonly kept: readonly Keeper[]
+  readonly tables: readonly TableShape[]
   readonly concerned: ReadonlySet<StreamAppend>
   readonly upcasters: readonly Upcaster[]
   readonly ends: ReadonlyMap<string, number>
@@ -162,15 +167,21 @@ interface Planning {
   readonly running: Map<string, number>
 }
 
-function planOf(asked: Commit, { kept, concerned, upcasters, ends, running }: Planning): Plan {
+function planOf(asked: Commit, { kept, tables, concerned, upcasters, ends, running }: Planning): Plan {
   const entries: Entry[] = []
+  const rows: { readonly tables: TableShape; readonly event: Recorded }[] = []
   const fences = new Map<string, DocumentCheck>()
   let refusal: unknown
   const appends = asked.appends.map((append): StreamAppend => {
     const { stream, expected, events } = append
-    const end = typeof expected === 'number' ? expected : (running.get(stream) ?? ends.get(stream) ?? 0)
+    const known = typeof expected === 'number' ? expected : (running.get(stream) ?? ends.get(stream))
+    // What is not known by now is found out by the conflict that it makes.
+    const end = known ?? 0
+    if (known !== undefined) running.set(stream, end + events.length)
     if (!concerned.has(append)) return append
-    running.set(stream, end + events.length)
+    const seen = events.map(({ content }, index) => seenAs(upcasters, content, { stream, revision: end + 1 + index }))
+    for (const one of tables.filter((one) => concerns(one, append)))
+      rows.push(...seen.map((event) => ({ tables: one, event })))
     for (const keeper of kept.filter((one) => concerns(one, append))) {
       const { state, version, shape, folds } = keeper
       const { name } = state.state
@@ -180,10 +191,7 @@ function planOf(asked: Commit, { kept, concerned, upcasters, ends, running }: Pl
         refusal ??= new ProjectionMissing({ projection: name, version })
         continue
       }
-      for (const [index, { content }] of events.entries()) {
-        const { id, type, tags, data, meta } = parseContent(content)
-        const read = { id, stream, revision: end + 1 + index, type, data, meta: unstamped(meta), tags } as Recorded
-        const event = upcasters.length === 0 ? read : upcast(upcasters, read)
+      for (const event of seen) {
         if (!shape.filter.types?.includes(event.type)) continue
         try {
           const key = keyOf(shape, event)
@@ -195,7 +203,22 @@ function planOf(asked: Commit, { kept, concerned, upcasters, ends, running }: Pl
     }
     return typeof expected === 'number' ? append : { ...append, at: end }
   })
-  return { asked, appends, entries, fences: [...fences.values()], ...(refusal !== undefined && { refusal }) }
+  return {
+    ...{ asked, appends, entries, fences: [...fences.values()] },
+    ...(rows.length > 0 && { inside: insideOf(rows) }),
+    ...(refusal !== undefined && { refusal }),
+  }
+}
+
+/** As handlers see it, before the commit gives time and position. */
+function seenAs(
+  upcasters: readonly Upcaster[],
+  content: string,
+  place: { readonly stream: string; readonly revision: number },
+): Recorded {
+  const { id, type, tags, data, meta } = parseContent(content)
+  const read = { id, ...place, type, data, meta: unstamped(meta), tags } as Recorded
+  return upcasters.length === 0 ? read : upcast(upcasters, read)
 }
 
 function keyOf(shape: Shape, event: Recorded): string | undefined {
@@ -224,8 +247,8 @@ interface Tools extends Forms {
 
 /** Leaves in `held` what the documents will be. */
 async function foldPlan(plan: Plan, { held, reads, catalogue, upcasters, commitDocuments }: Tools): Promise<Folded> {
-  const { asked, appends, entries, fences } = plan
-  if (fences.length === 0 && plan.refusal === undefined) return { commit: asked, asked }
+  const { asked, appends, entries, fences, inside } = plan
+  if (fences.length === 0 && inside === undefined && plan.refusal === undefined) return { commit: asked, asked }
   const own = asked.documents ?? []
   const views = new Map<string, { readonly shape: Shape; readonly folding: Folding }>()
   const refuse = (refusal: unknown): Folded => {
@@ -261,7 +284,7 @@ async function foldPlan(plan: Plan, { held, reads, catalogue, upcasters, commitD
   }
   for (const write of writes)
     if (write.kind === 'put') held.set(idOf(write.key), { version: asked.id, body: write.body })
-  return foldedOf(asked, { appends, documents: [...own, ...writes], views: writes })
+  return foldedOf(asked, { appends, documents: [...own, ...writes], views: writes, ...(inside && { inside }) })
 }
 
 function foldedOf(
@@ -270,12 +293,14 @@ function foldedOf(
     readonly appends: readonly StreamAppend[]
     readonly documents: readonly DocumentWrite[]
     readonly views: readonly DocumentWrite[]
+    readonly inside?: Commit['inside']
     readonly refusal?: unknown
   },
 ): Folded {
-  const { appends, documents, views, refusal } = made
+  const { appends, documents, views, inside, refusal } = made
   const keys = new Set(views.map(({ key }) => idOf(key)))
-  return { asked, commit: { ...asked, appends, documents }, fold: { keys, refusal } }
+  const more = { ...(documents.length > 0 && { documents }), ...(inside && { inside }) }
+  return { asked, commit: { ...asked, appends, ...more }, fold: { keys, refusal } }
 }
 
 /** Never there, so that the storage answers a repeat, a conflict, or that it came as far as this. */

@@ -42,7 +42,8 @@ export class ProjectionMissing extends StoreError {
 export class ProjectionFailed extends StoreError {
   override readonly code = 'projection-failed'
   declare readonly projection: string
-  declare readonly version: number
+  /** Absent where it writes into tables of the application's own. */
+  declare readonly version?: number
   declare readonly stream: string
   declare readonly revision: number
   declare readonly eventType: string
@@ -51,10 +52,10 @@ export class ProjectionFailed extends StoreError {
     cause: unknown,
   ) {
     const { projection, version, stream, revision, eventType } = facts
-    const told = `Projection "${projection}" version ${version} failed at revision ${revision} of "${stream}" (${eventType})`
+    const which = version === undefined ? `Tables "${projection}"` : `Projection "${projection}" version ${version}`
     super(
-      `${told}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { projection, version, stream, revision, eventType },
+      `${which} failed at revision ${revision} of "${stream}" (${eventType}): ${cause instanceof Error ? cause.message : String(cause)}`,
+      facts,
       cause,
     )
   }

@@ -216,10 +216,14 @@ export function keepersIn(
 }
 
 /** Whether the append has events for its views, or may not be made without its definition. */
-export function concerns(keeper: Keeper, { stream, events, tombstone }: StreamAppend): boolean {
-  if (events.length === 0 || !isOf(keeper, stream)) return false
+export function concerns(
+  of: Pick<Keeper, 'streamTypes' | 'types'> & Partial<Pick<Keeper, 'folds' | 'shape'>>,
+  { stream, events, tombstone }: StreamAppend,
+): boolean {
+  if (events.length === 0 || !isOf(of, stream)) return false
   // Whoever forgets the stream must know the views that hold content of it.
-  return tombstone ? keeper.folds && keeper.shape === undefined : events.some(({ type }) => keeper.types.has(type))
+  if (tombstone) return of.folds === true && of.shape === undefined
+  return events.some(({ type }) => of.types.has(type))
 }
 
 /** Whether streams of its type make the views. */

@@ -8,6 +8,7 @@ import { type Cut, checkCut, scan, viewAsOf } from './as-of.ts'
 import { type Background, checkWritable } from './background.ts'
 import { keyOf } from './batch.ts'
 import { checkpointOf, readCheckpoint } from './checkpoint.ts'
+import { checkKey } from './document.ts'
 import { foldEvents } from './entity.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Recorded } from './event.ts'
@@ -80,9 +81,7 @@ export function createReplays(replaying: Replaying): Replays {
       checkObject(options, 'options')
       checkWritable(replaying)
       const { id, as = intoTheView, signal } = options
-      if (id !== undefined && (typeof id !== 'string' || id === '')) {
-        throw new InvalidArgument('id', 'must be a text that is not empty')
-      }
+      if (id !== undefined) checkKey(id, 'id')
       const cut = checkCut(options, replaying.clock()) ?? {}
       signal?.throwIfAborted()
       const shape = await shapeRead(replaying, view)

@@ -78,6 +78,8 @@ export interface StorageAbilities {
   /** Whether every item of a condition must name a boundary tag. */
   readonly conditions: 'any' | 'tagged'
   readonly search: boolean
+  /** Whether statements of others can run in a commit's transaction. */
+  readonly statements: boolean
 }
 
 /** As the driver has it: for PostgreSQL the client of `pg` on which it was begun. */
@@ -92,6 +94,11 @@ export interface Commit {
   readonly condition?: AppendCondition
   /** A key at most once; at least one put where there are no events. */
   readonly documents?: readonly DocumentWrite[]
+  /**
+   * Runs in the storage's own transaction, where the ability `statements` is there: its statements are recorded if and only if
+   * the commit is, and not again for a repeat. What it throws fails the commit.
+   */
+  readonly inside?: (sql: Transaction) => void | Promise<void>
 }
 
 /** Without events it only checks `expected` (a number or 'exists'); it is left out of the outcome's streams. */

@@ -72,6 +72,7 @@ import { snapshots } from './snapshot.ts'
 import { createSnapshots, type Snapshots, type Snapshotting } from './snapshots.ts'
 import type { Commit, Storage, Transaction } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
+import { type AnyTables, tableShapesOf } from './tables.ts'
 import type { Clock } from './time.ts'
 import type { Upcaster } from './upcaster.ts'
 import { createViews, type Views } from './view.ts'
@@ -157,6 +158,8 @@ export interface StoreOptions {
   readonly projections?: readonly AnyProjection[]
   /** Those whose snapshots are taken here, by this store's workers or by name. */
   readonly deciders?: readonly Snapshotting[]
+  /** Tables of your own in the storage's database (SQLite, PostgreSQL), written in the transaction that records the events. */
+  readonly tables?: readonly AnyTables[]
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */
@@ -192,7 +195,8 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const cataloguing = { storage, queue: declaring, newId: makeId, readOnly, closing: closing.signal }
   const { face, ...catalogue } = createCatalogue(cataloguing)
   const { commitDocuments } = bare.limits
-  const inline = createInline({ shapes, states, catalogue, upcasters, commitDocuments })
+  const tables = tableShapesOf(options.tables ?? [], bare, upcasters)
+  const inline = createInline({ shapes, tables, states, catalogue, upcasters, commitDocuments })
   const repeating = (to: Pick<CommitQueue, 'add'>) => addingRepeats(to, storage, { random })
   const commits = createCommitQueue(accepted, inline)
   const queue: CommitQueue = { ...repeating(commits), close: commits.close }

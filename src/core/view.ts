@@ -5,7 +5,7 @@
 import { checkObject, checkOrdinal } from './argument.ts'
 import { type Cut, checkCut, viewAsOf } from './as-of.ts'
 import { checkpointOf, readCheckpoint } from './checkpoint.ts'
-import { type IndexValue, indexQuery, wordsQuery } from './document.ts'
+import { checkKey, type IndexValue, indexQuery, wordsQuery } from './document.ts'
 import { InvalidArgument } from './errors.ts'
 import { bodyOf } from './fold.ts'
 import type { Forms } from './form.ts'
@@ -90,7 +90,7 @@ export function createViews(viewing: Viewing): Views {
     async get<View extends object>(view: ViewOf<View>, id: string, options: GetOptions = {}) {
       checkObject(options, 'options')
       const cut = checkCut(options, viewing.clock())
-      checkId(id)
+      checkKey(id, 'id')
       options.signal?.throwIfAborted()
       const shape = await shapeRead(viewing, view)
       if (shape.label !== undefined && (cut ?? options.after) !== undefined) {
@@ -278,10 +278,6 @@ function indexValue(value: IndexValue | undefined, path: string): IndexValue {
 function checkDirection(direction: string): void {
   if (direction === 'forwards' || direction === 'backwards') return
   throw new InvalidArgument('direction', `must be 'forwards' or 'backwards'`)
-}
-
-function checkId(id: unknown): void {
-  if (typeof id !== 'string' || id === '') throw new InvalidArgument('id', 'must be a text that is not empty')
 }
 
 function pathOf({ name, label }: Shape): string {

@@ -87,7 +87,7 @@ export function memoryStorage({
   return {
     name: 'memory',
     limits: widestLimits,
-    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true },
+    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: false },
     async commit(commits) {
       await undefined // Where another storage waits for its disk, so that races show here too.
       const outcomes = commits.map((commit) => commitOne(log, commit, clock))

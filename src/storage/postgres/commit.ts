@@ -45,7 +45,8 @@ async function append(
   try {
     const plain = plainBatchOf(commits, clock())
     if (plain !== undefined) {
-      const [row] = await rowsOf<{ answer: string | null }>(session.pool, session.sql.appendPlain, plain.values)
+      const statement = plain.documents ? session.sql.appendDocuments : session.sql.appendPlain
+      const [row] = await rowsOf<{ answer: string | null }>(session.pool, statement, plain.values)
       if (row?.answer) return plain.outcomesOf(numbersOf(row.answer))
     }
     const [row] = await rowsOf<{ outcomes: readonly Answer[] }>(

@@ -15,6 +15,7 @@ import {
   StoreMissing,
 } from '../../core/errors.ts'
 import { appendOf } from './append.ts'
+import { appendDocumentsOf } from './append-documents.ts'
 import { appendPlainOf } from './append-plain.ts'
 import { type PostgresPool, patient, rowsOf, transact } from './driver.ts'
 import { functionsOf } from './functions.ts'
@@ -113,7 +114,8 @@ function firstTables(s: string): string {
   );
   ${functionsOf(s)}
   ${appendOf(s)}
-  ${appendPlainOf(s)}`
+  ${appendPlainOf(s)}
+  ${appendDocumentsOf(s)}`
 }
 
 export interface OpenOptions {

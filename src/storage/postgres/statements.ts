@@ -113,6 +113,10 @@ export function statementsOf(s: string) {
     appendPlain: `
       SELECT ${s}.append_plain_1(
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AS answer`,
+    appendDocuments: `
+      SELECT ${s}.append_documents_1(
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+        $18, $19, $20, $21, $22, $23, $24, $25, $26) AS answer`,
     /**
      * What kind of transaction a client is in. While it then idles it holds the log for itself, and so is ended soon,
      * unless the session has a narrower limit.

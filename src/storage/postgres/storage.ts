@@ -6,10 +6,10 @@ import { widestLimits } from '../../core/commit.ts'
 import { InvalidArgument, isStoreError, StorageFailed, StoreBusy, StoreReadOnly } from '../../core/errors.ts'
 import type { Storage } from '../../core/storage.ts'
 import { createBell } from '../../core/wake.ts'
-import { commit } from './commit.ts'
 import { declareCollections, getDocuments, isDeclared, queryDocuments } from './documents.ts'
 import { failureOf, listenForErrors, openPool, type PostgresPool } from './driver.ts'
 import { erase, restore } from './erase.ts'
+import { commitInTurn } from './inside.ts'
 import type { PostgresOptions } from './options.ts'
 import { listStreams, listStreamTypes, positionOf, readBoundary, readLog, readStream } from './read.ts'
 import { checkSchema, explain, migrations, openSchema } from './schema.ts'
@@ -63,8 +63,8 @@ export async function postgresStorage(options: PostgresOptions): Promise<Storage
   return {
     name: place,
     limits: widestLimits,
-    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true },
-    commit: (commits) => write(() => commit(session, commits, clock)),
+    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: true },
+    commit: (commits) => write(() => commitInTurn(session, commits, clock)),
     async commitWithin(transaction, one) {
       if (readOnly) throw new StoreReadOnly()
       const outcome = await commitWithin(session, transaction, { commit: one, clock })

@@ -27,6 +27,7 @@ export async function commitWithin(
   one: { readonly commit: Commit; readonly clock: Clock },
 ): Promise<CommitOutcome> {
   return apart(session, transaction, async (within) => {
+    await one.commit.inside?.(transaction)
     const [outcome] = await commit(within, [one.commit], one.clock)
     if (outcome === undefined) throw new Error('A commit was not answered')
     const written = outcome.outcome === 'committed' && !outcome.repeated

@@ -1,5 +1,6 @@
 /** One commit inside a transaction: all checks first, in the order that every storage keeps; then the rows. */
 import { asExpected, compareIds, conditionAfter, limitBroken, sizeOf, widestLimits } from '../../core/commit.ts'
+import { InvalidArgument } from '../../core/errors.ts'
 import { commitmentOf } from '../../core/leaf.ts'
 import { streamTypeOf } from '../../core/name.ts'
 import type { Commit, CommitOutcome, PreparedEvent, StreamAppend, StreamAppended } from '../../core/storage.ts'
@@ -48,6 +49,7 @@ export function commitOne(session: Session, commit: Commit, head: Head, now: num
     checkExpected(targets) ??
     checkCondition(session, commit, head) ??
     checkDocuments(commit, rows) ??
+    runInside(session, commit) ??
     write(session, commit, { targets, rows }, { head, now })
   )
 }
@@ -114,6 +116,25 @@ function checkCondition(session: Session, { condition }: Commit, head: Head): Co
   const match = after > 0 ? forgottenAfter(session, after) : undefined
   const found = match ?? matchOf(session, condition.query, after, head.position)
   return found && { outcome: 'condition-failed', ...found }
+}
+
+/** Before anything of the commit is written: what it throws takes its own statements back, and nothing else. */
+function runInside({ db, sql }: Session, { inside }: Commit): CommitOutcome | undefined {
+  if (inside === undefined) return undefined
+  sql.savepoint.run()
+  try {
+    const running = inside(db)
+    if (running instanceof Promise) {
+      running.catch(() => {})
+      throw new InvalidArgument('tables', 'must be synchronous on SQLite, whose transactions wait for nobody')
+    }
+    sql.release.run()
+    return undefined
+  } catch (cause) {
+    sql.rollbackTo.run()
+    sql.release.run()
+    return { outcome: 'failed', cause }
+  }
 }
 
 function write(

@@ -37,6 +37,9 @@ export const statements = {
   // Transactions
   begin: 'BEGIN IMMEDIATE',
   commit: 'COMMIT',
+  savepoint: 'SAVEPOINT inside',
+  rollbackTo: 'ROLLBACK TO inside',
+  release: 'RELEASE inside',
   userVersion: 'PRAGMA user_version',
   dataVersion: 'PRAGMA data_version',
   getMeta: 'SELECT value FROM meta WHERE key = ?',

@@ -115,7 +115,7 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
   return {
     name: `sqlite:${file}`,
     limits: widestLimits,
-    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true },
+    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: true },
     commit,
     readStream: (stream, range) => read((session) => readStream(session, stream, range)),
     readBoundary: (query, from, limit) => read((session) => readBoundary(session, query, from, limit)),
