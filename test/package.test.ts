@@ -104,7 +104,13 @@ describe('the packed package', () => {
       'daybook/node': ['createMetrics', 'processTracer', 'serve'],
       'daybook/lambda': ['sequencerHandler', 'sweepHandler'],
       'daybook/testing': ['testDecider', 'testProjection'],
-      'daybook/conformance': ['storageConformance', 'storeConformance', 'workConformance'],
+      'daybook/conformance': [
+        'storageConformance',
+        'storeConformance',
+        'viewConformance',
+        'workConformance',
+        'embeddedConformance',
+      ],
     })
   })
 
