@@ -267,12 +267,12 @@ export const rebuilding = (open: OpenStore) =>
       await fill(store)
       const { projections } = store
       for (const refused of [
-        projections.status('nobody'),
-        projections.pause('nobody'),
-        projections.rebuild('nobody'),
-        projections.switch('nobody'),
-        projections.drop('nobody'),
-        projections.parked('nobody'),
+        () => projections.status('nobody'),
+        () => projections.pause('nobody'),
+        () => projections.rebuild('nobody'),
+        () => projections.switch('nobody'),
+        () => projections.drop('nobody'),
+        () => projections.parked('nobody'),
       ]) {
         await assert.rejects(refused, { code: 'projection-not-found', projection: 'nobody' })
       }
