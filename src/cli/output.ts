@@ -127,7 +127,7 @@ export async function printPage<Item>(
 ): Promise<void> {
   if (listing.json) return printJson(page)
   await printList(items, listing)
-  if (page.next !== undefined) note(`there is more: --cursor '${page.next}'`)
+  if (page.next !== undefined) note(`there is more: --cursor '${page.next.replaceAll("'", `'\\''`)}'`)
 }
 
 export interface Listing<Item> {
@@ -172,25 +172,31 @@ export interface Progress {
 /** A bar on a terminal, else nothing: how far of how much, how fast, how long it will still take. */
 export function createProgress(label: string, total: number): Progress {
   if (!process.stderr.isTTY || total === 0) return { update() {}, stop() {} }
-  const started = performance.now()
-  let first: number | undefined
+  /** From where the rate is counted: work that has to wait, or begins anew, has not begun before. */
+  let begun: { readonly at: number; readonly done: number } | undefined
   const bar = new SingleBar({
-    format: `${label} {bar} {percentage}% | {value} of {total} | {rate}/s | {eta_formatted} left`,
+    format: `${label} {bar} {percentage}% | {value} of {total} | {speed}`,
     formatValue: (value, _, type) =>
       type === 'value' || type === 'total' ? value.toLocaleString('en') : String(value),
     hideCursor: true,
     stream: process.stderr,
   })
-  bar.start(total, 0, { rate: 0 })
+  bar.start(total, 0, { speed: '' })
   return {
     update(done, of = total) {
-      first ??= done
-      const seconds = (performance.now() - started) / 1_000
+      if (begun === undefined || done <= begun.done) begun = { at: performance.now(), done }
+      const rate = ((done - begun.done) * 1_000) / (performance.now() - begun.at)
+      const speed = rate > 0 ? `${Math.round(rate).toLocaleString('en')}/s | ${duration((of - done) / rate)} left` : ''
       if (of !== bar.getTotal()) bar.setTotal(of)
-      bar.update(done, { rate: Math.round((done - first) / Math.max(seconds, 0.001)).toLocaleString('en') })
+      bar.update(done, { speed })
     },
     stop: () => bar.stop(),
   }
+}
+
+function duration(seconds: number): string {
+  const whole = Math.ceil(seconds)
+  return whole < 60 ? `${whole}s` : `${Math.floor(whole / 60)}m ${whole % 60}s`
 }
 
 /** A bar for work that tells its total as it goes. */
