@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { type Command, Command as Group } from 'commander'
-import { EventTypeNotFound } from '../../core/errors.ts'
 import type { EventTypeDeclaration } from '../../core/event-type.ts'
 import { parseJson } from '../../core/json.ts'
+import { EventTypeNotFound } from '../../core/work-errors.ts'
 import { type StoreChoice, stoppable, storeCommand, withStore } from '../options.ts'
 import { plural, print, printJson, printList } from '../output.ts'
 

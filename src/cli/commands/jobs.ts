@@ -1,7 +1,7 @@
 import { type Command, Command as Group, Option } from 'commander'
-import { JobNotFound } from '../../core/errors.ts'
 import { type Job, type JobState, jobStates } from '../../core/job.ts'
 import { parseJson } from '../../core/json.ts'
+import { JobNotFound } from '../../core/work-errors.ts'
 import { collect, ordinal, type PageChoice, type StoreChoice, storeCommand, withPage, withStore } from '../options.ts'
 import { failureText, print, printFacts, printJson, printPage } from '../output.ts'
 

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { InvalidArgument } from '../../core/errors.ts'
-import type { ProjectionStatus, RebuildOptions } from '../../core/projections.ts'
+import type { ProjectionStatus } from '../../core/projection-status.ts'
+import type { RebuildOptions } from '../../core/projections.ts'
 import { loadApp } from '../app.ts'
 import { appCommand, type DefinedChoice, ordinal, stoppable, withStore } from '../options.ts'
 import { lateProgress, note, print, printJson } from '../output.ts'

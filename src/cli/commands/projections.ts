@@ -1,5 +1,5 @@
 import { type Command, Command as Group } from 'commander'
-import type { ProjectionStatus } from '../../core/projections.ts'
+import type { ProjectionStatus } from '../../core/projection-status.ts'
 import type { Store } from '../../core/store.ts'
 import {
   appCommand,
