@@ -1,4 +1,6 @@
 /** The front door. Loads no storage and nothing of any runtime. */
+export type { AppConsumer, AppDefinition } from './core/app.ts'
+export { defineApp } from './core/app.ts'
 export type { Appended, AppendOptions, StreamEvents } from './core/append.ts'
 export type { Boundary, BoundaryPageOptions, BoundaryPart } from './core/boundary.ts'
 export type { DeclareOptions, EventTypes } from './core/catalogue.ts'
