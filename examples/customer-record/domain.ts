@@ -89,7 +89,7 @@ export const customers: Decider<CustomerCommand, CustomerEvent | typeof deleted,
       return [{ type: `${kind}CustomerCreatedEvent`, ...event }]
     }
     if (!state) throw unknownCustomer(customerId)
-    if (state.kind !== kind) throw new Refused(`Customer ${customerId} is no ${kind.toLowerCase()}`)
+    if (state.kind !== kind) throw new Refused(`Customer ${customerId} is no ${kind.toLowerCase()}`, { customerId })
     return [{ type: `${kind}CustomerUpdatedEvent`, ...event }]
   },
 }
