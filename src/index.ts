@@ -36,11 +36,10 @@ export type { Parked, ParkedPage, ParkedPageOptions } from './core/parked.ts'
 export type { AnyProjection, Lifecycle, Projection, Seen } from './core/projection.ts'
 export { projection } from './core/projection.ts'
 export * from './core/projection-errors.ts'
+export type { BuildProgress, ProjectionStatus } from './core/projection-status.ts'
 export type {
-  BuildProgress,
   ParkedOptions,
   ParkedViews,
-  ProjectionStatus,
   Projections,
   RebuildOptions,
   ReplayedViews,
@@ -71,4 +70,5 @@ export type { Clock } from './core/time.ts'
 export type { UpcastStep } from './core/upcast-step.ts'
 export type { Upcaster } from './core/upcaster.ts'
 export type { GetOptions, ViewOf, ViewPage, ViewQuery, ViewSearch, Views } from './core/view.ts'
+export * from './core/work-errors.ts'
 export type { JobHandler, JobHandlers, JobTask, Worker, WorkOptions } from './core/worker.ts'

@@ -18,6 +18,7 @@ import { versioning } from './store/event-versions.ts'
 import { histories } from './store/histories.ts'
 import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
+import { liveSnapshotting } from './store/live-snapshots.ts'
 import { parking } from './store/parking.ts'
 import { projecting } from './store/projecting.ts'
 import { reading as storeReading } from './store/reading.ts'
@@ -46,7 +47,7 @@ export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
 
 /** What an embedded store has beside: work in the background, and what is declared. */
 export function workConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [working, scheduling, consuming, parking, declaring, versioning, snapshotting].flatMap((subject) =>
-    subject(open),
+  return [working, scheduling, consuming, parking, declaring, versioning, snapshotting, liveSnapshotting].flatMap(
+    (subject) => subject(open),
   )
 }

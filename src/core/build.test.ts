@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { until } from '../conformance/store/kit.ts'
 import { type MemoryLog, memoryLog, memoryStorage } from '../storage/memory/storage.ts'
 import { type AnyProjection, projection } from './projection.ts'
-import type { BuildProgress } from './projections.ts'
+import type { BuildProgress } from './projection-status.ts'
 import type { Storage } from './storage.ts'
 import { openStore, type Store, type StoreOptions } from './store.ts'
 

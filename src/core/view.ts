@@ -5,6 +5,7 @@
 import { checkObject, checkOrdinal } from './argument.ts'
 import { type Cut, checkCut, viewAsOf } from './as-of.ts'
 import { checkpointOf, readCheckpoint } from './checkpoint.ts'
+import type { Loads } from './decider.ts'
 import { checkKey, type IndexValue, indexQuery, wordsQuery } from './document.ts'
 import { InvalidArgument } from './errors.ts'
 import { bodyOf } from './fold.ts'
@@ -12,6 +13,7 @@ import type { Forms } from './form.ts'
 import { derivedId } from './id.ts'
 import { labelledShape } from './label.ts'
 import { limits } from './limits.ts'
+import { liveView } from './live.ts'
 import { checkStream } from './name.ts'
 import type { Shape } from './projection.ts'
 import { ProjectionMissing, ProjectionNotFound, ViewBehind, ViewNotReady } from './projection-errors.ts'
@@ -85,7 +87,7 @@ export interface Viewing extends Forms {
   readonly clock: () => number
 }
 
-export function createViews(viewing: Viewing): Views {
+export function createViews(viewing: Viewing & { readonly loads: Loads }): Views {
   return {
     async get<View extends object>(view: ViewOf<View>, id: string, options: GetOptions = {}) {
       checkObject(options, 'options')
@@ -177,11 +179,12 @@ export function nameOf(view: ViewOf<object>): string {
 }
 
 async function getView(
-  viewing: Viewing,
+  viewing: Viewing & { readonly loads: Loads },
   shape: Shape,
   { id, cut }: { readonly id: string; readonly cut: Cut | undefined },
 ): Promise<object | undefined> {
   const { storage } = viewing
+  if (cut === undefined && shape.snapshot) return liveView(viewing.loads, shape, id)
   if (cut !== undefined || shape.lifecycle === 'live') {
     return (await viewAsOf(viewing, shape, { id, cut: cut ?? {} })).body.view
   }
