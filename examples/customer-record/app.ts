@@ -33,10 +33,10 @@ export function createApp({ store, log }: AppOptions): Hono<Env> {
         body: route.body && validated(route.body.schema, await readJson(context.req.raw)),
         request: route.idempotent && requestBy(route, context),
       })
-      return answer ? context.json(answer) : context.body(null)
+      return answer ? answerJson(context, answer) : context.body(null)
     })
   }
-  app.get('/openapi/openapi-spec.json', (context) => context.json(openApiDocument(routes)))
+  app.get('/openapi/openapi-spec.json', (context) => answerJson(context, openApiDocument(routes)))
   app.route('/openapi/', apiPage())
   app.get('/', (context) => context.redirect('/openapi/'))
   for (const route of routes) {
@@ -100,6 +100,12 @@ function answerError(
   status: 400 | 404 | 405 | 500,
   message: string,
   details: object | null = null,
-) {
-  return context.json({ message, requestId: context.var.requestId, details }, status)
+): Response {
+  context.status(status)
+  return answerJson(context, { message, requestId: context.var.requestId, details })
+}
+
+/** A line, for those who read it in a terminal. */
+function answerJson(context: Context<Env>, value: object): Response {
+  return context.body(`${JSON.stringify(value)}\n`, { headers: { 'Content-Type': 'application/json' } })
 }
