@@ -42,17 +42,17 @@ export function createApp({ store, log }: AppOptions): Hono<Env> {
   for (const route of routes) {
     app.all(pattern(route), (context) => {
       context.header('Allow', route.method === 'GET' ? 'GET, HEAD' : route.method)
-      return answerError(context, 405, `${context.req.method} is not allowed here, but ${route.method} is`)
+      return answerError(context, 405, { message: `${context.req.method} is not allowed here, but ${route.method} is` })
     })
   }
-  app.notFound((context) => answerError(context, 404, 'There is nothing here; GET /openapi/ tells what there is'))
+  app.notFound((context) => answerError(context, 404, { message: 'There is nothing here; GET /openapi/ has what is' }))
   app.onError((error, context) => {
     const refusal = refusalOf(error)
-    if (refusal) return answerError(context, 400, refusal.message, refusal.details)
+    if (refusal) return answerError(context, 400, refusal)
     const { req, var: about } = context
     log.error({ requestId: about.requestId, method: req.method, path: req.path, err: error }, 'request failed')
     const message = `Something went wrong here; it was logged under ${about.requestId}`
-    return answerError(context, about.failure ?? 500, message)
+    return answerError(context, about.failure ?? 500, { message })
   })
   return app
 }
@@ -98,8 +98,7 @@ function requestBy({ path }: Route, { req }: Context): string | undefined {
 function answerError(
   context: Context<Env>,
   status: 400 | 404 | 405 | 500,
-  message: string,
-  details: object | null = null,
+  { message, details = null }: { readonly message: string; readonly details?: object | null },
 ): Response {
   context.status(status)
   return answerJson(context, { message, requestId: context.var.requestId, details })
