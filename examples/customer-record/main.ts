@@ -10,8 +10,9 @@ const { PORT = '8080', DAYBOOK_STORE = 'sqlite:./customer-record.db' } = process
 const log = pino()
 
 await using store = await open(DAYBOOK_STORE, { projections: [customerViews, requestViews] })
-// Goes on with forgetting that another process has begun and not ended.
-const worker = store.jobs.work({})
+// Builds the views of a log that is older than they are, and ends the forgetting that another process has begun.
+store.projections.start()
+store.jobs.work({})
 const { fetch } = createApp({ store, log })
 const server = serve({ fetch, hostname: '127.0.0.1', port: Number(PORT) }, ({ port }) =>
   log.info({ page: `http://127.0.0.1:${port}/openapi/` }, 'listening'),
@@ -19,4 +20,3 @@ const server = serve({ fetch, hostname: '127.0.0.1', port: Number(PORT) }, ({ po
 await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
 server.close()
 await once(server, 'close')
-await worker.stop()

@@ -1,4 +1,4 @@
-/** The session of the README, typed into one shell against the server that its command starts. */
+/** The server that the README's command starts; and the README's session, typed into a shell. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -6,7 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { open } from 'daybook/open'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { type CustomerEvent, customerStream } from './domain.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const { scripts } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
@@ -16,13 +18,22 @@ const blocks = [...readme.matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)].map(([, langu
   code,
 }))
 
+const older: CustomerEvent = {
+  type: 'OrganisationCustomerCreatedEvent',
+  data: { organisationName: 'Old & Sons', customerId: 'older', version: 1 },
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'daybook-customer-record-'))
 let server: ChildProcess
 let port: string
 
 beforeAll(async () => {
+  const url = `sqlite:${join(folder, 'record.db')}`
+  const store = await open(url)
+  await store.append<CustomerEvent>(customerStream('older'), [older])
+  await store.close()
   const PATH = `${join(root, 'node_modules/.bin')}:${process.env['PATH']}`
-  const env = { ...process.env, PATH, PORT: '0', DAYBOOK_STORE: `sqlite:${join(folder, 'record.db')}` }
+  const env = { ...process.env, PATH, PORT: '0', DAYBOOK_STORE: url }
   const command = `exec ${scripts['example:customer-record']}`
   server = spawn('sh', ['-c', command], { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] })
   const [line] = await once(server.stdout ?? server, 'data')
@@ -33,6 +44,12 @@ afterAll(async () => {
   const [code] = await once(server, 'exit')
   rmSync(folder, { recursive: true, force: true })
   expect(code).toBe(0)
+})
+
+test('customers that were recorded before there were views are built', async () => {
+  const query = () => fetch(`http://127.0.0.1:${port}/customer/v1/query/older`)
+  await vi.waitFor(async () => expect((await query()).status).toBe(200), 10_000)
+  expect(await (await query()).json()).toEqual(older.data)
 })
 
 test('its set-up is a script of the package', () => {
