@@ -60,7 +60,7 @@ export async function statusOf(
   const checkpoints = await Promise.all(versions.map(({ version }) => checkpointFor(storage, { name, version })))
   const of = (one: VersionStatus | undefined) => one && checkpoints[versions.indexOf(one)]
   const shown = versions.find(({ version }) => version === reads) ?? versions.at(-1)
-  if (shown === undefined) throw new ProjectionNotFound({ projection: name, known: [] })
+  if (shown === undefined) throw new ProjectionNotFound({ projection: name })
   const checkpoint = of(shown)
   const building = versions.find((one) => of(one)?.building)
   const built = of(building)

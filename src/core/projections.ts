@@ -2,7 +2,7 @@
 
 import { checkObject } from './argument.ts'
 import { type Background, checkWritable, ringingBell } from './background.ts'
-import { beginBuild, dropVersion, isWhole, rollBack, stateOf, switchTo, versionStateOf } from './build.ts'
+import { beginBuild, dropVersion, isWhole, noVersion, rollBack, stateOf, switchTo, versionStateOf } from './build.ts'
 import { type Runner, type RunnerOptions, startRunner, type VersionRunner } from './catch-up.ts'
 import { type Checkpoint, changeCheckpoint } from './checkpoint.ts'
 import { InvalidArgument } from './errors.ts'
@@ -303,7 +303,9 @@ export function createProjections(
       poke(name)
     },
     async parked(name, { version, cursor, limit } = {}) {
-      const of = { name, version: version ?? (await status(name)).version }
+      const now = await status(name)
+      if (version !== undefined && now.versions.every((one) => one.version !== version)) throw noVersion(name, version)
+      const of = { name, version: version ?? now.version }
       const page = await parkedPage(storage, of, { cursor, limit: pageSize(limit) })
       return { parked: page.parked.map(({ parked }) => parked), ...(page.next !== undefined && { next: page.next }) }
     },

@@ -30,7 +30,8 @@ import { foldOn } from './refold.ts'
 import type { DocumentWrite } from './storage.ts'
 import { formatInstant } from './time.ts'
 import { backoffMs, sleep } from './turn.ts'
-import { nameOf, shapeRead, type ViewOf } from './view.ts'
+import { shapeRead } from './view.ts'
+import { nameOf, type ViewOf } from './view-of.ts'
 
 export interface Replays {
   /**

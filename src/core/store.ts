@@ -50,7 +50,7 @@ import { type Observer, observe } from './observe.ts'
 import { parkedItems } from './parked.ts'
 import { parkedViews } from './parked-view.ts'
 import { type AnyProjection, collectionsOf, shapesOf } from './projection.ts'
-import { createKnownStates, projectionStates, register } from './projection-state.ts'
+import { checkRegistered, createKnownStates, projectionStates, register } from './projection-state.ts'
 import { createProjections, type Projections } from './projections.ts'
 import { checkFilter, type EventQuery } from './query.ts'
 import {
@@ -342,17 +342,19 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     [Symbol.asyncDispose]: () => store.close(),
   }
 
-  if (!readOnly) {
-    try {
-      await storage.declare([jobs, schedules, consumers, parkedItems, projectionStates, eventTypes, snapshots])
-      await register(writing, shapes)
-      states.expire()
-      await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))
-      await resumeForgetting(forgetting)
-    } catch (error) {
-      await store.close()
-      throw error
-    }
+  const prepare = async () => {
+    if (readOnly) return checkRegistered(storage, shapes)
+    await storage.declare([jobs, schedules, consumers, parkedItems, projectionStates, eventTypes, snapshots])
+    await register(writing, shapes)
+    states.expire()
+    await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))
+    await resumeForgetting(forgetting)
+  }
+  try {
+    await prepare()
+  } catch (error) {
+    await store.close()
+    throw error
   }
   return store
 }

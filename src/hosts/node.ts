@@ -14,6 +14,7 @@ import { traceRequest } from './trace.ts'
 
 export { createMetrics } from './metrics.ts'
 export { processTracer } from './trace.ts'
+export { startWorkers, type Workers, type WorkersOptions } from './workers.ts'
 
 export interface ServeOptions extends Pick<AppOptions, 'corsOrigins' | 'principalInMeta'> {
   readonly store: Store

@@ -37,7 +37,9 @@ import {
 import type { Snapshots } from '../core/snapshots.ts'
 import type { Store, StoreInfo } from '../core/store.ts'
 import { formatInstant } from '../core/time.ts'
-import type { Views } from '../core/view.ts'
+import { projectionsOver } from './faces/projections.ts'
+import { viewsOver } from './faces/views.ts'
+import { parameters } from './parameters.ts'
 import { createRequester, type Parameters, type RequesterOptions } from './request.ts'
 import { subscriptionPages } from './subscription.ts'
 
@@ -164,7 +166,7 @@ export function createClient(options: ClientOptions): Store {
     },
     execute: (decider, stream, command, options) => execute(client, decider, stream, command, options),
     load: (stream, fold, options) => load(client, stream, fold, options),
-    views: unserved<Views>('views'),
+    views: viewsOver(requester),
     async forget(stream, options) {
       checkStream(stream)
       checkObject(options, 'options')
@@ -173,7 +175,7 @@ export function createClient(options: ClientOptions): Store {
     },
     jobs: unserved<Jobs>('jobs'),
     consumers: unserved<Consumers>('consumers'),
-    projections: unserved<Store['projections']>('projections'),
+    projections: projectionsOver(requester),
     eventTypes: unserved<EventTypes>('event types'),
     snapshots: unserved<Snapshots>('snapshots'),
     info: () => ask<StoreInfo>('GET', '/info'),
@@ -216,10 +218,4 @@ function feedParameters({ logId, streamTypes, types, tags }: LogFilter & { reado
     ...named('event-type', types),
     ...named('tag', tags),
   ]
-}
-
-function parameters(values: Readonly<Record<string, string | number | undefined>>): Parameters {
-  return Object.entries(values).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, String(value)] as const],
-  )
 }
