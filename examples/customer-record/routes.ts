@@ -156,7 +156,8 @@ function createRoute(kind: Kind): Route {
     method: 'POST',
     path: `/customer/v1/command/create${kind}`,
     summary: `Create a customer: ${kind === 'Person' ? 'a person' : 'an organisation'}`,
-    description: 'All fields may be left out, or null. `customerId` and `version` are given here, whatever the request says.',
+    description:
+      'All fields may be left out, or null. `customerId` and `version` are given here, whatever the request says.',
     body: { schema: details, example: examples[kind] },
     idempotent: true,
     answer: { schema: customer, example: { ...examples[kind], customerId, version: 1 } },

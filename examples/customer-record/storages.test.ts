@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Storage } from 'daybook'
 import { limits } from 'daybook'
 import type { OpenStorage } from 'daybook/conformance'
+import { memoryStorage } from 'daybook/memory'
 import { sqliteStorage } from 'daybook/sqlite'
 import { describe, expect, onTestFinished, type TestContext, test, vi } from 'vitest'
 import { missingDynamo } from '../../test/engines/dynamodb.ts'
@@ -197,6 +198,27 @@ for (const [name, { open, missing, rivals, events, together }] of Object.entries
     )
   })
 }
+
+test('a deletion that fails half-way is ended when it is sent again under its key', async ({ onTestFinished }) => {
+  const storage = memoryStorage()
+  let failing = true
+  const caller = await callerOf({
+    ...storage,
+    async erase(step) {
+      if (failing && step.erase === 'documents') throw new Error('The disk is full')
+      return storage.erase(step)
+    },
+  })
+  onTestFinished(() => caller.store.close())
+  const { customerId, keyed } = await withEvents(caller, { count: 10, together: 5 })
+  const path = `command/delete/${customerId}`
+  expect((await caller.post(path, undefined, 'key')).status).toBe(500)
+  expect((await caller.get(`query/event/${customerId}`)).body?.['events']).toHaveLength(1)
+  failing = false
+  expect((await caller.post(path, undefined, 'key')).status).toBe(200)
+  await expectNoTrace(storage, caller, { customerId, requests: keyed, events: 10 })
+  expect((await caller.get(`query/${customerId}`)).status).toBe(400)
+})
 
 test('of a customer who was forgotten no byte is left in the file', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'daybook-customer-'))
