@@ -313,7 +313,7 @@ describe('every other request', () => {
     expect([root.status, root.headers.get('location')]).toEqual([302, '/openapi/'])
     for (const [file, type] of [
       ['', 'text/html'],
-      ['page.js', 'text/javascript'],
+      ['openapi.js', 'text/javascript'],
       ['swagger-ui.css', 'text/css'],
       ['swagger-ui-bundle.js', 'text/javascript'],
     ] as const) {

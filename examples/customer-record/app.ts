@@ -1,12 +1,12 @@
 /** The rows of `routes.ts` as a web application: from requests to rows, from what rows give to answers. */
 import { derivedId, type Store } from 'daybook'
+import { apiPage } from 'daybook/node'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { type RequestIdVariables, requestId } from 'hono/request-id'
 import type * as z from 'zod/mini'
 import { Refused } from './domain.ts'
 import { openApiDocument } from './openapi.ts'
-import { apiPage } from './page.ts'
 import { refusalOf } from './refusal.ts'
 import { type Route, routes } from './routes.ts'
 
@@ -37,7 +37,10 @@ export function createApp({ store, log }: AppOptions): Hono<Env> {
     })
   }
   app.get('/openapi/openapi-spec.json', (context) => answerJson(context, openApiDocument(routes)))
-  app.route('/openapi/', apiPage())
+  app.get('/openapi/*', async ({ req }, next) => {
+    const file = req.path.slice('/openapi/'.length) || 'index.html'
+    return (await apiPage(file, 'Customer record')) ?? next()
+  })
   app.get('/', (context) => context.redirect('/openapi/'))
   for (const route of routes) {
     app.all(pattern(route), (context) => {
