@@ -278,7 +278,7 @@ export const rebuilding = (open: OpenStore) =>
       }
       assert.throws(() => projections.run('nobody'), { code: 'projection-not-found' })
       await assert.rejects(projections.rebuild('people', { version: 7 }), { code: 'invalid-argument', path: 'version' })
-      await assert.rejects(projections.switch('people', { version: 7 }), { code: 'view-not-ready' })
+      await assert.rejects(projections.switch('people', { version: 7 }), { code: 'invalid-argument' })
       await assert.rejects(projections.rollBack('people'), { code: 'invalid-argument' })
       await assert.rejects(projections.drop('people', { version: 7 }), { code: 'invalid-argument' })
       assert.throws(() => projections.start({ termMs: 1 }), { code: 'invalid-argument', path: 'termMs' })
