@@ -7,6 +7,7 @@ import {
   type StoreSetting,
   storeConformance,
   viewConformance,
+  workConformance,
 } from '../src/conformance/index.ts'
 import { openStore, type Store } from '../src/core/store.ts'
 import { type Server, serve } from '../src/hosts/node.ts'
@@ -27,6 +28,8 @@ function overHttp(openStorage: OpenStorage, serveStore: (store: Store) => Promis
       ...client,
       // What runs handlers is where they are: beside the server.
       projections: { ...client.projections, start: store.projections.start, run: store.projections.run },
+      jobs: { ...client.jobs, work: store.jobs.work },
+      consumers: { ...client.consumers, run: store.consumers.run, consume: store.consumers.consume },
       async close() {
         await client.close()
         await close()
@@ -92,7 +95,8 @@ for (const { name, storage } of [
   { name: 'a server', storage: memory },
   { name: 'a server on SQLite', storage: sqlite },
 ]) {
-  describe(`views of the client of ${name}`, () => {
-    for (const { promise, run } of viewConformance(overHttp(storage(), steadily))) test.concurrent(promise, run)
+  describe(`views and work of the client of ${name}`, () => {
+    const open = overHttp(storage(), steadily)
+    for (const { promise, run } of [...viewConformance(open), ...workConformance(open)]) test.concurrent(promise, run)
   })
 }

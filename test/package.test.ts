@@ -104,7 +104,13 @@ describe('the packed package', () => {
       'daybook/node': ['apiPage', 'createMetrics', 'processTracer', 'serve', 'startWorkers'],
       'daybook/lambda': ['sequencerHandler', 'sweepHandler'],
       'daybook/testing': ['testDecider', 'testProjection'],
-      'daybook/conformance': ['storageConformance', 'storeConformance', 'viewConformance', 'workConformance'],
+      'daybook/conformance': [
+        'storageConformance',
+        'storeConformance',
+        'viewConformance',
+        'workConformance',
+        'embeddedConformance',
+      ],
     })
   })
 

@@ -1,7 +1,6 @@
 /** How the client writes what it asks for into an address. */
 import { InvalidArgument } from '../core/errors.ts'
-import type { Until } from '../core/read.ts'
-import { formatInstant } from '../core/time.ts'
+import { formatInstant, parseInstant } from '../core/time.ts'
 import type { Parameters } from './request.ts'
 
 /** Those that have a value. */
@@ -21,7 +20,10 @@ export function segment(name: string, path: string): string {
   return encodeURIComponent(name)
 }
 
-/** A revision as it is, an instant as text. */
-export function untilText<Value>(at: Value | Until): Value | number | string {
-  return at instanceof Date ? formatInstant(at.getTime()) : at
+/** An instant as text; a revision as it is. */
+export function instantText<At extends number>(
+  at: At | string | Date | undefined,
+  path: string,
+): At | string | undefined {
+  return at instanceof Date ? formatInstant(parseInstant(at, path)) : at
 }

@@ -12,8 +12,9 @@ export interface Going {
 const lines = 'application/x-ndjson'
 
 /** For the row of such a route. */
-export function progressMedia(progress: object, result: object): NonNullable<Answer['media']> {
-  const example = `${JSON.stringify({ progress })}\n${JSON.stringify({ result })}\n`
+export function progressMedia(result: object, progress?: object): NonNullable<Answer['media']> {
+  const told = progress === undefined ? [{ result }] : [{ progress }, { result }]
+  const example = told.map((line) => `${JSON.stringify(line)}\n`).join('')
   const description =
     'How far it is, a line each time, and last its `result`, or the `problem` that ended it. Who goes away ends it; asked for again it goes on where it was.'
   return { [lines]: { description, example } }

@@ -69,7 +69,7 @@ export const record = <Shape extends z.core.$ZodShape>(shape: Shape) =>
 
 const printable = '[^\\u0000-\\u001f\\u007f-\\u009f]'
 /** Without its anchors, for it is a part of others. */
-const typePattern = streamTypePattern.source.slice(1, -1)
+export const typePattern = streamTypePattern.source.slice(1, -1)
 const idPattern = '(?!\\.{1,2}$)[^/\\u0000-\\u001f\\u007f-\\u009f]{1,200}'
 
 /** What the core's rules look like as JSON Schema, for those who make requests from the document. */
@@ -152,7 +152,7 @@ export const streamName = text(
 )
 const tag = named('tag', limits.tagCharacters)
 /** Daybook's own types may be asked for, but not written. */
-const askedType = named('event type', limits.eventTypeCharacters)
+export const askedType = named('event type', limits.eventTypeCharacters)
 export const list = <Item extends z.ZodMiniType>(item: Item) => z.array(item, { error: required('must be a list') })
 
 export const streamTypes: Param = { ...streamType, many: true, description: 'Only streams of any of these types.' }
@@ -302,6 +302,8 @@ export const failure = z.object({
   code: z.optional(z.string()),
   time: instant,
 })
+/** Who has what is leased, and since when. */
+export const held = z.object({ owner: z.string(), since: instant, termMs: revision, beat: revision })
 export const problem = z.looseObject({
   type: z.string(),
   title: z.string(),

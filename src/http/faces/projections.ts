@@ -5,7 +5,7 @@ import type { BuildProgress, ProjectionStatus } from '../../core/projection-stat
 import type { ParkedViews, Projections, ReplayedViews } from '../../core/projections.ts'
 import type { ReplayReport, Replays } from '../../core/replay.ts'
 import { nameOf, type ViewOf } from '../../core/view-of.ts'
-import { parameters, segment, untilText } from '../parameters.ts'
+import { instantText, parameters, segment } from '../parameters.ts'
 import type { Requester } from '../request.ts'
 import { work } from '../working.ts'
 import { refuseHandlers, refuseRunnerOptions } from './handlers.ts'
@@ -80,7 +80,7 @@ export function projectionsOver(requester: Requester): Projections & Replays {
     async replay(view, options) {
       checkObject(options, 'options')
       const { id, as, onProgress, signal } = options
-      const body = { id, at: untilText(options.at), from: untilText(options.from), as }
+      const body = { id, at: instantText(options.at, 'at'), from: instantText(options.from, 'from'), as }
       return work<ReplayReport>(requester, `${pathOf(view)}/replay`, {
         ...{ body, signal, onProgress: (progress) => onProgress?.(progress as { position: number; of: number }) },
         // Put back once more, it would be without what has come since.

@@ -5,7 +5,7 @@ import { limits } from '../../core/limits.ts'
 import { checkStream } from '../../core/name.ts'
 import type { GetOptions, ViewPage, Views } from '../../core/view.ts'
 import { nameOf, type ViewOf } from '../../core/view-of.ts'
-import { parameters, segment, untilText } from '../parameters.ts'
+import { instantText, parameters, segment } from '../parameters.ts'
 import type { Requester } from '../request.ts'
 
 export function viewsOver({ ask }: Requester): Views {
@@ -14,7 +14,7 @@ export function viewsOver({ ask }: Requester): Views {
       checkObject(options, 'options')
       const { at, from, signal } = options
       const path = `/views/${segment(nameOf(view), 'view')}/${segment(id, 'id')}`
-      const query = parameters({ at: untilText(at), from: untilText(from) })
+      const query = parameters({ at: instantText(at, 'at'), from: instantText(from, 'from') })
       const absent = 'view-not-found'
       const answer = await ask<{ readonly view: View } | undefined>('GET', path, {
         ...{ query, absent, signal },

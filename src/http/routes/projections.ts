@@ -118,7 +118,7 @@ export const projectionRoutes: readonly Route[] = [
       'Goes on where an earlier one was left. With `key` it is one view only. With `"switch": "by-hand"` the new version is kept beside the one that is read. It answers when it is done; ask for NDJSON to see how far it is.',
     params: { projection },
     body: { schema: rebuildBody, example: { switch: 'by-hand' }, optional: true },
-    answer: { ...answer, media: progressMedia({ version: 2, position: 4_000, of: 8_577 }, exampleStatus) },
+    answer: { ...answer, media: progressMedia(exampleStatus, { version: 2, position: 4_000, of: 8_577 }) },
     problems: [...changed, 'projection-failed', 'view-not-ready', 'value-taken'],
     handle: (asked) =>
       answerWork(asked, (going) =>
@@ -209,7 +209,7 @@ export const projectionRoutes: readonly Route[] = [
       schema: z.object({ replayed: revision, parked: revision }),
       description: 'How many go on, and at how many the handler fails still.',
       example: { replayed: 1, parked: 0 },
-      media: progressMedia({}, { replayed: 1, parked: 0 }),
+      media: progressMedia({ replayed: 1, parked: 0 }),
     },
     problems: changed,
     handle: (asked) =>

@@ -43,7 +43,7 @@ export const replayRoutes: readonly Route[] = [
       schema: z.object({ view: z.string(), views: revision }),
       description: 'What they are read as, and how many they are.',
       example: { view: 'customers~before', views: 311 },
-      media: progressMedia({ position: 4_000, of: 8_577 }, { view: 'customers~before', views: 311 }),
+      media: progressMedia({ view: 'customers~before', views: 311 }, { position: 4_000, of: 8_577 }),
     },
     problems: [...changed, 'projection-missing', 'view-not-ready', 'value-taken'],
     handle: (asked) =>
