@@ -1,62 +1,5 @@
-/** The command line: one file a command, this one to call them and to say what went wrong. */
-import { readFileSync } from 'node:fs'
-import { Command, CommanderError } from 'commander'
-import { appendCommand } from './commands/append.ts'
-import { consumersCommand } from './commands/consumers.ts'
-import { eventTypesCommand } from './commands/event-types.ts'
-import { exportCommand } from './commands/export.ts'
-import { followCommand } from './commands/follow.ts'
-import { forgetCommand } from './commands/forget.ts'
-import { importCommand } from './commands/import.ts'
-import { infoCommand } from './commands/info.ts'
-import { jobsCommand } from './commands/jobs.ts'
-import { keysCommand } from './commands/keys.ts'
-import { projectionsCommand } from './commands/projections.ts'
-import { readCommand } from './commands/read.ts'
-import { replayCommand, replaysCommand } from './commands/replay.ts'
-import { schedulesCommand } from './commands/schedules.ts'
-import { serveCommand } from './commands/serve.ts'
-import { snapshotsCommand } from './commands/snapshots.ts'
-import { streamsCommand } from './commands/streams.ts'
-import { tableCommand } from './commands/table.ts'
-import { viewsCommand } from './commands/views.ts'
-import { workCommand } from './commands/work.ts'
-import { exitCodeOf, exitCodes, printError } from './output.ts'
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string
-}
-
-const program = new Command('daybook')
-  .description('An event store and system of record.')
-  .version(version)
-  .exitOverride()
-  // `--version` behind a command is that command's.
-  .enablePositionalOptions()
-  .addHelpText(
-    'after',
-    `\nExit codes: ${Object.entries(exitCodes)
-      .map(([name, code]) => `${code} ${name}`)
-      .join(', ')}`,
-  )
-
-/** As the help shows them. */
-const groups: Readonly<Record<string, readonly (() => Command)[]>> = {
-  'Running:': [serveCommand, workCommand],
-  'Events:': [appendCommand, readCommand, followCommand, streamsCommand, forgetCommand, importCommand, exportCommand],
-  'Views:': [viewsCommand, projectionsCommand, replayCommand, replaysCommand],
-  'Background:': [consumersCommand, jobsCommand, schedulesCommand, snapshotsCommand],
-  'The store:': [infoCommand, eventTypesCommand, keysCommand, tableCommand],
-}
-for (const [heading, commands] of Object.entries(groups)) {
-  for (const command of commands) program.addCommand(withoutExit(command().helpGroup(heading)))
-}
-
-/** Errors of a command's words end here too, and not in the middle of commander. */
-function withoutExit(command: Command): Command {
-  for (const part of command.commands) withoutExit(part)
-  return command.exitOverride()
-}
+/** The command line as a process. */
+import { runCommand } from './program.ts'
 
 // Whoever reads the output may stop reading: `daybook follow | head`.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -64,11 +7,4 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error
 })
 
-try {
-  await program.parseAsync()
-} catch (error) {
-  // Commander has said already what is wrong with the words of the call.
-  const usage = error instanceof CommanderError
-  if (!usage) printError(error)
-  process.exitCode = usage ? (error.exitCode === 0 ? exitCodes.done : exitCodes['bad input']) : exitCodeOf(error)
-}
+await runCommand(process.argv.slice(2))

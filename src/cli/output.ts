@@ -66,7 +66,7 @@ export function exitCodeOf(error: unknown): number {
 }
 
 /** One line for people; for scripts the error's code and facts. An error that nobody expects shows where it came from. */
-export function printError(error: unknown): void {
+export function printError(error: unknown, how: 'for people' | 'for scripts'): void {
   if (!isStoreError(error)) {
     note(
       error instanceof Error && 'syscall' in error
@@ -75,7 +75,7 @@ export function printError(error: unknown): void {
           ? (error.stack ?? '')
           : String(error),
     )
-  } else if (process.argv.includes('--json')) {
+  } else if (how === 'for scripts') {
     const { name: _, cause: __, ...facts } = error
     note(JSON.stringify({ ...facts, message: error.message }))
   } else {
