@@ -55,9 +55,23 @@ async function open(options: StoreOptions = {}, before: StoreOptions = {}) {
   await earlier.close()
   const store = await openStore(storage, { projections: [ads, later], clock: () => now, ...options })
   stores.push(store)
-  const app = createApp({ store, version: '0.0.0' })
-  const ask = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
-    const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) }
+  const stopping = new AbortController()
+  const errors: object[] = []
+  const log = { info() {}, error: (facts: object) => errors.push(facts) }
+  const app = createApp({ store, version: '0.0.0', log, closing: stopping.signal })
+  const ask = (
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+    signal?: AbortSignal,
+  ) => {
+    const init = {
+      method,
+      headers,
+      ...(signal && { signal }),
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    }
     return app.fetch(new Request(`http://localhost${path}`, init))
   }
   /** What it answers is what its row says. */
@@ -87,7 +101,7 @@ async function open(options: StoreOptions = {}, before: StoreOptions = {}) {
     store.append<AdEvent>(`ad/${id}`, [
       { type: 'Published', data: { title: `Bike ${id}`, city: id % 2 ? 'Bern' : 'Basel', price: 10 * id } },
     ])
-  return { store, ask, send, get, refused, tick, publish }
+  return { store, ask, send, get, refused, tick, publish, stopping, errors }
 }
 
 const lines = { accept: 'application/x-ndjson' }
@@ -260,6 +274,37 @@ describe('projections', () => {
     expect(again.body).toEqual({ replayed: 0, parked: 1 })
     const failed = await send('POST', '/projections/picky/rebuild', { key: '2' })
     expect([failed.status, failed.body.projection]).toEqual([500, 'picky'])
+  })
+})
+
+describe('what takes long', () => {
+  const after = { 'daybook-after': 'ad/1@1', 'daybook-timeout-ms': '60000' }
+
+  test('ends with store-closed when the server stops', async () => {
+    const { ask, get, publish, store, stopping } = await open(
+      { projections: [ads, second, later] },
+      { projections: [ads] },
+    )
+    await publish(1)
+    await store.projections.pause('ads')
+    const reading = get('/views/later/1', after)
+    const building = ask('POST', '/projections/ads/rebuild', {})
+    const telling = await ask('POST', '/projections/ads/rebuild', {}, lines)
+    stopping.abort()
+    expect((await reading).body.type).toBe('urn:daybook:problem:store-closed')
+    expect((await building).status).toBe(503)
+    const told = linesOf(await telling.text())
+    expect(told.at(-1).problem).toMatchObject({ type: 'urn:daybook:problem:store-closed', status: 503 })
+  })
+
+  test('ends when the client goes, which is no failure of the server', async () => {
+    const { ask, publish, errors } = await open()
+    await publish(1)
+    const gone = new AbortController()
+    const reading = ask('GET', '/views/later/1', undefined, after, gone.signal)
+    gone.abort()
+    expect((await reading).status).toBe(503)
+    expect(errors).toEqual([])
   })
 })
 
