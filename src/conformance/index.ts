@@ -40,14 +40,17 @@ export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
   return [appending, storeReading, deciding, histories].flatMap((subject) => subject(open))
 }
 
-/** Projections and their views, of an embedded store. */
+/** Projections and their views; of a client, with those defined and run beside its server. */
 export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
   return [projecting, viewing, rebuilding, replaying].flatMap((subject) => subject(open))
 }
 
-/** What an embedded store has beside: work in the background, and what is declared. */
+/** Work in the background, and what is declared; of a client, with the handlers' work done beside its server. */
 export function workConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [working, scheduling, consuming, parking, declaring, versioning, snapshotting, liveSnapshotting].flatMap(
-    (subject) => subject(open),
-  )
+  return [working, scheduling, consuming, parking, declaring].flatMap((subject) => subject(open))
+}
+
+/** What an embedded store alone has: events as they were recorded, and snapshots by deciders that its caller brings. */
+export function embeddedConformance(open: OpenStore): readonly ConformanceCase[] {
+  return [versioning, snapshotting, liveSnapshotting].flatMap((subject) => subject(open))
 }

@@ -5,7 +5,14 @@
  */
 import { errorOf } from './append.ts'
 import type { Background } from './background.ts'
-import { type Checkpoint, changeCheckpoint, checkpointKey, checkpointOf, readCheckpoint } from './checkpoint.ts'
+import {
+  type Checkpoint,
+  changeCheckpoint,
+  checkpointChange,
+  checkpointKey,
+  checkpointOf,
+  readCheckpoint,
+} from './checkpoint.ts'
 import { eraseViews } from './erase-views.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Lease } from './lease.ts'
@@ -31,15 +38,21 @@ export async function stateOf({ storage }: Pick<Tools, 'storage'>, name: string)
   return state
 }
 
+interface Step {
+  readonly state: ProjectionState
+  /** What is written in the same commit. */
+  readonly with?: readonly DocumentWrite[]
+}
+
 /** One step. `change` may be called again; the same state changes nothing. */
 export async function changeState(
   { storage, queue, making }: Tools,
   name: string,
-  change: (state: ProjectionState) => { readonly state: ProjectionState; readonly with?: readonly DocumentWrite[] },
+  change: (state: ProjectionState) => Step | Promise<Step>,
 ): Promise<ProjectionState> {
   for (let tries = 1; ; tries++) {
     const known = await stateOf({ storage }, name)
-    const next = change(known.state)
+    const next = await change(known.state)
     if (next.state === known.state) return next.state
     const documents = [...stateWrites(next.state, known), ...(next.with ?? [])]
     const outcome = await queue.add({ id: making.newId(), appends: [], documents })
@@ -175,21 +188,24 @@ export async function beginBuild(background: Tools, shape: Shape, how: 'beside' 
     return true
   }
   if (how === 'beside' && now !== 'retired') return false
-  // Nobody keeps it any more before anything is erased.
-  if (shape.lifecycle === 'inline' || now === 'retired') {
-    await changeState(background, name, (known) => {
-      const { reads, before, ...rest } = withState(known, version, 'building')
-      return {
-        state: {
-          ...rest,
-          ...(reads !== undefined && reads !== version && { reads }),
-          ...(before !== undefined && before !== version && { before }),
-        },
-      }
-    })
-  }
-  await changeCheckpoint(background, shape, ({ until: _, paused: __, ...body }) => {
+  const begun = ({ until: _, paused: __, ...body }: Checkpoint) => {
     return { ...body, epoch: body.epoch + 1, building: true, erasing: true }
+  }
+  if (shape.lifecycle === 'async' && now !== 'retired') {
+    await changeCheckpoint(background, shape, begun)
+    return true
+  }
+  // Nobody keeps it any more before anything is erased; and whoever is to build it knows of no end of an earlier build.
+  await changeState(background, name, async (known) => {
+    const { reads, before, ...rest } = withState(known, version, 'building')
+    return {
+      state: {
+        ...rest,
+        ...(reads !== undefined && reads !== version && { reads }),
+        ...(before !== undefined && before !== version && { before }),
+      },
+      with: (await checkpointChange(background.storage, shape, begun)).writes,
+    }
   })
   return true
 }

@@ -11,7 +11,7 @@ import type { Leased, Place } from './lease.ts'
 import { limits } from './limits.ts'
 import { streamTypeOf } from './name.ts'
 import { listStates, projectionStates } from './projection-state.ts'
-import type { Document, DocumentKey, Storage } from './storage.ts'
+import type { Document, DocumentKey, DocumentWrite, Storage } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
 
 export interface Checkpoint extends Leased {
@@ -66,6 +66,20 @@ export async function readCheckpoint(
   return document
 }
 
+/** What is written to change it, guarded by what it is now; nothing where `change` gives the same body. */
+export async function checkpointChange(
+  storage: Pick<Storage, 'getDocuments' | 'readLog'>,
+  of: VersionName,
+  change: (checkpoint: Checkpoint) => Checkpoint,
+): Promise<{ readonly next: Checkpoint; readonly writes: readonly DocumentWrite[] }> {
+  const document = await readCheckpoint(storage, of)
+  const body = document ? checkpointOf(document) : newCheckpoint(of, await logIdOf(storage))
+  const next = change(body)
+  if (next === body) return { next, writes: [] }
+  const guard = document ? ({ is: 'version', version: document.version } as const) : ({ is: 'absent' } as const)
+  return { next, writes: putDocument(projectionStates, { key: checkpointPlace(of).key, body: next, if: guard }) }
+}
+
 /** Changes what the version's runner goes by, whoever holds it. `change` may be called again; the same body changes nothing. */
 export async function changeCheckpoint(
   { storage, queue, making }: Pick<Background, 'storage' | 'queue' | 'making'>,
@@ -73,13 +87,9 @@ export async function changeCheckpoint(
   change: (checkpoint: Checkpoint) => Checkpoint,
 ): Promise<Checkpoint> {
   for (let tries = 1; ; tries++) {
-    const document = await readCheckpoint(storage, of)
-    const body = document ? checkpointOf(document) : newCheckpoint(of, await logIdOf(storage))
-    const next = change(body)
-    if (next === body) return body
-    const guard = document ? ({ is: 'version', version: document.version } as const) : ({ is: 'absent' } as const)
-    const documents = putDocument(projectionStates, { key: checkpointPlace(of).key, body: next, if: guard })
-    const outcome = await queue.add({ id: making.newId(), appends: [], documents })
+    const { next, writes } = await checkpointChange(storage, of, change)
+    if (writes.length === 0) return next
+    const outcome = await queue.add({ id: making.newId(), appends: [], documents: writes })
     if (outcome.outcome === 'committed') return next
     // Its runner writes it all the time.
     if (outcome.outcome !== 'document-conflict' || tries >= limits.foldTries) throw errorOf(outcome)

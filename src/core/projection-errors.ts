@@ -1,5 +1,5 @@
 /** What can go wrong with projections and their views. */
-import { StoreError } from './errors.ts'
+import { isStoreError, StoreError } from './errors.ts'
 
 /** The store has no projection of this name, or was opened with none. */
 export class ProjectionNotFound extends StoreError {
@@ -60,6 +60,16 @@ export class ProjectionFailed extends StoreError {
       cause,
     )
   }
+}
+
+/** What a handler threw at an event. Its own failure is told once, wherever it was met. */
+export function failedAt(
+  { name, version }: { readonly name: string; readonly version: number },
+  { stream, revision, type }: { readonly stream: string; readonly revision: number; readonly type: string },
+  cause: unknown,
+): Error {
+  if (isStoreError(cause, 'projection-failed')) return cause
+  return new ProjectionFailed({ projection: name, version, stream, revision, eventType: type }, cause)
 }
 
 /** A unique index of a projection would hold the same values twice. Nothing was written. */

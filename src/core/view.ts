@@ -21,15 +21,7 @@ import { type KnownStates, readStates } from './projection-state.ts'
 import { pageSize, type Until } from './read.ts'
 import type { Direction, DocumentPage, DocumentQuery, IndexSpec, Storage } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
-
-/** A projection's definition, which knows the type of its views, or its name. */
-export type ViewOf<View extends object> = string | Defines<View>
-
-/** As much of a `Projection` as tells the type of its views. */
-export interface Defines<View extends object> {
-  readonly name: string
-  readonly on: Readonly<Record<string, ((view: never, event: never) => View | undefined) | undefined>>
-}
+import { nameOf, type ViewOf } from './view-of.ts'
 
 export interface Views {
   /** `undefined` where there is no such view. Strongly consistent for inline and live views. */
@@ -170,12 +162,6 @@ async function shapeKept(viewing: Viewing, view: ViewOf<object>, signal: AbortSi
   const shape = await shapeRead(viewing, view)
   if (shape.lifecycle !== 'live') return shape
   throw new InvalidArgument(pathOf(shape), 'is folded when it is read: get its views one by one, by id')
-}
-
-export function nameOf(view: ViewOf<object>): string {
-  const name = typeof view === 'string' ? view : view?.name
-  if (typeof name === 'string' && name !== '') return name
-  throw new InvalidArgument('view', 'must be a projection, or the name of one')
 }
 
 async function getView(
