@@ -264,7 +264,14 @@ export const working = (open: OpenStore) =>
         assert.deepEqual((await all({ limit, state: 'waiting' })).toSorted(), mails)
         assert.deepEqual(await all({ limit, state: 'waiting', kind: 'bill' }), [])
       }
-      await assert.rejects(jobs.list({ cursor: 'nowhere' }), { code: 'invalid-argument', path: 'cursor' })
+      const { next = assert.fail() } = await jobs.list({ kind: 'bill', limit: 1 })
+      for (const other of [
+        { cursor: 'nowhere' },
+        { cursor: next },
+        { kind: 'bill', state: 'done', cursor: next },
+      ] as const) {
+        await assert.rejects(jobs.list(other), { code: 'invalid-argument', path: 'cursor' })
+      }
     },
 
     'A job is removed for good, also from the hands of a worker': async (open) => {

@@ -156,6 +156,10 @@ export const rebuilding = (open: OpenStore) =>
           [parked?.key, parked?.stream, parked?.revision, parked?.type, parked?.failure.message],
           ['1', 'person/1', 2, 'Told', 'cannot hear bad'],
         )
+        for (const cursor of ['nowhere', '["",""]']) {
+          const other = store.projections.parked('people', { cursor })
+          await assert.rejects(other, { code: 'invalid-argument', path: 'cursor' })
+        }
         assert.deepEqual(await store.projections.replayParked('people'), { replayed: 0, parked: 1 })
         await runner.stop()
         const mended = await open({ projections: [picky('nothing')] })
