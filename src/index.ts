@@ -1,4 +1,6 @@
 /** The front door. Loads no storage and nothing of any runtime. */
+export type { AppConsumer, AppDefinition } from './core/app.ts'
+export { defineApp } from './core/app.ts'
 export type { Appended, AppendOptions, StreamEvents } from './core/append.ts'
 export type { Boundary, BoundaryPageOptions, BoundaryPart } from './core/boundary.ts'
 export type { DeclareOptions, EventTypes } from './core/catalogue.ts'
@@ -36,11 +38,10 @@ export type { Parked, ParkedPage, ParkedPageOptions } from './core/parked.ts'
 export type { AnyProjection, Lifecycle, Projection, Seen } from './core/projection.ts'
 export { projection } from './core/projection.ts'
 export * from './core/projection-errors.ts'
+export type { BuildProgress, ProjectionStatus } from './core/projection-status.ts'
 export type {
-  BuildProgress,
   ParkedOptions,
   ParkedViews,
-  ProjectionStatus,
   Projections,
   RebuildOptions,
   ReplayedViews,
@@ -70,5 +71,7 @@ export { tables } from './core/tables.ts'
 export type { Clock } from './core/time.ts'
 export type { UpcastStep } from './core/upcast-step.ts'
 export type { Upcaster } from './core/upcaster.ts'
-export type { GetOptions, ViewOf, ViewPage, ViewQuery, ViewSearch, Views } from './core/view.ts'
+export type { GetOptions, ViewPage, ViewQuery, ViewSearch, Views } from './core/view.ts'
+export type { ViewOf } from './core/view-of.ts'
+export * from './core/work-errors.ts'
 export type { JobHandler, JobHandlers, JobTask, Worker, WorkOptions } from './core/worker.ts'

@@ -54,6 +54,7 @@ const onNode = ['storage/sqlite', 'storage/postgres', 'storage/dynamodb', 'hosts
 
 const files = sources('src')
 const code = files.filter(({ path }) => !path.endsWith('.test.ts') && !path.includes('/fixtures/'))
+const examples = sources('examples').filter(({ path }) => !path.endsWith('.test.ts'))
 
 function sources(folder: string): readonly File[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
@@ -107,7 +108,7 @@ describe('every file', () => {
   })
 
   test('is no longer than can be read whole, and is named in kebab-case', () => {
-    for (const { path, text } of code) {
+    for (const { path, text } of [...code, ...examples]) {
       expect(text.split('\n').length, path).toBeLessThanOrEqual(400)
       expect(path).toMatch(/^[a-z0-9/.-]+\.ts$/)
     }
@@ -120,10 +121,21 @@ describe('every file', () => {
   })
 
   test('holds no word that says it is not finished', () => {
-    for (const { path, text } of [...files, ...sources('test')]) {
+    for (const { path, text } of [...files, ...sources('test'), ...sources('examples')]) {
       if (!path.endsWith('architecture.test.ts')) expect(text, path).not.toMatch(/\b(TODO|FIXME|XXX|HACK)\b/)
     }
   })
+})
+
+test('examples use the package by its names, as their users do, and nothing that a user could not install', () => {
+  for (const { path, text, imports } of examples) {
+    expect(text, path).toMatch(/^\/\*\*/)
+    const installable = ['daybook', ...Object.keys({ ...manifest.dependencies, ...manifest.devDependencies })]
+    for (const { to } of imports) {
+      if (to.startsWith('node:') || to.startsWith(`${dirname(path)}/`)) continue
+      expect(installable, `${to} in ${path}`).toContain(packageOf(to))
+    }
+  }
 })
 
 test('no file imports itself by way of others', () => {

@@ -1,7 +1,14 @@
 /** The store over HTTP keeps the contract of the store, also while its server is started anew again and again. */
 import pino from 'pino'
 import { describe, test } from 'vitest'
-import { type OpenStorage, type OpenStore, type StoreSetting, storeConformance } from '../src/conformance/index.ts'
+import {
+  type OpenStorage,
+  type OpenStore,
+  type StoreSetting,
+  storeConformance,
+  viewConformance,
+  workConformance,
+} from '../src/conformance/index.ts'
 import { openStore, type Store } from '../src/core/store.ts'
 import { type Server, serve } from '../src/hosts/node.ts'
 import { createClient } from '../src/http/client.ts'
@@ -19,6 +26,10 @@ function overHttp(openStorage: OpenStorage, serveStore: (store: Store) => Promis
     const client = createClient({ url })
     return {
       ...client,
+      // What runs handlers is where they are: beside the server.
+      projections: { ...client.projections, start: store.projections.start, run: store.projections.run },
+      jobs: { ...client.jobs, work: store.jobs.work },
+      consumers: { ...client.consumers, run: store.consumers.run, consume: store.consumers.consume },
       async close() {
         await client.close()
         await close()
@@ -76,5 +87,16 @@ for (const { name, storage, serveStore, missing } of servers) {
   describe.skipIf(missing !== undefined)(`the client of ${name}${missing ? ` (${missing})` : ''}`, () => {
     const held = storage === dynamodb ? test.concurrent : test
     for (const { promise, run } of storeConformance(overHttp(storage(), serveStore))) held(promise, run)
+  })
+}
+
+/** What an embedded store promises beside, with the work of its handlers done beside the server. */
+for (const { name, storage } of [
+  { name: 'a server', storage: memory },
+  { name: 'a server on SQLite', storage: sqlite },
+]) {
+  describe(`views and work of the client of ${name}`, () => {
+    const open = overHttp(storage(), steadily)
+    for (const { promise, run } of [...viewConformance(open), ...workConformance(open)]) test.concurrent(promise, run)
   })
 }

@@ -2,6 +2,7 @@
 import Database from 'better-sqlite3'
 import { describe, test } from 'vitest'
 import {
+  embeddedConformance,
   type OpenStorage,
   type OpenStore,
   storageConformance,
@@ -51,7 +52,8 @@ for (const [name, make] of Object.entries(storages)) {
     })
     describe('the work on it', () => {
       const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
-      for (const { promise, run } of workConformance(onStorage)) held(promise, run)
+      for (const { promise, run } of [...workConformance(onStorage), ...embeddedConformance(onStorage)])
+        held(promise, run)
     })
   })
 }

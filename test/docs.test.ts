@@ -122,7 +122,7 @@ function pattern(shown: string): RegExp {
 }
 
 /** What commands say beside their output. */
-const notes = /^(\d+ (events? exported|keys?)\b|This is the only time that the key is shown).*\n/gm
+const notes = /^(\d+ [a-z]+|This is the only time that the key is shown).*\n/gm
 
 const shows = (page: string) => blocksOf(page).some(({ language }) => ['ts', 'sh', 'sql'].includes(language))
 
@@ -176,9 +176,11 @@ describe.each(pages.filter(shows))('%s', async (page) => {
       onServer(name, () => runSql(database?.url ?? '', here(shown)))
     } else if (language === 'ts') {
       holderOf(shown, test)(name, async () => {
-        writeFileSync(join(place, `block-${index}.ts`), here(shown))
+        // A module that others name says what it is called.
+        const [, file = `block-${index}.ts`] = /^\/\/ (\w+\.ts)\n/.exec(shown) ?? []
+        writeFileSync(join(place, file), here(shown))
         const flags = ['--disable-warning=ExperimentalWarning', '--conditions=daybook-source']
-        const { code: exit, output, errors } = await run(place, process.execPath, [...flags, `block-${index}.ts`])
+        const { code: exit, output, errors } = await run(place, process.execPath, [...flags, file])
         expect([exit, errors]).toEqual([0, ''])
         if (answer) expect(output).toMatch(answer)
       })
@@ -276,7 +278,7 @@ test('the reference of errors has every kind in its order, with its status, its 
 })
 
 test('links between the pages lead somewhere', () => {
-  for (const page of [...pages, 'STYLE.md']) {
+  for (const page of [...pages, 'STYLE.md', 'examples/customer-record/README.md']) {
     for (const [, link = '', anchor] of textOf(page).matchAll(/\]\(([^)#:]*)(?:#([^)]*))?\)/g)) {
       const place = link === '' ? page : join(page, '..', link)
       expect(() => readdirOrRead(join(root, place)), `${page} → ${link}`).not.toThrow()

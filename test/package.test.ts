@@ -101,10 +101,16 @@ describe('the packed package', () => {
       'daybook/dynamodb': ['createTable', 'dynamoSequencer', 'dynamoStorage', 'parseDynamoUrl'],
       'daybook/http': ['createApp', 'jwtAccess', 'keyAccess', 'openKeys'],
       'daybook/client': ['createClient'],
-      'daybook/node': ['createMetrics', 'processTracer', 'serve'],
+      'daybook/node': ['apiPage', 'createMetrics', 'processTracer', 'serve', 'startWorkers'],
       'daybook/lambda': ['sequencerHandler', 'sweepHandler'],
       'daybook/testing': ['testDecider', 'testProjection'],
-      'daybook/conformance': ['storageConformance', 'storeConformance', 'workConformance'],
+      'daybook/conformance': [
+        'storageConformance',
+        'storeConformance',
+        'viewConformance',
+        'workConformance',
+        'embeddedConformance',
+      ],
     })
   })
 

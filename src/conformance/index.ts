@@ -18,6 +18,7 @@ import { versioning } from './store/event-versions.ts'
 import { histories } from './store/histories.ts'
 import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
+import { liveSnapshotting } from './store/live-snapshots.ts'
 import { parking } from './store/parking.ts'
 import { projecting } from './store/projecting.ts'
 import { reading as storeReading } from './store/reading.ts'
@@ -39,14 +40,17 @@ export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
   return [appending, storeReading, deciding, histories].flatMap((subject) => subject(open))
 }
 
-/** Projections and their views, of an embedded store. */
+/** Projections and their views; of a client, with those defined and run beside its server. */
 export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
   return [projecting, viewing, rebuilding, replaying].flatMap((subject) => subject(open))
 }
 
-/** What an embedded store has beside: work in the background, and what is declared. */
+/** Work in the background, and what is declared; of a client, with the handlers' work done beside its server. */
 export function workConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [working, scheduling, consuming, parking, declaring, versioning, snapshotting].flatMap((subject) =>
-    subject(open),
-  )
+  return [working, scheduling, consuming, parking, declaring].flatMap((subject) => subject(open))
+}
+
+/** What an embedded store alone has: events as they were recorded, and snapshots by deciders that its caller brings. */
+export function embeddedConformance(open: OpenStore): readonly ConformanceCase[] {
+  return [versioning, snapshotting, liveSnapshotting].flatMap((subject) => subject(open))
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { until } from '../conformance/store/kit.ts'
 import { type MemoryLog, memoryLog, memoryStorage } from '../storage/memory/storage.ts'
 import { type AnyProjection, projection } from './projection.ts'
-import type { BuildProgress } from './projections.ts'
+import type { BuildProgress } from './projection-status.ts'
 import type { Storage } from './storage.ts'
 import { openStore, type Store, type StoreOptions } from './store.ts'
 
@@ -103,7 +103,6 @@ describe('a new version', () => {
     const early = { code: 'view-not-ready', projection: 'topics', version: 2 }
     await expect(store.projections.switch('topics')).rejects.toMatchObject(early)
     await expect(store.projections.drop('topics', { version: 1 })).rejects.toMatchObject({ code: 'invalid-argument' })
-    await expect(store.projections.switch('topics', { version: 3 })).rejects.toMatchObject({ code: 'view-not-ready' })
   })
 
   test('is built by one runner only, however many are asked', async () => {
@@ -127,7 +126,22 @@ describe('a new version', () => {
       version: 1,
       differs: ['indexes'],
     })
+    await expect(opened(log, [other], { readOnly: true })).rejects.toMatchObject({ code: 'projection-clash' })
     await (await opened(log, [first])).close()
+  })
+
+  test('that the store does not have, or a projection that it does not have, is told by its name, and nothing is changed', async () => {
+    const log = memoryLog()
+    await using store = await opened(log, [first])
+    const before = await store.projections.status('topics')
+    const none = { code: 'invalid-argument', message: 'version: projection "topics" has no version 9' }
+    await expect(store.projections.switch('topics', { version: 9 })).rejects.toMatchObject(none)
+    await expect(store.projections.drop('topics', { version: 9 })).rejects.toMatchObject(none)
+    await expect(store.projections.parked('topics', { version: 9 })).rejects.toMatchObject(none)
+    const unknown = { code: 'projection-not-found', message: 'There is no projection "tropics" in the store' }
+    await expect(store.projections.pause('tropics')).rejects.toMatchObject(unknown)
+    await expect(store.projections.status('tropics')).rejects.toMatchObject(unknown)
+    expect(await store.projections.status('topics')).toEqual(before)
   })
 })
 

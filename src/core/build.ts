@@ -34,7 +34,7 @@ type Tools = Pick<Background, 'storage' | 'queue' | 'making'>
 
 export async function stateOf({ storage }: Pick<Tools, 'storage'>, name: string): Promise<StoredState> {
   const [state] = await readStates(storage, [name])
-  if (state === undefined) throw new ProjectionNotFound({ projection: name, known: [] })
+  if (state === undefined) throw new ProjectionNotFound({ projection: name })
   return state
 }
 
@@ -139,6 +139,7 @@ export async function switchTo(background: Tools, name: string, version?: number
   const { state } = await stateOf(background, name)
   const target = version ?? newest(state)
   if (target === state.reads) return state
+  if (versionStateOf(state, target) === undefined) throw noVersion(name, target)
   const document = await readCheckpoint(background.storage, { name, version: target })
   if (versionStateOf(state, target) !== 'dual' || document === undefined || !isWhole(checkpointOf(document))) {
     throw new ViewNotReady({ projection: name, version: target })
@@ -164,6 +165,10 @@ function turnedTo(state: ProjectionState, target: number): ProjectionState {
   // Beside the two of them no third one is kept.
   const given = before === undefined || before === target ? kept : withState(kept, before, 'retired')
   return { ...given, reads: target }
+}
+
+export function noVersion(name: string, version: number): InvalidArgument {
+  return new InvalidArgument('version', `projection "${name}" has no version ${version}`)
 }
 
 function newest({ versions }: ProjectionState): number {
@@ -210,7 +215,7 @@ export async function dropVersion(background: Tools, name: string, version: numb
   const { storage, queue, making } = background
   const { state } = await stateOf(background, name)
   const known = state.versions.find((one) => one.version === version)
-  if (known === undefined) throw new InvalidArgument('version', `projection "${name}" has no version ${version}`)
+  if (known === undefined) throw noVersion(name, version)
   if (state.reads === version && state.versions.some((one) => one.version !== version && one.state !== 'retired')) {
     throw new InvalidArgument('version', `version ${version} of projection "${name}" is read: switch to another first`)
   }

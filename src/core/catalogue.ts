@@ -10,7 +10,7 @@ import type { CommitQueue } from './commit-queue.ts'
 import { misfits } from './compatible.ts'
 import { parseContent } from './content.ts'
 import { putDocument } from './document.ts'
-import { EventTypeNotFound, InvalidArgument, isStoreError, LimitExceeded, StoreBusy } from './errors.ts'
+import { InvalidArgument, isStoreError, LimitExceeded, StoreBusy } from './errors.ts'
 import { checkDeclaration, declaredIn, type EventType, type EventTypeDeclaration } from './event-type.ts'
 import { type Catalogue, type InForce, inForceOf, nothingInForce } from './in-force.ts'
 import { createSchemaCompiler, type SchemaCheck, type SchemaCompiler } from './json-schema.ts'
@@ -18,6 +18,7 @@ import { limits } from './limits.ts'
 import { checkName } from './name.ts'
 import type { CollectionSpec, Document, DocumentKey, Guard, Storage, StreamAppend } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
+import { EventTypeNotFound } from './work-errors.ts'
 
 export interface EventTypes {
   /**

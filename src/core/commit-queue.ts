@@ -4,7 +4,7 @@
  * an append waits for one turn of the event loop.
  */
 import { eventIdsOf, sizeOf } from './commit.ts'
-import { isStoreError, OutcomeUnknown, StorageFailed, StoreBusy, StoreClosed } from './errors.ts'
+import { isStoreError, OutcomeUnknown, StoreBusy, StoreClosed } from './errors.ts'
 import { limits } from './limits.ts'
 import type { Commit, CommitOutcome, Storage } from './storage.ts'
 import { backoffMs, sleep, turn } from './turn.ts'
@@ -156,8 +156,9 @@ async function commitOnce(
 ): Promise<{ readonly folded: readonly Folded[]; readonly outcomes: readonly CommitOutcome[] }> {
   const asked = batch.map(({ commit }) => commit)
   const folded = await insist(tries, () => folder.fold(asked, storage)).catch((error) => {
-    // Nothing of this was handed over.
-    throw isStoreError(error) ? error : new StorageFailed('read what inline views are folded on', error)
+    // Nothing of this was handed over, and whoever asks again may find the storage well.
+    const failed = !isStoreError(error) || error.code === 'storage-failed'
+    throw failed ? new StoreBusy('What inline views are folded on cannot be read', 100, error) : error
   })
   const commits = folded.map(({ commit }) => commit)
   const outcomes = await insist(tries, () => storage.commit(commits), lost)

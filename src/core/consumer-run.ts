@@ -9,7 +9,6 @@ import {
   consumers,
 } from './consumer.ts'
 import { work } from './consuming.ts'
-import { ConsumerNotFound } from './errors.ts'
 import { backOff, mayHeal } from './feed.ts'
 import { createWatch, type Lease, takeLease } from './lease.ts'
 import { limits } from './limits.ts'
@@ -17,6 +16,7 @@ import type { Document } from './storage.ts'
 import { formatInstant } from './time.ts'
 import { finishedTo } from './tracker.ts'
 import { type Bell, createBell } from './wake.ts'
+import { ConsumerNotFound } from './work-errors.ts'
 
 export interface Consumer extends Running {
   readonly name: string

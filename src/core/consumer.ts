@@ -7,7 +7,7 @@ import { checkCount, checkParallel, type TroubleOptions } from './background.ts'
 import { putDocument } from './document.ts'
 import type { Effect } from './effect.ts'
 import { canonicalJson } from './encoding.ts'
-import { DefinitionClash, InvalidArgument } from './errors.ts'
+import { InvalidArgument } from './errors.ts'
 import type { AnyEvent, LogEntry } from './event.ts'
 import type { Failure } from './failure.ts'
 import { checkTerm, type Held, type Leased } from './lease.ts'
@@ -16,6 +16,7 @@ import { streamTypePattern } from './name.ts'
 import { checkFilter, type LogFilter } from './query.ts'
 import type { CollectionSpec, Document, DocumentKey, DocumentWrite, Guard } from './storage.ts'
 import { type Checkpoint, finishedTo } from './tracker.ts'
+import { DefinitionClash } from './work-errors.ts'
 
 /** What a handler says of an event. Nothing: it is handled. */
 export interface Handled extends Effect {

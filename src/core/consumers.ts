@@ -24,7 +24,7 @@ import {
 import { type Consumer, startConsumer } from './consumer-run.ts'
 import { type Delivery, deliveries } from './delivery.ts'
 import { deleteDocument, indexQuery } from './document.ts'
-import { ConsumerNotFound, ForeignLog, PositionBeyondHead } from './errors.ts'
+import { ForeignLog, PositionBeyondHead } from './errors.ts'
 import type { AnyEvent } from './event.ts'
 import { limits } from './limits.ts'
 import { checkStream } from './name.ts'
@@ -32,6 +32,7 @@ import { allParked, askReplay, dropParked, type ParkedPage, type ParkedPageOptio
 import type { Document, DocumentWrite } from './storage.ts'
 import { formatInstant } from './time.ts'
 import { createBell } from './wake.ts'
+import { ConsumerNotFound } from './work-errors.ts'
 
 export interface Consumers {
   /**

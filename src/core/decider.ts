@@ -1,9 +1,9 @@
 /** Deciders: the domain as three pure functions, and the loop that runs them against a stream. */
 
 import type { Appended, AppendOptions } from './append.ts'
-import { checkFunctions, checkList, checkObject } from './argument.ts'
+import { checkFunctions, checkList, checkObject, checkOrdinal } from './argument.ts'
 import { canonicalJson } from './encoding.ts'
-import { InvalidArgument, isStoreError } from './errors.ts'
+import { InvalidArgument, isStoreError, RevisionConflict, StreamForgotten } from './errors.ts'
 import type { AnyEvent, Meta, NewEvent, Recorded } from './event.ts'
 import { limits } from './limits.ts'
 import type { EventPage, ReadOptions, Until } from './read.ts'
@@ -43,6 +43,12 @@ export interface ExecuteOptions {
   readonly meta?: Meta
   /** How often to decide anew after a lost race; default and most 10. */
   readonly tries?: number
+  /**
+   * The revision that whoever gives the command has seen: it is decided on the stream as it was then, and recorded right
+   * behind it or not at all. Where the decider gives its events ids, the same command may come again, and is answered as
+   * the first time.
+   */
+  readonly expected?: number
   readonly signal?: AbortSignal
 }
 
@@ -148,7 +154,10 @@ export async function foldAll<Event extends AnyEvent, State>(
   }
 }
 
-/** Load, decide, append at the loaded revision; after a lost race again, a bounded number of times. */
+/**
+ * Load, decide, append at the loaded revision; after a lost race again, a bounded number of times. Where a revision is
+ * expected, nothing is decided on another one, and a race is lost for good.
+ */
 export async function execute<Command, Event extends AnyEvent, State>(
   store: LoadsAndAppends,
   decider: Decider<Command, Event, State>,
@@ -162,21 +171,40 @@ export async function execute<Command, Event extends AnyEvent, State>(
   if (!Number.isInteger(most) || most < 1 || most > limits.executeTries) {
     throw new InvalidArgument('tries', `must be 1 to ${limits.executeTries}`)
   }
+  const { expected } = options
+  if (expected !== undefined) checkOrdinal(expected, 'expected')
   const aborting = options.signal ? { signal: options.signal } : {}
   for (let tries = 1; ; tries++) {
-    const { state, revision } = await load(store, stream, decider, aborting)
+    const { state, revision } =
+      expected === undefined
+        ? await load(store, stream, decider, aborting)
+        : await loadAt(store, stream, { fold: decider, options: { at: expected, ...aborting } })
     const decided = decider.decide(command, state)
     checkList(decided, 'decider.decide(…)')
     if (decided.length === 0) return { state, revision, events: [] }
     try {
-      const expected = { expected: revision, ...aborting }
-      const events = await record(store, stream, withMeta(decided, options.meta), expected)
+      const events = await record(store, stream, withMeta(decided, options.meta), { expected: revision, ...aborting })
       return { state: events.reduce<State>(decider.evolve, state), revision: revision + events.length, events }
     } catch (error) {
-      if (!isStoreError(error, 'revision-conflict') || tries >= most) throw error
+      if (!isStoreError(error, 'revision-conflict') || expected !== undefined || tries >= most) throw error
       await sleep(backoffMs(tries, 1, 100))
     }
   }
+}
+
+/** The state at just this revision. Throws `RevisionConflict` where the stream is not that long, `StreamForgotten`. */
+async function loadAt<Event extends AnyEvent, State>(
+  store: Loads,
+  stream: string,
+  { fold, options }: { readonly fold: Fold<Event, State>; readonly options: LoadOptions & { readonly at: number } },
+): Promise<Loaded<State>> {
+  const { at, signal } = options
+  if (at === 0) return { state: fold.initialState(), revision: 0 }
+  const loaded = await load(store, stream, fold, options)
+  if (loaded.revision === at) return loaded
+  const { details } = await store.readPage(stream, { direction: 'backwards', limit: 1, ...(signal && { signal }) })
+  if (details?.forgotten) throw new StreamForgotten(stream)
+  throw new RevisionConflict({ stream, expected: at, actual: details?.revision ?? 0 })
 }
 
 async function record<Event extends AnyEvent>(

@@ -2,18 +2,13 @@
 import {
   CollectionClash,
   ConditionFailed,
-  ConsumerNotFound,
-  DefinitionClash,
   DocumentConflict,
   type ErrorCode,
   EventArchived,
   EventIdReused,
-  EventTypeNotFound,
   Forbidden,
   ForeignLog,
   InvalidArgument,
-  JobNotFound,
-  JobNotParked,
   LimitExceeded,
   LogDiverged,
   NotAStore,
@@ -45,6 +40,7 @@ import {
   ViewBehind,
   ViewNotReady,
 } from './projection-errors.ts'
+import { ConsumerNotFound, DefinitionClash, EventTypeNotFound, JobNotFound, JobNotParked } from './work-errors.ts'
 
 const classes: Readonly<Record<ErrorCode, { readonly name: string; readonly prototype: StoreError }>> = {
   'invalid-argument': InvalidArgument,

@@ -53,7 +53,7 @@ export async function foldInTime(
   const young: Recorded[] = []
   for (const [stream, until] of Object.entries(revisions)) {
     for await (const event of read(stream, { after: settled.revisions[stream] ?? 0, until })) {
-      if (standsAt(event, latenessMs) >= settled.before && isOf(shape, folding.key, event)) young.push(event)
+      if (isOf(shape, folding.key, event)) young.push(event)
     }
   }
   const at = Math.max(body.at ?? 0, ...news.map(({ position = 0 }) => position))
@@ -69,20 +69,26 @@ export function foldAllInTime(shape: Shape, folding: Folding, events: readonly R
   return settle(shape, { ...folding, body: { ...(at > 0 && { at }), revisions } }, { settled: nothing, young: events })
 }
 
-const nothing: Settled = { before: Number.MIN_SAFE_INTEGER, revisions: {} }
+export const nothing: Settled = { before: Number.MIN_SAFE_INTEGER, revisions: {} }
 
 function isOf(shape: Shape, key: string, event: Recorded): boolean {
   return (shape.filter.types?.includes(event.type) ?? false) && shape.keyOf(event) === key
 }
 
-/** Folds what is settled by now into the state that is kept, and the rest over it into the view. */
-function settle(
+/**
+ * Folds what is settled by now into the state that is kept, and the rest over it into the view; what stands before is in
+ * that state already. Throws `FoldFailed`.
+ */
+export function settle(
   shape: Shape,
   folding: Folding,
   { settled, young }: { readonly settled: Settled; readonly young: readonly Recorded[] },
 ): Folding {
   const { latenessMs = 0 } = shape
-  const placed = young.map((event) => ({ event, at: standsAt(event, latenessMs) })).sort(inOrder)
+  const placed = young
+    .map((event) => ({ event, at: standsAt(event, latenessMs) }))
+    .filter(({ at }) => at >= settled.before)
+    .sort(inOrder)
   const newest = young.reduce((latest, { time }) => Math.max(latest, Date.parse(time)), Number.MIN_SAFE_INTEGER)
   const before = Math.max(settled.before, newest - latenessMs)
   const first = placed.findIndex(({ at }) => at >= before)

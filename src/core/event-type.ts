@@ -1,11 +1,12 @@
 /** Event types as they are declared: versions of a schema, and how older events come up to each. Pure; kept by `catalogue.ts`. */
 import { checkList, checkObject } from './argument.ts'
 import { canonicalJson } from './encoding.ts'
-import { DefinitionClash, InvalidArgument, LimitExceeded } from './errors.ts'
+import { InvalidArgument, LimitExceeded } from './errors.ts'
 import type { JsonSchema } from './json-schema.ts'
 import { limits } from './limits.ts'
 import { checkEventType, checkStreamType } from './name.ts'
 import { compileSteps, type UpcastData, type UpcastStep } from './upcast-step.ts'
+import { DefinitionClash } from './work-errors.ts'
 
 export interface EventTypeVersion {
   /** 1, 2, 3 …; new events are held to the newest. */

@@ -11,7 +11,7 @@ import { type Folding, foldEvent, foldingOf, linkKey, linksRevision, viewWrites 
 import type { Forms } from './form.ts'
 import { limits } from './limits.ts'
 import type { Shape } from './projection.ts'
-import { ProjectionFailed, ProjectionMissing, ValueTaken } from './projection-errors.ts'
+import { failedAt, ProjectionMissing, ValueTaken } from './projection-errors.ts'
 import {
   concerns,
   fenceCheck,
@@ -197,7 +197,7 @@ function planOf(asked: Commit, { kept, tables, concerned, upcasters, ends, runni
           const key = keyOf(shape, event)
           if (key !== undefined) entries.push({ keeper, shape, event, key })
         } catch (error) {
-          refusal ??= failureOf(shape, event, error)
+          refusal ??= failedAt(shape, event, error)
         }
       }
     }
@@ -266,7 +266,7 @@ async function foldPlan(plan: Plan, { held, reads, catalogue, upcasters, commitD
       const caughtUp = keeper.whole ? linked : await foldMissing({ reads, catalogue, upcasters, shape }, linked, event)
       views.set(id, { shape, folding: foldEvent(shape, caughtUp, event) })
     } catch (error) {
-      return refuse(failureOf(shape, event, error))
+      return refuse(failedAt(shape, event, error))
     }
   }
   let writes: readonly DocumentWrite[]
@@ -275,7 +275,7 @@ async function foldPlan(plan: Plan, { held, reads, catalogue, upcasters, commitD
   } catch (error) {
     const last = entries.at(-1)
     const own = last === undefined || !isStoreError(error, 'invalid-argument')
-    return refuse(own ? error : failureOf(last.shape, last.event, error))
+    return refuse(own ? error : failedAt(last.shape, last.event, error))
   }
   const actual = own.length + writes.length
   if (actual > commitDocuments) {
@@ -357,10 +357,6 @@ function isUnique({ collection }: DocumentKey): boolean {
 function takenOf({ collection }: DocumentKey): ValueTaken {
   const [views = '', index = ''] = collection.split('\u0001')
   return new ValueTaken({ projection: views.slice(0, views.lastIndexOf('@')), index })
-}
-
-function failureOf({ name, version }: Shape, { stream, revision, type }: Recorded, cause: unknown): ProjectionFailed {
-  return new ProjectionFailed({ projection: name, version, stream, revision, eventType: type }, cause)
 }
 
 function viewKey({ views }: Shape, key: string): DocumentKey {

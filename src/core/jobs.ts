@@ -3,7 +3,7 @@ import { errorOf } from './append.ts'
 import { checkObject } from './argument.ts'
 import { type Background, checkWritable } from './background.ts'
 import { deleteDocument, indexQuery } from './document.ts'
-import { InvalidArgument, JobNotFound, JobNotParked } from './errors.ts'
+import { InvalidArgument } from './errors.ts'
 import {
   type AddedJob,
   type Job,
@@ -32,6 +32,7 @@ import {
 } from './schedule.ts'
 import type { Document, DocumentWrite } from './storage.ts'
 import { createBell } from './wake.ts'
+import { JobNotFound, JobNotParked } from './work-errors.ts'
 import { checkHandlers, type JobHandlers, startWorker, type Worker, type WorkOptions } from './worker.ts'
 
 export interface Jobs {

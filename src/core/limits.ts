@@ -63,6 +63,7 @@ export const limits = {
   parkBackoffMs: 50,
   parkedViews: 10_000,
   viewWaitMs: 5_000,
+  viewWaitMsMost: 600_000,
   viewBackoffMs: 2,
   viewBackoffMsMax: 50,
 

@@ -1,13 +1,14 @@
 /** What can go wrong with projections and their views. */
-import { StoreError } from './errors.ts'
+import { isStoreError, StoreError } from './errors.ts'
 
-/** This store was opened with no projection of this name. */
+/** The store has no projection of this name, or was opened with none. */
 export class ProjectionNotFound extends StoreError {
   override readonly code = 'projection-not-found'
   declare readonly projection: string
-  constructor({ projection, known }: { projection: string; known: readonly string[] }) {
-    const told = known.length === 0 ? 'none' : known.join(', ')
-    super(`There is no projection "${projection}"; the store was opened with: ${told}`, { projection })
+  /** `known`: those that the store was opened with, where one of these was asked for. */
+  constructor({ projection, known }: { projection: string; known?: readonly string[] }) {
+    const told = known && `; the store was opened with: ${known.join(', ') || 'none'}`
+    super(`There is no projection "${projection}"${told ?? ' in the store'}`, { projection })
   }
 }
 
@@ -59,6 +60,16 @@ export class ProjectionFailed extends StoreError {
       cause,
     )
   }
+}
+
+/** What a handler threw at an event. Its own failure is told once, wherever it was met. */
+export function failedAt(
+  { name, version }: { readonly name: string; readonly version: number },
+  { stream, revision, type }: { readonly stream: string; readonly revision: number; readonly type: string },
+  cause: unknown,
+): Error {
+  if (isStoreError(cause, 'projection-failed')) return cause
+  return new ProjectionFailed({ projection: name, version, stream, revision, eventType: type }, cause)
 }
 
 /** A unique index of a projection would hold the same values twice. Nothing was written. */

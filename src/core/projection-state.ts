@@ -119,8 +119,7 @@ export async function register(
   { storage, queue, making }: { storage: Storage; queue: CommitQueue; making: Making },
   shapes: readonly Shape[],
 ): Promise<void> {
-  const kept = shapes.filter(({ lifecycle }) => lifecycle !== 'live')
-  const names = [...new Set(kept.map(({ name }) => name))]
+  const { kept, names } = keptIn(shapes)
   if (names.length === 0) return
   // First of all, so that what clashes with one leaves the others as they are too.
   let states = await readStates(storage, names)
@@ -144,18 +143,34 @@ export async function register(
   }
 }
 
+/** Where nothing may be made known: what clashes with what is stored is refused all the same, for it would be read wrong. */
+export async function checkRegistered(storage: Pick<Storage, 'getDocuments'>, shapes: readonly Shape[]): Promise<void> {
+  const { kept, names } = keptIn(shapes)
+  const states = await readStates(storage, names)
+  for (const shape of kept) checkSame(states[names.indexOf(shape.name)]?.state, shape)
+}
+
+function keptIn(shapes: readonly Shape[]): { readonly kept: readonly Shape[]; readonly names: readonly string[] } {
+  const kept = shapes.filter(({ lifecycle }) => lifecycle !== 'live')
+  return { kept, names: [...new Set(kept.map(({ name }) => name))] }
+}
+
+/** The version as it is stored, if it is. Throws `ProjectionClash`. */
+function checkSame(state: ProjectionState | undefined, { name, version, facts }: Shape): VersionStatus | undefined {
+  const known = state?.versions.find((one) => one.version === version)
+  if (known === undefined) return undefined
+  const differs = Object.keys(facts).filter((fact) => {
+    const key = fact as keyof ShapeFacts
+    return canonicalJson(facts[key]) !== canonicalJson(known.facts[key])
+  })
+  if (differs.length > 0) throw new ProjectionClash({ projection: name, version, differs })
+  return known
+}
+
 /** The same state where it has the version already. */
 function withVersion(state: ProjectionState | undefined, shape: Shape, emptyLog: boolean): ProjectionState {
   const { name, version, facts } = shape
-  const known = state?.versions.find((one) => one.version === version)
-  if (state && known) {
-    const differs = Object.keys(facts).filter((fact) => {
-      const key = fact as keyof ShapeFacts
-      return canonicalJson(facts[key]) !== canonicalJson(known.facts[key])
-    })
-    if (differs.length > 0) throw new ProjectionClash({ projection: name, version, differs })
-    return state
-  }
+  if (state && checkSame(state, shape)) return state
   const first = state === undefined && (emptyLog || shape.lifecycle === 'async')
   const added: VersionStatus = { version, state: first ? 'active' : 'building', facts }
   return { ...(state ?? { name }), ...(first && { reads: version }), versions: [...(state?.versions ?? []), added] }

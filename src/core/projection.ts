@@ -9,6 +9,7 @@ import type { AnyEvent, Envelope, Recorded } from './event.ts'
 import { limits } from './limits.ts'
 import { checkName } from './name.ts'
 import { checkFilter, type LogFilter } from './query.ts'
+import { checkPolicy, type SnapshotPolicy } from './snapshot.ts'
 import type { CollectionSpec, IndexSpec, Storage } from './storage.ts'
 
 export type Lifecycle = 'inline' | 'async' | 'live'
@@ -61,6 +62,11 @@ export interface Projection<
    * `'totals'`: it holds nothing personal, of any number of streams, and stays.
    */
   readonly holds?: 'content' | 'totals'
+  /**
+   * Of a live view of one stream type: a read that had to fold `every` events, or took `slowerMs`, asks for a snapshot. They
+   * are kept under the name and version of the projection.
+   */
+  readonly snapshot?: Pick<SnapshotPolicy, 'every' | 'slowerMs'>
 }
 
 /** Says the types once: `projection<CustomerEvent, Customer>()({ name: 'customers', lifecycle: 'inline', on: { … } })`. */
@@ -81,6 +87,7 @@ export interface AnyProjection {
   readonly search?: readonly string[]
   readonly latenessMs?: number
   readonly holds?: 'content' | 'totals'
+  readonly snapshot?: Pick<SnapshotPolicy, 'every' | 'slowerMs'>
 }
 
 /** A definition as the store runs it. */
@@ -100,6 +107,8 @@ export interface Shape {
   readonly links: CollectionSpec
   readonly latenessMs?: number
   readonly holds: 'content' | 'totals'
+  /** Of a live view. */
+  readonly snapshot?: SnapshotPolicy
   /** Of what was replayed beside the views in use. */
   readonly label?: string
   /** What must not change while the version stays: compared with what is stored. */
@@ -152,6 +161,13 @@ export function shapeOf(definition: AnyProjection): Shape {
     throw wrong('indexes', 'need views that are kept: a live one is folded when it is read')
   }
   const keyed = key === undefined ? 'by-stream' : 'by-function'
+  const snapshot = definition.snapshot && { ...definition.snapshot, name, version }
+  if (snapshot !== undefined) {
+    if (lifecycle !== 'live' || keyed !== 'by-stream' || streamTypes.length !== 1) {
+      throw wrong('snapshot', 'is for live views of the streams of one type: others are kept, or folded from several')
+    }
+    checkPolicy(snapshot, `${path}, snapshot`)
+  }
   const collection = `${name}@${version}`
   const views: CollectionSpec = {
     collection,
@@ -182,6 +198,7 @@ export function shapeOf(definition: AnyProjection): Shape {
       ],
     },
     ...(latenessMs !== undefined && { latenessMs }),
+    ...(snapshot !== undefined && { snapshot }),
     facts: {
       ...{ lifecycle, streamTypes: [...streamTypes].sort(), types: [...types].sort(), keyed, indexes },
       ...{ search, latenessMs: latenessMs ?? null, holds },

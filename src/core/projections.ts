@@ -2,26 +2,18 @@
 
 import { checkObject } from './argument.ts'
 import { type Background, checkWritable, ringingBell } from './background.ts'
-import { beginBuild, dropVersion, isWhole, rollBack, stateOf, switchTo, versionStateOf } from './build.ts'
+import { beginBuild, dropVersion, isWhole, noVersion, rollBack, stateOf, switchTo, versionStateOf } from './build.ts'
 import { type Runner, type RunnerOptions, startRunner, type VersionRunner } from './catch-up.ts'
-import { type Checkpoint, changeCheckpoint, checkpointKey, checkpointOf } from './checkpoint.ts'
+import { type Checkpoint, changeCheckpoint } from './checkpoint.ts'
 import { InvalidArgument } from './errors.ts'
-import type { Failure } from './failure.ts'
 import { backOff } from './feed.ts'
 import { checkTerm } from './lease.ts'
 import { limits } from './limits.ts'
 import { allParked, type ParkedView, parkedPage } from './parked-view.ts'
-import type { Lifecycle, Shape } from './projection.ts'
+import type { Shape } from './projection.ts'
 import { ProjectionNotFound } from './projection-errors.ts'
-import {
-  type KnownStates,
-  listStates,
-  type ProjectionState,
-  readStates,
-  register,
-  type VersionState,
-  type VersionStatus,
-} from './projection-state.ts'
+import { type KnownStates, listStates, readStates, register, type StoredState } from './projection-state.ts'
+import { type BuildProgress, checkpointFor, type ProjectionStatus, statusOf } from './projection-status.ts'
 import { pageSize } from './read.ts'
 import { refoldView } from './replay-parked.ts'
 import { backoffMs, sleep, turn } from './turn.ts'
@@ -68,13 +60,6 @@ export interface RebuildOptions extends RunnerOptions {
   readonly onProgress?: (progress: BuildProgress) => void
 }
 
-export interface BuildProgress {
-  readonly version: number
-  readonly position: number
-  /** Where it will be whole. */
-  readonly of: number
-}
-
 export interface ParkedOptions {
   readonly version?: number
   /** `next` of the page before. */
@@ -97,32 +82,6 @@ export interface ReplayedViews {
   readonly replayed: number
   /** Those whose handler fails still. */
   readonly parked: number
-}
-
-export interface ProjectionStatus {
-  readonly name: string
-  /** Of the version that is read, or else of the newest one. */
-  readonly version: number
-  readonly lifecycle: Lifecycle
-  readonly state: VersionState
-  /** Of an asynchronous one: everything up to here is in the views. */
-  readonly checkpoint?: number
-  /** Position of the log's newest event. */
-  readonly head: number
-  /** Positions between the two; 0 of one that commits keep. */
-  readonly lag: number
-  readonly parked: number
-  readonly paused: boolean
-  /** Whose runner works on it; `here`: this store's. */
-  readonly running?: { readonly here: boolean; readonly since: string }
-  /** Why it does not move on. */
-  readonly trouble?: Failure
-  /** A version that is being built. */
-  readonly building?: BuildProgress
-  readonly reads?: number
-  /** What `rollBack` goes back to. */
-  readonly before?: number
-  readonly versions: readonly { readonly version: number; readonly state: VersionState; readonly whole: boolean }[]
 }
 
 interface Supervisor extends Runner {
@@ -175,7 +134,7 @@ export function createProjections(
         const { state } = await stateOf({ storage }, shape.name)
         const now = versionStateOf(state, shape.version)
         if (now === undefined || now === 'retired') return []
-        const checkpoint = await checkpointFor(shape)
+        const checkpoint = await checkpointFor(storage, shape)
         if (shape.lifecycle === 'async' && now !== 'building') return [shape]
         // Where nothing is read there is nothing to wait for.
         const asked = checkpoint?.building || state.reads === undefined
@@ -183,14 +142,6 @@ export function createProjections(
       }),
     )
     return found.flat()
-  }
-
-  async function checkpointFor(of: {
-    readonly name: string
-    readonly version: number
-  }): Promise<Checkpoint | undefined> {
-    const [document] = await storage.getDocuments([checkpointKey(of)])
-    return document && checkpointOf(document)
   }
 
   function runAll(among: readonly Shape[], options: RunnerOptions): Runner {
@@ -253,48 +204,14 @@ export function createProjections(
     return runner
   }
 
-  async function statusOf({ state }: { readonly state: ProjectionState }): Promise<ProjectionStatus> {
-    const { name, reads, before, versions } = state
-    const { head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
-    const checkpoints = await Promise.all(versions.map(({ version }) => checkpointFor({ name, version })))
-    const of = (one: VersionStatus | undefined) => one && checkpoints[versions.indexOf(one)]
-    const shown = versions.find(({ version }) => version === reads) ?? versions.at(-1)
-    if (shown === undefined) throw new ProjectionNotFound({ projection: name, known: [] })
-    const checkpoint = of(shown)
-    const building = versions.find((one) => of(one)?.building)
-    const built = of(building)
-    const { version, state: now, facts } = shown
-    const follows = facts.lifecycle === 'async'
-    const position = checkpoint?.position ?? 0
-    return {
-      ...{ name, version, lifecycle: facts.lifecycle, state: now, head },
-      ...(follows && { checkpoint: position }),
-      lag: follows ? Math.max(0, head - position) : 0,
-      parked: (await allParked(storage, { name, version })).length,
-      paused: checkpoint?.paused === true,
-      ...(checkpoint?.held && { running: { here: isHere(name, version), since: checkpoint.held.since } }),
-      ...(checkpoint?.trouble && { trouble: checkpoint.trouble }),
-      ...(building &&
-        built && { building: { version: building.version, position: built.position, of: built.until ?? head } }),
-      ...(reads !== undefined && { reads }),
-      ...(before !== undefined && { before }),
-      versions: versions.map((one) => {
-        const known = of(one)
-        return {
-          version: one.version,
-          state: one.state,
-          whole: one.state === 'active' || (known ? isWhole(known) : false),
-        }
-      }),
-    }
-  }
+  const shown = (stored: Pick<StoredState, 'state'>) => statusOf(storage, stored, isHere)
 
   function isHere(name: string, version: number): boolean {
     return [...runners].some(({ shape }) => shape.name === name && shape.version === version)
   }
 
   async function status(name: string): Promise<ProjectionStatus> {
-    return statusOf(await stateOf({ storage }, name))
+    return shown(await stateOf({ storage }, name))
   }
 
   async function changeAll(name: string, change: (checkpoint: Checkpoint) => Checkpoint): Promise<void> {
@@ -323,7 +240,7 @@ export function createProjections(
     try {
       for (let looks = 1; ; looks++) {
         options.signal?.throwIfAborted()
-        const [checkpoint, { state }] = await Promise.all([checkpointFor(shape), stateOf({ storage }, name)])
+        const [checkpoint, { state }] = await Promise.all([checkpointFor(storage, shape), stateOf({ storage }, name)])
         const { head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
         if (checkpoint) options.onProgress?.({ version, position: checkpoint.position, of: checkpoint.until ?? head })
         const whole = checkpoint && isWhole(checkpoint)
@@ -340,7 +257,7 @@ export function createProjections(
 
   return {
     async list() {
-      return Promise.all((await listStates(storage)).filter(({ state }) => state.versions.length > 0).map(statusOf))
+      return Promise.all((await listStates(storage)).filter(({ state }) => state.versions.length > 0).map(shown))
     },
     status,
     start: (options = {}) => runAll(kept, options),
@@ -386,7 +303,9 @@ export function createProjections(
       poke(name)
     },
     async parked(name, { version, cursor, limit } = {}) {
-      const of = { name, version: version ?? (await status(name)).version }
+      const now = await status(name)
+      if (version !== undefined && now.versions.every((one) => one.version !== version)) throw noVersion(name, version)
+      const of = { name, version: version ?? now.version }
       const page = await parkedPage(storage, of, { cursor, limit: pageSize(limit) })
       return { parked: page.parked.map(({ parked }) => parked), ...(page.next !== undefined && { next: page.next }) }
     },

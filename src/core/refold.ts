@@ -6,12 +6,12 @@ import { errorOf, type Making } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { indexQuery } from './document.ts'
 import type { Recorded } from './event.ts'
-import { foldAllInTime, foldInTime } from './event-time.ts'
+import { FoldFailed, foldAllInTime, foldInTime } from './event-time.ts'
 import { type Folding, foldEvent, type LinkBody, linkWrites, loadViews, viewWrites } from './fold.ts'
 import { type Forms, formed } from './form.ts'
 import { limits } from './limits.ts'
 import type { Shape } from './projection.ts'
-import { ProjectionMissing } from './projection-errors.ts'
+import { failedAt, ProjectionMissing } from './projection-errors.ts'
 import { isOf, type KnownStates, keepersIn } from './projection-state.ts'
 import { eventReader } from './read.ts'
 import type { DocumentWrite, RevisionRange, Storage } from './storage.ts'
@@ -41,16 +41,28 @@ export function foldStreams(
   return foldAll(refolding.shape, { key, body: {} }, merged(each))
 }
 
-/** Those of the events that belong to the view, in the order in which they come or that the projection asks for. */
+/**
+ * Those of the events that belong to the view, in the order in which they come or that the projection asks for. Throws
+ * `ProjectionFailed` where a handler does.
+ */
 export async function foldAll(shape: Shape, folding: Folding, events: AsyncIterable<Recorded>): Promise<Folding> {
   const all: Recorded[] = []
   let folded = folding
   for await (const event of events) {
-    if (!shape.filter.types?.includes(event.type) || shape.keyOf(event) !== folding.key) continue
-    if (shape.latenessMs !== undefined) all.push(event)
-    else folded = foldEvent(shape, folded, event)
+    try {
+      if (!shape.filter.types?.includes(event.type) || shape.keyOf(event) !== folding.key) continue
+      if (shape.latenessMs !== undefined) all.push(event)
+      else folded = foldEvent(shape, folded, event)
+    } catch (error) {
+      throw failedAt(shape, event, error)
+    }
   }
-  return shape.latenessMs === undefined ? folded : foldAllInTime(shape, folding, all)
+  if (shape.latenessMs === undefined) return folded
+  try {
+    return foldAllInTime(shape, folding, all)
+  } catch (error) {
+    throw error instanceof FoldFailed ? failedAt(shape, error.event, error.cause) : error
+  }
 }
 
 /** The view with these events of its key, by the projection's own order; of what is settled nothing is read again. */

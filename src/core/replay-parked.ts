@@ -9,6 +9,7 @@ import { limits } from './limits.ts'
 import { mend } from './mend.ts'
 import { parkedKey, parkedOf, parkWrites, unparkWrite } from './parked-view.ts'
 import type { Shape } from './projection.ts'
+import { failedAt } from './projection-errors.ts'
 import { projectionStates } from './projection-state.ts'
 import type { DocumentWrite } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
@@ -17,7 +18,7 @@ export interface Refolded {
   /** The view holds all events of its streams now. */
   readonly done: boolean
   /** Why it is parked still. */
-  readonly error?: unknown
+  readonly error?: Error
 }
 
 /** In one commit, whatever else is written to the view or passed over meanwhile; then it is done again. */
@@ -47,7 +48,8 @@ export async function refoldView(background: Background, shape: Shape, key: stri
       documents.push(...putDocument(projectionStates, { key: checkpointPlace(shape).key, body, if: guard }))
     }
     const outcome = await queue.add({ id: making.newId(), appends: [], documents })
-    if (outcome.outcome === 'committed') return failed ? { done: false, error: failed.error } : { done: true }
+    if (outcome.outcome === 'committed')
+      return failed ? { done: false, error: failedAt(shape, failed.event, failed.error) } : { done: true }
     if (outcome.outcome !== 'document-conflict' || tries >= limits.foldTries) throw errorOf(outcome)
     await sleep(backoffMs(tries, limits.foldBackoffMs, limits.foldBackoffMsMax))
   }

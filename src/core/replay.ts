@@ -9,9 +9,10 @@ import { type Background, checkWritable } from './background.ts'
 import { keyOf } from './batch.ts'
 import { checkpointOf, readCheckpoint } from './checkpoint.ts'
 import { checkKey } from './document.ts'
-import { foldEvents } from './entity.ts'
+import { foldEntity, foldEvents } from './entity.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Recorded } from './event.ts'
+import { FoldFailed } from './event-time.ts'
 import { type Folding, loadViews, viewWrites } from './fold.ts'
 import {
   changeReplays,
@@ -24,13 +25,15 @@ import {
 } from './label.ts'
 import { limits } from './limits.ts'
 import type { Shape } from './projection.ts'
+import { failedAt } from './projection-errors.ts'
 import type { KnownStates } from './projection-state.ts'
 import type { Until } from './read.ts'
 import { foldOn } from './refold.ts'
 import type { DocumentWrite } from './storage.ts'
 import { formatInstant } from './time.ts'
 import { backoffMs, sleep } from './turn.ts'
-import { nameOf, shapeRead, type ViewOf } from './view.ts'
+import { shapeRead } from './view.ts'
+import { nameOf, type ViewOf } from './view-of.ts'
 
 export interface Replays {
   /**
@@ -219,11 +222,17 @@ async function foldBatch(replaying: Replaying, beside: Shape, events: readonly R
   const refolding = { ...replaying.reading, reads: storage, shape: beside }
   const foldView = async (view: Folding): Promise<Folding> => {
     const itsEvents = entities.get(view.key) ?? []
-    const folded =
-      beside.latenessMs === undefined ? foldEvents(beside, view, itsEvents) : foldOn(refolding, view, itsEvents)
-    // Which streams make it nobody asks here.
-    const { links: _, ...rest } = await folded
-    return rest
+    try {
+      const folded =
+        beside.latenessMs === undefined ? foldEvents(beside, view, itsEvents) : foldOn(refolding, view, itsEvents)
+      // Which streams make it nobody asks here.
+      const { links: _, ...rest } = await folded
+      return rest
+    } catch (error) {
+      if (error instanceof FoldFailed) throw failedAt(beside, error.event, error.cause)
+      const { failed } = foldEntity(beside, view, itsEvents)
+      throw failed ? failedAt(beside, failed.event, failed.error) : error
+    }
   }
   for (let start = 0; start < loaded.length; start += limits.catchUpCommits) {
     const some = await Promise.all(loaded.slice(start, start + limits.catchUpCommits).map(foldView))

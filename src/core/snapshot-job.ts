@@ -55,13 +55,13 @@ export function createAsking(background: Background): AskForSnapshot {
 }
 
 /** Does nothing for another version than the worker's own, and where the stream has gone. */
-export function snapshotHandler(version: number, take: (stream: string) => Promise<Snapshot>): JobHandler {
+export function snapshotHandler(version: number, take: (stream: string) => Promise<Snapshot | undefined>): JobHandler {
   return async ({ job }) => {
     const input = job.input as SnapshotKey
     if (input.version !== version) return { result: null }
     try {
-      const { revision } = await take(input.stream)
-      return { result: { revision } }
+      const snapshot = await take(input.stream)
+      return { result: snapshot ? { revision: snapshot.revision } : null }
     } catch (error) {
       if (isStoreError(error, 'stream-forgotten') || isStoreError(error, 'stream-not-found')) return { result: null }
       throw error

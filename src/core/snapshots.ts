@@ -9,7 +9,7 @@ import { type Fold, foldAll, type LoadOptions, type Resumed, type Resuming } fro
 import { deleteDocument, indexQuery } from './document.ts'
 import { utf8Length } from './encoding.ts'
 import { InvalidArgument, isStoreError, StoreBusy, StreamForgotten, StreamNotFound } from './errors.ts'
-import type { AnyEvent } from './event.ts'
+import type { AnyEvent, Recorded } from './event.ts'
 import { limits } from './limits.ts'
 import { checkStream, checkStreamType } from './name.ts'
 import { type EventPage, eventPage, pageRangeOf, pageSize, type ReadOptions } from './read.ts'
@@ -36,6 +36,13 @@ export interface Snapshotting {
   initialState(): unknown
   evolve(state: never, event: never): unknown
   readonly snapshot?: SnapshotPolicy
+  /** What of a state can be kept, with the last event in it; all of it where this is left out. */
+  keeps?(state: never): Kept | undefined
+}
+
+export interface Kept {
+  readonly state: unknown
+  readonly last: Recorded
 }
 
 export interface Snapshots {
@@ -116,21 +123,24 @@ export function createSnapshots(background: Background, deciders: readonly Snaps
     throw new InvalidArgument('decider', `the store was opened with none of the name "${which}" (there: ${names})`)
   }
 
-  async function take(decider: Snapshotting, stream: string): Promise<Snapshot> {
+  /** `undefined`: nothing of the state can be kept yet. */
+  async function take(decider: Snapshotting, stream: string): Promise<Snapshot | undefined> {
     const key = keyOf(decider, stream)
     for (let tries = 1; tries <= limits.executeTries; tries++) {
       const { document, forms, logId, resumed } = await finding.find(key, {})
-      const { state, revision, last } = await foldAll(
+      const { state, last } = await foldAll(
         { readPage },
         { stream, fold: decider as Fold<AnyEvent, unknown>, options: {}, resumed },
       )
-      if (last === undefined) {
+      const kept = last && (decider.keeps ? decider.keeps(state as never) : { state, last })
+      if (kept === undefined) {
         const own = resumed && document && snapshotOf(document)
-        if (own === undefined) throw new StreamNotFound(stream)
+        if (own === undefined && last === undefined) throw new StreamNotFound(stream)
         return own
       }
-      const time = parseInstant(last.time, 'time')
-      const content = { ...key, forms, logId, revision, event: last.id, time, state }
+      const { id, revision } = kept.last
+      const time = parseInstant(kept.last.time, 'time')
+      const content = { ...key, forms, logId, revision, event: id, time, state: kept.state }
       const documents = putSnapshot(content, document ? { is: 'version', version: document.version } : { is: 'absent' })
       // What was declared meanwhile may have changed the form of a part of the events.
       if ((await finding.forms()) === forms) {
@@ -168,7 +178,7 @@ export function createSnapshots(background: Background, deciders: readonly Snaps
         if (revision - (contents[index]?.revision ?? 0) < every) continue
         signal?.throwIfAborted()
         all.taken += await take(decider, stream).then(
-          () => 1,
+          (snapshot) => (snapshot ? 1 : 0),
           (error) => {
             if (isStoreError(error, 'stream-forgotten')) return 0
             throw error
@@ -200,7 +210,12 @@ export function createSnapshots(background: Background, deciders: readonly Snaps
     face: {
       take: async (decider, stream) => {
         checkStream(stream)
-        return take(deciderOf(decider), stream)
+        const snapshot = await take(deciderOf(decider), stream)
+        if (snapshot) return snapshot
+        throw new InvalidArgument(
+          'stream',
+          `nothing of "${stream}" is settled yet: its events are younger than latenessMs`,
+        )
       },
       async takeAll(decider, streamType, options = {}) {
         checkStreamType(streamType)

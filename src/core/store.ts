@@ -44,12 +44,13 @@ import { createInline } from './inline.ts'
 import { forgetKind, jobs } from './job.ts'
 import { createJobs, type Jobs } from './jobs.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
+import { snapshottingOf } from './live.ts'
 import { checkStream, checkStreamType } from './name.ts'
 import { type Observer, observe } from './observe.ts'
 import { parkedItems } from './parked.ts'
 import { parkedViews } from './parked-view.ts'
 import { type AnyProjection, collectionsOf, shapesOf } from './projection.ts'
-import { createKnownStates, projectionStates, register } from './projection-state.ts'
+import { checkRegistered, createKnownStates, projectionStates, register } from './projection-state.ts'
 import { createProjections, type Projections } from './projections.ts'
 import { checkFilter, type EventQuery } from './query.ts'
 import {
@@ -216,7 +217,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     closing: closing.signal,
     running: new Set(),
   }
-  const snapshotted = createSnapshots(background, deciders)
+  const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes)])
   const deciding: LoadsAndAppends = {
     readPage: (stream, options) => store.readPage(stream, options),
     append: (stream, events, options) => store.append(stream, events, options),
@@ -315,7 +316,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
       return flatten(subscriptionPages<Event>(readingAs(reading, options), options, signal), undefined, signal)
     },
-    views: createViews(views),
+    views: createViews({ ...views, loads: deciding }),
     execute: (decider, stream, command, options) => execute(deciding, decider, stream, command, options),
     load: (stream, fold, options) => load(deciding, stream, fold, options),
     async forget(stream, options) {
@@ -341,17 +342,19 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     [Symbol.asyncDispose]: () => store.close(),
   }
 
-  if (!readOnly) {
-    try {
-      await storage.declare([jobs, schedules, consumers, parkedItems, projectionStates, eventTypes, snapshots])
-      await register(writing, shapes)
-      states.expire()
-      await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))
-      await resumeForgetting(forgetting)
-    } catch (error) {
-      await store.close()
-      throw error
-    }
+  const prepare = async () => {
+    if (readOnly) return checkRegistered(storage, shapes)
+    await storage.declare([jobs, schedules, consumers, parkedItems, projectionStates, eventTypes, snapshots])
+    await register(writing, shapes)
+    states.expire()
+    await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))
+    await resumeForgetting(forgetting)
+  }
+  try {
+    await prepare()
+  } catch (error) {
+    await store.close()
+    throw error
   }
   return store
 }

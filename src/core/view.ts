@@ -5,6 +5,7 @@
 import { checkObject, checkOrdinal } from './argument.ts'
 import { type Cut, checkCut, viewAsOf } from './as-of.ts'
 import { checkpointOf, readCheckpoint } from './checkpoint.ts'
+import type { Loads } from './decider.ts'
 import { checkKey, type IndexValue, indexQuery, wordsQuery } from './document.ts'
 import { InvalidArgument } from './errors.ts'
 import { bodyOf } from './fold.ts'
@@ -12,6 +13,7 @@ import type { Forms } from './form.ts'
 import { derivedId } from './id.ts'
 import { labelledShape } from './label.ts'
 import { limits } from './limits.ts'
+import { liveView } from './live.ts'
 import { checkStream } from './name.ts'
 import type { Shape } from './projection.ts'
 import { ProjectionMissing, ProjectionNotFound, ViewBehind, ViewNotReady } from './projection-errors.ts'
@@ -19,15 +21,7 @@ import { type KnownStates, readStates } from './projection-state.ts'
 import { pageSize, type Until } from './read.ts'
 import type { Direction, DocumentPage, DocumentQuery, IndexSpec, Storage } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
-
-/** A projection's definition, which knows the type of its views, or its name. */
-export type ViewOf<View extends object> = string | Defines<View>
-
-/** As much of a `Projection` as tells the type of its views. */
-export interface Defines<View extends object> {
-  readonly name: string
-  readonly on: Readonly<Record<string, ((view: never, event: never) => View | undefined) | undefined>>
-}
+import { nameOf, type ViewOf } from './view-of.ts'
 
 export interface Views {
   /** `undefined` where there is no such view. Strongly consistent for inline and live views. */
@@ -85,7 +79,7 @@ export interface Viewing extends Forms {
   readonly clock: () => number
 }
 
-export function createViews(viewing: Viewing): Views {
+export function createViews(viewing: Viewing & { readonly loads: Loads }): Views {
   return {
     async get<View extends object>(view: ViewOf<View>, id: string, options: GetOptions = {}) {
       checkObject(options, 'options')
@@ -170,18 +164,13 @@ async function shapeKept(viewing: Viewing, view: ViewOf<object>, signal: AbortSi
   throw new InvalidArgument(pathOf(shape), 'is folded when it is read: get its views one by one, by id')
 }
 
-export function nameOf(view: ViewOf<object>): string {
-  const name = typeof view === 'string' ? view : view?.name
-  if (typeof name === 'string' && name !== '') return name
-  throw new InvalidArgument('view', 'must be a projection, or the name of one')
-}
-
 async function getView(
-  viewing: Viewing,
+  viewing: Viewing & { readonly loads: Loads },
   shape: Shape,
   { id, cut }: { readonly id: string; readonly cut: Cut | undefined },
 ): Promise<object | undefined> {
   const { storage } = viewing
+  if (cut === undefined && shape.snapshot) return liveView(viewing.loads, shape, id)
   if (cut !== undefined || shape.lifecycle === 'live') {
     return (await viewAsOf(viewing, shape, { id, cut: cut ?? {} })).body.view
   }

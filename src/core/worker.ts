@@ -51,10 +51,10 @@ export interface Employment {
   readonly tidy: () => Promise<void>
 }
 
-export function checkHandlers(handlers: JobHandlers): void {
-  checkObject(handlers, 'handlers')
-  for (const kind of Object.keys(handlers)) checkStreamType(kind, 'handlers')
-  checkFunctions(handlers, 'handlers', Object.keys(handlers))
+export function checkHandlers(handlers: JobHandlers, path = 'handlers'): void {
+  checkObject(handlers, path)
+  for (const kind of Object.keys(handlers)) checkStreamType(kind, path)
+  checkFunctions(handlers, path, Object.keys(handlers))
 }
 
 export function startWorker(

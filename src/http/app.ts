@@ -143,10 +143,15 @@ export function createApp(options: AppOptions): App {
     })
     if (principal) authorize(principal, route.needs?.(asked) ?? [])
     const answer = await route.handle(asked)
-    if (route.wrote) {
-      const facts = { requestId, principal: principal?.name ?? null, method: route.method, route: route.path }
-      log?.info({ audit: true, ...facts, wrote: route.wrote(answer) }, 'written')
+    const facts = {
+      audit: true,
+      requestId,
+      principal: principal?.name ?? null,
+      method: route.method,
+      route: route.path,
     }
+    if (route.wrote) log?.info({ ...facts, wrote: route.wrote(answer) }, 'written')
+    if (route.manages) log?.info({ ...facts, ...asked.params }, 'managed')
     return answer instanceof Response ? answer : respond(route, request, answer)
   }
 

@@ -6,8 +6,6 @@
 import { type Appended, checkAppends, type StreamEvents } from '../core/append.ts'
 import { checkObject } from '../core/argument.ts'
 import { type BoundaryPageOptions, type BoundaryPart, checkBoundaryRead, readBoundary } from '../core/boundary.ts'
-import type { EventTypes } from '../core/catalogue.ts'
-import type { Consumers } from '../core/consumers.ts'
 import { execute, load } from '../core/decider.ts'
 import { Unsupported } from '../core/errors.ts'
 import type { AnyEvent, NewEvent } from '../core/event.ts'
@@ -20,7 +18,6 @@ import {
   type SubscribeOptions,
 } from '../core/feed.ts'
 import { derivedId, newId, secureRandom } from '../core/id.ts'
-import type { Jobs } from '../core/jobs.ts'
 import { type StreamsPage, type StreamsPageOptions, streamsPages } from '../core/listing.ts'
 import { checkStream, checkStreamType } from '../core/name.ts'
 import { checkFilter, type EventQuery, type LogFilter } from '../core/query.ts'
@@ -34,10 +31,15 @@ import {
   pageSize,
   type ReadOptions,
 } from '../core/read.ts'
-import type { Snapshots } from '../core/snapshots.ts'
 import type { Store, StoreInfo } from '../core/store.ts'
 import { formatInstant } from '../core/time.ts'
-import type { Views } from '../core/view.ts'
+import { consumersOver } from './faces/consumers.ts'
+import { eventTypesOver } from './faces/event-types.ts'
+import { jobsOver } from './faces/jobs.ts'
+import { projectionsOver } from './faces/projections.ts'
+import { snapshotsOver } from './faces/snapshots.ts'
+import { viewsOver } from './faces/views.ts'
+import { instantText, parameters } from './parameters.ts'
 import { createRequester, type Parameters, type RequesterOptions } from './request.ts'
 import { subscriptionPages } from './subscription.ts'
 
@@ -76,7 +78,7 @@ export function createClient(options: ClientOptions): Store {
       signal: options.signal,
     })
   const streamsPage = (type: string, { updatedAfter, cursor, limit, signal }: StreamsPageOptions) => {
-    const since = updatedAfter instanceof Date ? formatInstant(updatedAfter.getTime()) : updatedAfter
+    const since = instantText(updatedAfter, 'updatedAfter')
     const query = parameters({ 'stream-type': type, 'updated-after': since, cursor, limit: pageSize(limit) })
     return ask<StreamsPage>('GET', '/streams', { query, signal })
   }
@@ -164,18 +166,18 @@ export function createClient(options: ClientOptions): Store {
     },
     execute: (decider, stream, command, options) => execute(client, decider, stream, command, options),
     load: (stream, fold, options) => load(client, stream, fold, options),
-    views: unserved<Views>('views'),
+    views: viewsOver(requester),
     async forget(stream, options) {
       checkStream(stream)
       checkObject(options, 'options')
       const { signal, ...body } = options
       return ask('POST', `${streamPath(stream)}/forget`, { body, signal, ids: [derivedId(['tombstone', stream])] })
     },
-    jobs: unserved<Jobs>('jobs'),
-    consumers: unserved<Consumers>('consumers'),
-    projections: unserved<Store['projections']>('projections'),
-    eventTypes: unserved<EventTypes>('event types'),
-    snapshots: unserved<Snapshots>('snapshots'),
+    jobs: jobsOver(requester, makeId),
+    consumers: consumersOver(requester),
+    projections: projectionsOver(requester),
+    eventTypes: eventTypesOver(requester),
+    snapshots: snapshotsOver(requester),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()
@@ -188,14 +190,6 @@ export function createClient(options: ClientOptions): Store {
 
 function refuseRaw({ raw }: Pick<ReadOptions, 'raw'>): void {
   if (raw) throw new Unsupported('raw', 'A server gives events in their newest form; ask a store on its storage')
-}
-
-/** What no server serves yet. */
-function unserved<Face extends object>(name: string): Face {
-  const refuse = () => {
-    throw new Unsupported(name, `A server serves no ${name}; ask a store that is opened on its storage`)
-  }
-  return new Proxy({}, { get: () => refuse }) as Face
 }
 
 function streamPath(stream: string): string {
@@ -216,10 +210,4 @@ function feedParameters({ logId, streamTypes, types, tags }: LogFilter & { reado
     ...named('event-type', types),
     ...named('tag', tags),
   ]
-}
-
-function parameters(values: Readonly<Record<string, string | number | undefined>>): Parameters {
-  return Object.entries(values).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, String(value)] as const],
-  )
 }

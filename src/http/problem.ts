@@ -62,6 +62,7 @@ export const problemKinds = {
   'foreign-origin': { status: 403, title: 'A page of another origin asks' },
   'store-read-only': { status: 403, title: 'The store is open for reading only' },
   'stream-not-found': { status: 404, title: 'There is no such stream' },
+  'view-not-found': { status: 404, title: 'There is no such view' },
   'projection-not-found': { status: 404, title: 'There is no such projection' },
   'event-type-not-found': { status: 404, title: 'No such event type is declared' },
   'consumer-not-found': { status: 404, title: 'There is no such consumer' },

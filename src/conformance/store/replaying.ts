@@ -141,6 +141,23 @@ export const replaying = (open: OpenStore) =>
       await runner.stop()
     },
 
+    'What a handler throws is told with its event, however the view is made anew': async (open) => {
+      const failing = {
+        ...inline,
+        lifecycle: 'live' as const,
+        indexes: [],
+        on: { ...inline.on, Paid: () => assert.fail('no payment is taken') },
+      }
+      const bare = await open()
+      await fill(bare, () => {})
+      const store = await open({ projections: [failing] })
+      const failed = { code: 'projection-failed', projection: 'accounts', stream: 'account/1', revision: 2 }
+      await assert.rejects(store.views.get('accounts', '1'), failed)
+      await assert.rejects(store.views.get('accounts', '1', { at: 2 }), failed)
+      await assert.rejects(store.projections.replay('accounts', { id: '1', as: 'one' }), failed)
+      await assert.rejects(store.projections.replay('accounts', { as: 'all' }), failed)
+    },
+
     'A replay that makes no sense is refused, and changes nothing': async (open) => {
       let now = 0
       const byTime = { ...async, name: 'by-time', indexes: [], latenessMs: 10 }

@@ -13,7 +13,7 @@ export function appendDocumentsOf(s: string): string {
     streams int[], kinds int[], steps int[], ids text[], contents text[], salts bytea[], commitments bytea[],
     tag_events int[], tags text[], clock bigint,
     actions int[], collections text[], keys text[], guards int[], guarded text[],
-    versions text[], bodies text[], attached text[], words text[]
+    versions text[], bodies text[], attachments text[], texts text[]
   ) RETURNS bigint[] LANGUAGE plpgsql VOLATILE ${steadyPlans} SET lock_timeout = '5s' AS $$
   DECLARE
     numbers bigint[];
@@ -30,7 +30,7 @@ export function appendDocumentsOf(s: string): string {
       bool_or(w.action = 1 AND d.version IS NULL),
       bool_or(w.action = 2 OR w.action = 1 AND d.attached IS DISTINCT FROM nullif(w.attached, '')::jsonb)
     INTO numbers, had, broken, absent, moved
-    FROM unnest(collections, keys, guards, guarded, actions, attached)
+    FROM unnest(collections, keys, guards, guarded, actions, attachments)
       WITH ORDINALITY w (collection, key, guard, guarded, action, attached, number)
     LEFT JOIN LATERAL (
       SELECT e.document_no, e.version, e.attached FROM ${s}.document e
@@ -42,13 +42,13 @@ export function appendDocumentsOf(s: string): string {
 
     UPDATE ${s}.document d SET version = w.version, body = w.body, attached = w.attached::jsonb,
       words = CASE WHEN w.words <> '' THEN array_to_tsvector(ARRAY(SELECT jsonb_array_elements_text(w.words::jsonb))) END
-    FROM unnest(numbers, actions, versions, bodies, attached, words) w (no, action, version, body, attached, words)
+    FROM unnest(numbers, actions, versions, bodies, attachments, texts) w (no, action, version, body, attached, words)
     WHERE w.action = 1 AND d.document_no = w.no;
     IF absent THEN
       INSERT INTO ${s}.document (collection, key, version, body, attached, words)
       SELECT w.collection, w.key, w.version, w.body, w.attached::jsonb,
         CASE WHEN w.words <> '' THEN array_to_tsvector(ARRAY(SELECT jsonb_array_elements_text(w.words::jsonb))) END
-      FROM unnest(numbers, actions, collections, keys, versions, bodies, attached, words)
+      FROM unnest(numbers, actions, collections, keys, versions, bodies, attachments, texts)
         w (no, action, collection, key, version, body, attached, words)
       WHERE w.action = 1 AND w.no IS NULL;
       numbers := ARRAY(
@@ -56,19 +56,19 @@ export function appendDocumentsOf(s: string): string {
         FROM unnest(numbers, collections, keys) WITH ORDINALITY w (no, collection, key, number) ORDER BY w.number);
     END IF;
     IF moved THEN
-      DELETE FROM ${s}.document_index i USING unnest(numbers, actions, had, attached) w (no, action, had, attached),
+      DELETE FROM ${s}.document_index i USING unnest(numbers, actions, had, attachments) w (no, action, had, attached),
         jsonb_array_elements(w.had->'index') entry
       WHERE ${changed} AND i.place = decode(entry->>0, 'hex') AND i.ord = entry->>1 AND i.document_no = w.no;
-      DELETE FROM ${s}.document_stream h USING unnest(numbers, actions, had, attached) w (no, action, had, attached),
+      DELETE FROM ${s}.document_stream h USING unnest(numbers, actions, had, attachments) w (no, action, had, attached),
         jsonb_array_elements_text(w.had->'streams') name
       WHERE ${changed} AND h.stream = name AND h.document_no = w.no;
       INSERT INTO ${s}.document_index (place, ord, key, document_no)
       SELECT decode(entry->>0, 'hex'), entry->>1, w.key, w.no
-      FROM unnest(numbers, actions, had, attached, keys) w (no, action, had, attached, key),
+      FROM unnest(numbers, actions, had, attachments, keys) w (no, action, had, attached, key),
         jsonb_array_elements(w.attached::jsonb->'index') entry
       WHERE w.action = 1 AND ${changed};
       INSERT INTO ${s}.document_stream (stream, document_no)
-      SELECT DISTINCT name, w.no FROM unnest(numbers, actions, had, attached) w (no, action, had, attached),
+      SELECT DISTINCT name, w.no FROM unnest(numbers, actions, had, attachments) w (no, action, had, attached),
         jsonb_array_elements_text(w.attached::jsonb->'streams') name
       WHERE w.action = 1 AND ${changed};
       DELETE FROM ${s}.document d USING unnest(numbers, actions) w (no, action)

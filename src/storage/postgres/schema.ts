@@ -30,7 +30,10 @@ export interface Migration {
   readonly oldest: number
 }
 
-export const migrations: readonly Migration[] = [{ oldest: 1, sql: firstTables }]
+export const migrations: readonly Migration[] = [
+  { oldest: 1, sql: firstTables },
+  { oldest: 1, sql: appendDocumentsOf },
+]
 
 function firstTables(s: string): string {
   return `
@@ -114,8 +117,7 @@ function firstTables(s: string): string {
   );
   ${functionsOf(s)}
   ${appendOf(s)}
-  ${appendPlainOf(s)}
-  ${appendDocumentsOf(s)}`
+  ${appendPlainOf(s)}`
 }
 
 export interface OpenOptions {
