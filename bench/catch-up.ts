@@ -1,8 +1,16 @@
-/** The figures of asynchronous projections: catching up, lag, idling, building everything again. One view for each entity. */
+/**
+ * The figures of asynchronous projections: catching up, lag, idling, building everything again. One view for each entity.
+ * EVENTS names a file of events, a line of JSON each (`stream`, `type`, `data`, `meta`), that are built again too.
+ */
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { setTimeout as wait } from 'node:timers/promises'
+import { gunzipSync } from 'node:zlib'
 import { openStore, projection, type Store } from 'daybook'
+import { postgresStorage } from 'daybook/postgres'
 import { sqliteStorage } from 'daybook/sqlite'
+import { openEmmettPostgres } from './emmett-postgres.ts'
+import { openEngine } from './engine.ts'
 import { type Measured, median, ratio, sideBySide } from './measure.ts'
 import { fill } from './memory.ts'
 import { eventType, sampleData } from './sample.ts'
@@ -15,26 +23,41 @@ interface Permit {
 type Confirmed = { readonly type: typeof eventType; readonly data: ReturnType<typeof sampleData> }
 
 /** Of a name of its own, so that it has nothing yet. */
-const permits = (name: string) =>
+const permits = (name: string, types: readonly string[] = [eventType]) =>
   projection<Confirmed, Permit>()({
     name,
     lifecycle: 'async',
     streamTypes: ['permit'],
-    on: {
-      [eventType]: (view, { data }) => ({ events: (view?.events ?? 0) + 1, last: data.task, resource: data.resource }),
-    },
+    on: Object.fromEntries(types.map((type) => [type, count])),
   })
+
+function count(view: Permit | undefined, { data }: Confirmed): Permit {
+  return { events: (view?.events ?? 0) + 1, last: data.task, resource: data.resource }
+}
 
 export async function catchUp(folder: string, rounds: number): Promise<void> {
   console.log('\n| projection figure | daybook | against | ratio | to reach |\n|---|---|---|---|---|')
   await againstScan('projections: catch-up', await fill(`${folder}/catch-up.db`, 100_000), rounds)
   await againstScan('projections: catch-up, events of all streams mixed', await mixed(`${folder}/mixed.db`), rounds)
+  await againstEmmett(`${folder}/catch-up.db`, rounds)
   await idle(`${folder}/idle.db`)
-  await rebuild(await fill(`${folder}/million.db`, 1_000_000))
+  await rebuild('a made log', await open(await fill(`${folder}/million.db`, 1_000_000), 'permits'))
+  const events = process.env['EVENTS']
+  if (events) await rebuild('the given events', await given(`${folder}/given.db`, events))
 }
 
-async function open(file: string, name: string): Promise<Store> {
-  return openStore(await sqliteStorage({ file }), { projections: [permits(name)] })
+async function open(file: string, name: string, types?: readonly string[]): Promise<Store> {
+  return openStore(await sqliteStorage({ file }), { projections: [permits(name, types)] })
+}
+
+/** A store with the events of a file. */
+async function given(file: string, path: string): Promise<Store> {
+  const text = path.endsWith('.gz') ? gunzipSync(readFileSync(path)) : readFileSync(path)
+  const lines = text.toString('utf8').trim().split('\n')
+  const events = lines.map((line) => JSON.parse(line) as { stream: string; type: string; data: unknown; meta?: object })
+  const store = await open(file, 'permits', [...new Set(events.map(({ type }) => type))])
+  for (const { stream, ...event } of events) await store.append(stream, [event])
+  return store
 }
 
 /** Reading the log and parsing its events is what no projection can do without. */
@@ -56,6 +79,44 @@ async function againstScan(name: string, file: string, rounds: number): Promise<
     rounds,
   )
   print(name, mine, scan, '≥ 0.4')
+}
+
+/** The peer's consumer, which hands over one event after the other and keeps no view; against all there is to do here. */
+async function againstEmmett(file: string, rounds: number): Promise<void> {
+  const engine = await openEngine()
+  if (engine === undefined) return console.log('(emmett: left out, there is no DATABASE_URL and no server here)')
+  const [few, each] = [3_000, 100]
+  const emmett = await openEmmettPostgres(await engine.newDatabase())
+  const url = await engine.newDatabase()
+  const writing = await openStore(await postgresStorage({ url }))
+  for (let written = 0; written < few; written += each) await emmett.append(written / each, each)
+  for (let written = 0; written < 30_000; written += each) {
+    const batch = Array.from({ length: each }, (_, index) => ({ type: eventType, data: sampleData(index) }))
+    await writing.append(`permit/case-${(written / each) % 1_000}`, batch)
+  }
+  let turn = 0
+  const [sqlite, postgres, peer] = await sideBySide(
+    {
+      async daybook() {
+        await using store = await open(file, `beside-${++turn}`)
+        return await folded(store, `beside-${turn}`)
+      },
+      async 'daybook on PostgreSQL'() {
+        const name = `beside-${++turn}`
+        await using store = await openStore(await postgresStorage({ url }), { projections: [permits(name)] })
+        return await folded(store, name)
+      },
+      async 'emmett on PostgreSQL'() {
+        return await emmett.catchUp()
+      },
+    },
+    rounds,
+  )
+  print('projections: catch-up, SQLite', sqlite, peer, '≥ 10')
+  print('projections: catch-up, PostgreSQL', postgres, peer, '')
+  await writing.close()
+  await emmett.close()
+  await engine.close()
 }
 
 /** Until all there is was folded; how many events it was. */
@@ -110,8 +171,8 @@ async function idle(file: string): Promise<void> {
   console.log(`| projections: processor of an idle runner | ${share.toFixed(2)} % | | | ≤ 1 % |`)
 }
 
-async function rebuild(file: string): Promise<void> {
-  await using store = await open(file, 'permits')
+async function rebuild(name: string, opened: Store): Promise<void> {
+  await using store = opened
   await store.projections.rebuild('permits')
   const before = await digest(store)
   const { head } = await store.info()
@@ -121,15 +182,16 @@ async function rebuild(file: string): Promise<void> {
   const rate = Math.round((head / (performance.now() - started)) * 1_000)
   const same = (await digest(store)) === before ? 'identical' : 'NOT identical'
   console.log(
-    `| projections: all views dropped and built again, ${head.toLocaleString('en')} events | ${rate.toLocaleString('en')}/s, ${same} | | | |`,
+    `| projections: all views dropped and built again, ${name}, ${head.toLocaleString('en')} events | ${rate.toLocaleString('en')}/s, ${same} | | | |`,
   )
 }
 
 /** Of all views, by their ids. */
 async function digest(store: Store): Promise<string> {
   const hash = createHash('sha256')
-  for (let index = 0; index < 10_000; index++) {
-    hash.update(JSON.stringify((await store.views.get(permits('permits'), `case-${index}`)) ?? null))
+  for await (const { stream } of store.streams('permit')) {
+    const view = await store.views.get<Permit>('permits', stream.slice('permit/'.length))
+    hash.update(`${stream} ${JSON.stringify(view ?? null)}\n`)
   }
   return hash.digest('hex')
 }

@@ -5,15 +5,7 @@
  */
 import { errorOf } from './append.ts'
 import type { Background } from './background.ts'
-import {
-  type Checkpoint,
-  changeCheckpoint,
-  checkpointChange,
-  checkpointKey,
-  checkpointOf,
-  readCheckpoint,
-} from './checkpoint.ts'
-import { eraseViews } from './erase-views.ts'
+import { type Checkpoint, changeCheckpoint, checkpointChange, checkpointOf, readCheckpoint } from './checkpoint.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Lease } from './lease.ts'
 import { limits } from './limits.ts'
@@ -180,6 +172,7 @@ export async function beginBuild(background: Tools, shape: Shape, how: 'beside' 
   const { name, version } = shape
   const { state } = await stateOf(background, name)
   const now = versionStateOf(state, version)
+  if (now === undefined) throw new ViewNotReady({ projection: name, version })
   const document = await readCheckpoint(background.storage, shape)
   const whole = document !== undefined && isWhole(checkpointOf(document))
   if (now === 'building' || (now === 'dual' && !whole)) {
@@ -208,35 +201,4 @@ export async function beginBuild(background: Tools, shape: Shape, how: 'beside' 
     }
   })
   return true
-}
-
-/** All that was made for a version, and that there was one. Throws where it is read, unless it is the only one. */
-export async function dropVersion(background: Tools, name: string, version: number): Promise<void> {
-  const { storage, queue, making } = background
-  const { state } = await stateOf(background, name)
-  const known = state.versions.find((one) => one.version === version)
-  if (known === undefined) throw noVersion(name, version)
-  if (state.reads === version && state.versions.some((one) => one.version !== version && one.state !== 'retired')) {
-    throw new InvalidArgument('version', `version ${version} of projection "${name}" is read: switch to another first`)
-  }
-  await changeState(background, name, (now) => {
-    const { reads, before, ...rest } = withState(now, version, 'retired')
-    const kept = { ...(reads !== version && { reads }), ...(before !== version && { before }) }
-    return { state: { ...rest, ...kept } as ProjectionState }
-  })
-  // From here on whoever runs it writes nothing more.
-  await changeCheckpoint(background, { name, version }, (body) => ({ ...body, epoch: body.epoch + 1, paused: true }))
-  await eraseViews(storage, { name, version, facts: known.facts })
-  for (let tries = 1; ; tries++) {
-    const stored = await stateOf(background, name)
-    const versions = stored.state.versions.filter((one) => one.version !== version)
-    const documents: DocumentWrite[] = [
-      ...stateWrites({ ...stored.state, versions }, stored),
-      { kind: 'delete', key: checkpointKey({ name, version }), if: { is: 'anything' } },
-    ]
-    const outcome = await queue.add({ id: making.newId(), appends: [], documents })
-    if (outcome.outcome === 'committed') return
-    if (outcome.outcome !== 'document-conflict' || tries >= limits.foldTries) throw errorOf(outcome)
-    await sleep(backoffMs(tries, limits.foldBackoffMs, limits.foldBackoffMsMax))
-  }
 }

@@ -2,9 +2,10 @@
 
 import { checkObject } from './argument.ts'
 import { type Background, checkWritable, ringingBell } from './background.ts'
-import { beginBuild, dropVersion, isWhole, noVersion, rollBack, stateOf, switchTo, versionStateOf } from './build.ts'
+import { beginBuild, isWhole, noVersion, rollBack, stateOf, switchTo, versionStateOf } from './build.ts'
 import { type Runner, type RunnerOptions, startRunner, type VersionRunner } from './catch-up.ts'
 import { type Checkpoint, changeCheckpoint } from './checkpoint.ts'
+import { dropVersion } from './drop.ts'
 import { InvalidArgument } from './errors.ts'
 import { backOff } from './feed.ts'
 import { checkTerm } from './lease.ts'

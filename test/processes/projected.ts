@@ -88,7 +88,7 @@ export const decider: Decider<Payment, Paid, { readonly chain: string; readonly 
   initialState: () => ({ chain: '', sum: 0 }),
   evolve: ({ chain, sum }, { id, data }) => ({ chain: link(chain, id), sum: sum + data.amount }),
   decide: (data) => [{ type: 'Paid', id: randomUUID(), data }],
-  snapshot: { name: 'person', version: 1, every: 20 },
+  snapshot: { name: 'person', version: 1, every: 3 },
 }
 
 /** Done twice it would be there twice: its event has another id each time. */

@@ -123,9 +123,7 @@ async function heal(store: Store, url: string, told: readonly Told[]): Promise<v
   for (const name of names) await store.projections.resume(name)
   const runner = store.projections.start({ termMs })
   const worker = store.jobs.work(handlers, { termMs })
-  for (const one of told) {
-    if (one.is === 'job') await until(async () => (await store.jobs.get(one.id))?.state === 'done')
-  }
+  for (const one of told) if (one.is === 'job') await finished(store, one.id)
   await worker.stop()
   for (const name of names) {
     const { reads } = await store.projections.status(name)
@@ -140,7 +138,7 @@ async function heal(store: Store, url: string, told: readonly Told[]): Promise<v
   await until(async () => (await store.info()).head === head)
   const storage = await openStorage(url)
   for (const name of names) {
-    await until(async () => (await store.projections.status(name)).lag === 0)
+    await foldedAll(store, name)
     const { versions, parked } = await store.projections.status(name)
     expect(parked).toBe(0)
     for (const { version, state } of versions) {
@@ -165,6 +163,30 @@ async function heal(store: Store, url: string, told: readonly Told[]): Promise<v
   }
   await storage.close()
   await runner.stop()
+}
+
+/** Others that come before it may take their time. */
+async function finished(store: Store, id: string): Promise<void> {
+  await comesTo(
+    () => store.jobs.get(id),
+    (job) => job?.state === 'done',
+  )
+}
+
+async function foldedAll(store: Store, name: string): Promise<void> {
+  await comesTo(
+    () => store.projections.status(name),
+    ({ lag }) => lag === 0,
+  )
+}
+
+async function comesTo<Seen>(look: () => Promise<Seen>, holds: (seen: Seen) => boolean): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    const seen = await look()
+    if (holds(seen)) return
+    if (tries === 1_000) throw new Error(`After half a minute it is still ${JSON.stringify(seen)}`)
+    await pause(30)
+  }
 }
 
 function checkJobs(payments: ReadonlyMap<string, readonly Paid[]>, told: readonly Told[]): void {
