@@ -74,17 +74,22 @@ async function open(options: StoreOptions = {}, before: StoreOptions = {}) {
     }
     return app.fetch(new Request(`http://localhost${path}`, init))
   }
-  /** What it answers is what its row says. */
+  const document = JSON.parse(await (await ask('GET', '/openapi/openapi-spec.json')).text())
+  /** What it answers, well or not, is what its row says. */
   const send = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
     const response = await ask(method, path, body, headers)
     const answer = JSON.parse(await response.text())
+    const pathname = path.replace(/\?.*/, '')
+    const route = routes.find(
+      (one) => one.method === method && new RegExp(`^${one.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(pathname),
+    )
     if (response.ok) {
-      const pathname = path.replace(/\?.*/, '')
-      const route = routes.find(
-        (one) => one.method === method && new RegExp(`^${one.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(pathname),
-      )
       expect(route?.answer.schema?.safeParse(answer).error, path).toBeUndefined()
       expect(response.status).toBe(route?.answer.status)
+    } else {
+      const told = document.paths[route?.path ?? ''][method.toLowerCase()].responses[response.status]
+      const kinds = Object.keys(told?.content['application/problem+json'].examples ?? {})
+      expect(kinds, `${method} ${path}`).toContain(answer.type.replace('urn:daybook:problem:', ''))
     }
     return { status: response.status, body: answer }
   }
@@ -272,8 +277,13 @@ describe('projections', () => {
     expect(parked).toMatchObject([{ key: '2', stream: 'ad/2', revision: 1, failure: { message: 'no price is 20' } }])
     const again = await send('POST', '/projections/picky/replay-parked', { key: '2' })
     expect(again.body).toEqual({ replayed: 0, parked: 1 })
-    const failed = await send('POST', '/projections/picky/rebuild', { key: '2' })
-    expect([failed.status, failed.body.projection]).toEqual([500, 'picky'])
+    for (const failed of [
+      await send('POST', '/projections/picky/rebuild', { key: '2' }),
+      await send('POST', '/projections/picky/replay', { as: 'x' }),
+      await get('/views/picky/2?at=1'),
+    ]) {
+      expect([failed.status, failed.body.projection, failed.body.stream]).toEqual([500, 'picky', 'ad/2'])
+    }
   })
 })
 
