@@ -56,7 +56,7 @@ export const limits = {
   foldStreams: 10_000,
   foldViews: 10_000,
   foldViewCharacters: 16_777_216,
-  catchUpEvents: 25_000,
+  catchUpEvents: 50_000,
   catchUpCharacters: 16_777_216,
   catchUpCommits: 64,
   checkpointMs: 250,
