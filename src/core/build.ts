@@ -86,6 +86,8 @@ export async function caughtUp(
       await sleep(since + limits.projectionStateMs + limits.settleMs - performance.now(), signal)
       if (signal.aborted) return 'again'
     }
+    // What an earlier build, or one that was begun anew meanwhile, has left here is no end of this one.
+    if (lease.body.until !== undefined) await lease.write({ body: ({ until: _, ...body }) => body })
     state = await changeState(background, name, (now) => {
       const still = versionStateOf(now, version) === 'building'
       return { state: still ? withState(now, version, 'dual') : now, with: [lease.check] }
@@ -95,8 +97,11 @@ export async function caughtUp(
     // Whatever comes after the step to dual is folded by whoever commits it; where positions come later, they must have come.
     if (lifecycle === 'inline' && storage.abilities.positions === 'later') await sleep(limits.settleMs, signal)
     if (signal.aborted) return 'again'
+    const { epoch } = lease.body
     const { head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
-    await lease.write({ body: (body) => ({ ...body, known: true, until: body.until ?? head }) })
+    await lease.write({
+      body: (body) => (body.epoch === epoch ? { ...body, known: true, until: body.until ?? head } : body),
+    })
   }
   if (!isWhole(lease.body)) return 'again'
   // Of the first version, or one that was built again in its place, nobody has to say that it is to be read.

@@ -108,11 +108,15 @@ async function checkLoads(store: Store, payments: ReadonlyMap<string, readonly P
 }
 
 async function checkRead(store: Store, name: string, payments: ReadonlyMap<string, readonly Paid[]>): Promise<void> {
-  const { reads } = await store.projections.status(name)
+  const status = await store.projections.status(name)
+  const { reads } = status
   if (reads === undefined) return
   const expected = expectedOf(name, reads, payments)
   const { views } = await store.views.query(name, { equals: { kind: name } })
-  expect(Object.fromEntries(views.map(({ id, view }) => [id, view])), `${name}@${reads}`).toEqual(expected)
+  expect(
+    Object.fromEntries(views.map(({ id, view }) => [id, view])),
+    `${name}@${reads} ${JSON.stringify(status)}`,
+  ).toEqual(expected)
   for (const [id, view] of Object.entries(expected)) {
     expect(await store.views.get(name, id), `${name}@${reads} ${id}`).toEqual(view)
   }
