@@ -15,25 +15,27 @@ export interface Contractor {
   readonly make: () => OpenStorage
   /** Why the storage cannot be tested here. */
   readonly missing?: string | undefined
-  /** Its cases wait more than they work, and have a place each. */
+  /** All its cases wait more than they work, as those of views and of work do on every storage. */
   readonly sideBySide?: true
 }
 
 export function holdToContract(name: string, { make, missing, sideBySide }: Contractor): void {
   describe.skipIf(missing !== undefined)(`${name}${missing ? ` (${missing})` : ''}`, () => {
     const open = make()
-    const held = sideBySide ? test.concurrent : test
     const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
-    const subjects = {
-      'the storage': storageConformance(open),
-      'the store on it': storeConformance(onStorage),
-      'the views on it': viewConformance(onStorage),
-      'the work on it': [...workConformance(onStorage), ...embeddedConformance(onStorage)],
-    }
-    for (const [subject, cases] of Object.entries(subjects)) {
-      describe(subject, () => {
-        for (const { promise, run } of cases) held(promise, run)
-      })
-    }
+    const inTurn = sideBySide ? test.concurrent : test
+    describe('the storage', () => {
+      for (const { promise, run } of storageConformance(open)) inTurn(promise, run)
+    })
+    describe('the store on it', () => {
+      for (const { promise, run } of storeConformance(onStorage)) inTurn(promise, run)
+    })
+    describe('the views on it', () => {
+      for (const { promise, run } of viewConformance(onStorage)) test.concurrent(promise, run)
+    })
+    describe('the work on it', () => {
+      const all = [...workConformance(onStorage), ...embeddedConformance(onStorage)]
+      for (const { promise, run } of all) test.concurrent(promise, run)
+    })
   })
 }
