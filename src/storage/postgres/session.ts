@@ -32,7 +32,10 @@ export const forgotten = 3
 const readTries = 3
 const readBackoffMs = 20
 
-/** The rows of a statement that only reads, which therefore may be asked again. Throws `StorageFailed`. */
+/**
+ * The rows of a statement that only reads, which therefore may be asked again. Throws `StorageFailed` where the server has refused it,
+ * else what has failed last.
+ */
 export async function read<Row>(
   { pool, place, explain }: Asking,
   statement: string,
@@ -42,10 +45,11 @@ export async function read<Row>(
     try {
       return await rowsOf<Row>(pool, statement, values)
     } catch (error) {
-      if (tries === readTries || failureOf(error) === 'refused') {
+      if (failureOf(error) === 'refused') {
         const cause = await explain(error)
         throw isStoreError(cause) ? cause : new StorageFailed(`read from ${place}`, cause)
       }
+      if (tries === readTries) throw error
       await sleep(backoffMs(tries, readBackoffMs, 1_000))
     }
   }
