@@ -5,7 +5,14 @@
  */
 import { errorOf } from './append.ts'
 import type { Background } from './background.ts'
-import { type Checkpoint, changeCheckpoint, checkpointChange, checkpointOf, readCheckpoint } from './checkpoint.ts'
+import {
+  type Checkpoint,
+  changeCheckpoint,
+  checkpointChange,
+  checkpointKey,
+  checkpointOf,
+  readCheckpoint,
+} from './checkpoint.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Lease } from './lease.ts'
 import { limits } from './limits.ts'
@@ -79,6 +86,8 @@ export async function caughtUp(
 ): Promise<'again' | 'goes on' | 'ends'> {
   const { storage } = background
   const { name, version, lifecycle } = shape
+  // Whoever begins it anew meanwhile counts this up: nothing that is known here holds for what he asks for.
+  const { epoch } = lease.body
   let { state } = await stateOf(background, name)
   if (versionStateOf(state, version) === 'building') {
     if (lifecycle === 'inline' && !lease.body.known && !isNoticed(state, version)) {
@@ -89,7 +98,7 @@ export async function caughtUp(
     // What an earlier build, or one that was begun anew meanwhile, has left here is no end of this one.
     if (lease.body.until !== undefined) await lease.write({ body: ({ until: _, ...body }) => body })
     state = await changeState(background, name, (now) => {
-      const still = versionStateOf(now, version) === 'building'
+      const still = versionStateOf(now, version) === 'building' && lease.body.epoch === epoch
       return { state: still ? withState(now, version, 'dual') : now, with: [lease.check] }
     })
   }
@@ -97,16 +106,18 @@ export async function caughtUp(
     // Whatever comes after the step to dual is folded by whoever commits it; where positions come later, they must have come.
     if (lifecycle === 'inline' && storage.abilities.positions === 'later') await sleep(limits.settleMs, signal)
     if (signal.aborted) return 'again'
-    const { epoch } = lease.body
     const { head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
     await lease.write({
       body: (body) => (body.epoch === epoch ? { ...body, known: true, until: body.until ?? head } : body),
     })
   }
-  if (!isWhole(lease.body)) return 'again'
+  if (!isWhole(lease.body) || lease.body.epoch !== epoch) return 'again'
   // Of the first version, or one that was built again in its place, nobody has to say that it is to be read.
   if (state.reads === undefined) {
-    await changeState(background, name, (now) => ({ state: now.reads === undefined ? read(now, version) : now }))
+    await changeState(background, name, (now) => {
+      const readable = versionStateOf(now, version) === 'dual' && isWhole(lease.body)
+      return { state: now.reads === undefined && readable ? read(now, version) : now, with: [lease.check] }
+    })
   }
   if (lease.body.building) await lease.write({ body: ({ building: _, ...body }) => body })
   return lifecycle === 'async' ? 'goes on' : 'ends'
@@ -137,14 +148,18 @@ export async function switchTo(background: Tools, name: string, version?: number
   const target = version ?? newest(state)
   if (target === state.reads) return state
   if (versionStateOf(state, target) === undefined) throw noVersion(name, target)
-  const document = await readCheckpoint(background.storage, { name, version: target })
-  if (versionStateOf(state, target) !== 'dual' || document === undefined || !isWhole(checkpointOf(document))) {
-    throw new ViewNotReady({ projection: name, version: target })
-  }
-  return changeState(background, name, (now) => {
+  return changeState(background, name, async (now) => {
     if (now.reads === target) return { state: now }
-    if (versionStateOf(now, target) !== 'dual') throw new ViewNotReady({ projection: name, version: target })
-    return { state: turnedTo(now, target) }
+    const document = await readCheckpoint(background.storage, { name, version: target })
+    if (versionStateOf(now, target) !== 'dual' || document === undefined || !isWhole(checkpointOf(document))) {
+      throw new ViewNotReady({ projection: name, version: target })
+    }
+    // Built anew in between it would be whole no longer.
+    const guard = { is: 'version', version: document.version } as const
+    return {
+      state: turnedTo(now, target),
+      with: [{ kind: 'check', key: checkpointKey({ name, version: target }), if: guard }],
+    }
   })
 }
 
@@ -186,8 +201,10 @@ export async function beginBuild(background: Tools, shape: Shape, how: 'beside' 
     return true
   }
   if (how === 'beside' && now !== 'retired') return false
-  const begun = ({ until: _, paused: __, ...body }: Checkpoint) => {
-    return { ...body, epoch: body.epoch + 1, building: true, erasing: true }
+  const begun = ({ until: _, paused: __, known, ...body }: Checkpoint) => {
+    // While it was given up, nobody had to look whether it still is.
+    const still = known && now !== 'retired' && { known }
+    return { ...body, ...still, epoch: body.epoch + 1, building: true, erasing: true }
   }
   if (shape.lifecycle === 'async' && now !== 'retired') {
     await changeCheckpoint(background, shape, begun)
