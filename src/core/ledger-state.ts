@@ -5,6 +5,7 @@
 import { base64Of, bytesOfBase64 } from './base64.ts'
 import { readDigest, type SignedDigest } from './digest.ts'
 import { putDocument } from './document.ts'
+import { canonicalJson } from './encoding.ts'
 import { LedgerBroken } from './ledger-errors.ts'
 import type { CollectionSpec, Document, DocumentKey, DocumentWrite, Storage } from './storage.ts'
 import { edgeFits, hashOfPart, placeOf, type Tile, tileBytes, tilePath, tileWidth } from './tile.ts'
@@ -49,7 +50,9 @@ function stateOf({ body, version }: Document): LedgerState {
       throw new Error('its edge is not that of its size')
     const digest = checkpoint === undefined ? undefined : readDigest(checkpoint)
     if (digest && digest.size > size) throw new Error('its digest is of more events than it has')
-    return { size, edge, version, ...(digest && { digest }), ...(sealedAt !== undefined && { sealedAt }) }
+    const state = { size, edge, version, ...(digest && { digest }), ...(sealedAt !== undefined && { sealedAt }) }
+    if (canonicalJson(bodyOf(state)) !== body) throw new Error('it holds something that sealing did not write')
+    return state
   } catch (error) {
     throw new LedgerBroken('the document of the ledger', (error as Error).message)
   }
@@ -57,11 +60,13 @@ function stateOf({ body, version }: Document): LedgerState {
 
 /** Fails with a conflict where somebody has sealed since the state was read. */
 export function putState(state: LedgerState, previous: LedgerState): readonly DocumentWrite[] {
-  const { size, edge, digest, sealedAt } = state
-  const body: StateBody = { size, edge: edge.map(base64Of), checkpoint: digest?.checkpoint, sealedAt }
   const { version } = previous
   const guard = version === undefined ? ({ is: 'absent' } as const) : ({ is: 'version', version } as const)
-  return putDocument(ledgers, { key: stateKey.key, body, if: guard })
+  return putDocument(ledgers, { key: stateKey.key, body: bodyOf(state), if: guard })
+}
+
+function bodyOf({ size, edge, digest, sealedAt }: LedgerState): StateBody {
+  return { size, edge: edge.map(base64Of), checkpoint: digest?.checkpoint, sealedAt }
 }
 
 /** A tile is the same whoever makes it, so that it may be written again. */

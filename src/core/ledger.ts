@@ -27,6 +27,7 @@ import { addSealJob, sealHandler, sealKind } from './seal-job.ts'
 import type { LogRecord } from './storage.ts'
 import { parseTilePath, printEntries, type TileName, tileWidth } from './tile.ts'
 import { auditPath, consistencyPath, equalHashes, hashBytes, rootOfInclusion } from './tree.ts'
+import { type VerifyOptions, type VerifyReport, verify } from './verify.ts'
 
 export interface LedgerOptions {
   /** Seals in the log's name; without it this process can read the ledger, prove and verify. */
@@ -56,6 +57,11 @@ export interface Ledger {
   proveConsistency(from: number, to?: number): Promise<ConsistencyProof>
   /** All events of a stream that the newest digest covers, in order, with their proofs; also what was archived or forgotten. */
   history(stream: string): AsyncIterable<EventProof>
+  /**
+   * The whole log: every record, every stream's order, every hash of the ledger, the digest's signature; against a digest
+   * that was kept outside, too. Names the first wrong position. Needs no signer, and changes nothing.
+   */
+  verify(options?: VerifyOptions): Promise<VerifyReport>
   /** By its C2SP path, as bytes: hashes, or a bundle of entries. Undefined for what is not sealed. */
   tile(path: string): Promise<Uint8Array | undefined>
 }
@@ -184,6 +190,7 @@ function ledgerOf(background: Background, keys: readonly string[], sealing: Seal
       checkStream(stream)
       return historyOf(stream)
     },
+    verify: (options) => verify(background, keys, options),
     async tile(path) {
       const tile = parseTilePath(path)
       const state = await readState(storage)

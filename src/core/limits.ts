@@ -140,6 +140,7 @@ export const limits = {
   noteSignatures: 100,
   sealTiles: 16,
   sealEveryMs: 60_000,
+  verifyParallel: 4,
 
   // Deciders, subscriptions, erasure
   executeTries: 10,

@@ -87,6 +87,8 @@ export function rootOfTile(hashes: Uint8Array): Hash {
 export interface Growth {
   readonly size: number
   add(leaf: Hash): void
+  /** All leaves of a tile at once, by their root; where the last tile was full. */
+  addTile(root: Hash): void
   /** The tiles that have become full since this was asked last. */
   take(): readonly Tile[]
   /** By level, the hashes that are in no full tile; what `growTree` goes on from. */
@@ -119,6 +121,11 @@ export function growTree(start: { readonly size: number; readonly edge: readonly
     add(leaf) {
       size++
       put(0, leaf)
+    },
+    addTile(root) {
+      size += tileWidth
+      levels[0] ??= levelOf(new Uint8Array())
+      put(1, root)
     },
     take() {
       const taken = full

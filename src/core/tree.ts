@@ -103,9 +103,18 @@ export function rootOfInclusion({
 }): Hash | undefined {
   const ranges = auditPath(index, size)
   if (index >= size || path.length !== ranges.length) return undefined
+  return rootOfPath({ from: index, hash: leaf }, ranges, path)
+}
+
+/** Up from the hash of a node that begins at a leaf, along what lies beside it. */
+export function rootOfPath(
+  { from, hash }: { readonly from: number; readonly hash: Hash },
+  ranges: readonly Leaves[],
+  path: readonly Hash[],
+): Hash {
   return path.reduce(
-    (hash, other, at) => ((ranges[at]?.from ?? 0) > index ? nodeOf(hash, other) : nodeOf(other, hash)),
-    leaf,
+    (own, other, at) => ((ranges[at]?.from ?? 0) > from ? nodeOf(own, other) : nodeOf(other, own)),
+    hash,
   )
 }
 

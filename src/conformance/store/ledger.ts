@@ -6,6 +6,7 @@ import { newLedgerKeys, signerOf } from '../../core/note.ts'
 import { checkConsistency, checkProof } from '../../core/proof.ts'
 import type { Store } from '../../core/store.ts'
 import { leavesOf, parseEntries, tileBytes } from '../../core/tile.ts'
+import type { VerifyReport } from '../../core/verify.ts'
 import { cases, range } from '../kit.ts'
 import { collect, fill, type OpenStore, positionOf, until } from './kit.ts'
 
@@ -20,6 +21,11 @@ async function sealed(store: Store, stream: string) {
   const digest = await store.ledger.seal()
   assert.ok(digest.size >= position)
   return digest
+}
+
+function clean({ fault }: VerifyReport): false {
+  assert.equal(fault, undefined)
+  return false
 }
 
 const reserve = (count: number, from = 1) =>
@@ -246,5 +252,68 @@ export const ledgering = (open: OpenStore) =>
       assert.deepEqual([after.size, after.root], [before.size, before.root])
       assert.equal(openDigest(after.checkpoint, [next.verifierKey]).size, 2)
       assert.deepEqual(await alone.ledger.digest(), after)
+    },
+
+    'A log that nobody has changed is verified whole, whatever was forgotten or is written meanwhile': async (open) => {
+      const store = await open({ ledger })
+      assert.equal((await store.ledger.verify()).fault, undefined)
+      for (const person of range(1, 6)) await store.append(`person/${person}`, reserve(100))
+      for (const person of [1, 3]) await store.forget(`person/${person}`, { reasonCode: 'asked' })
+      await positionOf(store, 'person/6')
+      const digest = await sealed(store, 'person/3')
+      const kept = digest.checkpoint
+      await store.append('seat/1', reserve(5))
+      await positionOf(store, 'seat/1')
+      const report = await store.ledger.verify({ checkpoint: kept })
+      assert.deepEqual([report.fault, report.verified, report.head, report.signed], [undefined, 607, 607, true])
+      assert.deepEqual(report.events, { stored: 405, trimmed: 0, forgotten: 200, tombstone: 2 })
+      assert.deepEqual([report.streams, report.digest?.size, report.checkpoint?.size], [7, 602, 602])
+      const writing = (async () => {
+        for (const person of [2, 4, 5]) {
+          await store.append('seat/2', reserve(50))
+          await store.forget(`person/${person}`, { reasonCode: 'asked' })
+          await store.ledger.seal()
+        }
+      })()
+      for (let done = false; !done; ) {
+        done = await Promise.race([writing.then(() => true), store.ledger.verify({ checkpoint: kept }).then(clean)])
+      }
+      await positionOf(store, 'person/5')
+      await sealed(store, 'seat/2')
+      const seen: number[] = []
+      const onProgress = ({ position }: { readonly position: number }) => seen.push(position)
+      assert.equal((await store.ledger.verify({ checkpoint: kept, onProgress })).fault, undefined)
+      assert.deepEqual(seen, [760])
+      const reader = await open({ readOnly: true })
+      assert.deepEqual(
+        [(await reader.ledger.verify()).fault, (await reader.ledger.verify()).signed],
+        [undefined, false],
+      )
+    },
+
+    'Verifying refuses a checkpoint that proves nothing, and ends when it is told to': async (open) => {
+      const store = await open({ ledger })
+      await store.append('seat/1', reserve(2))
+      const { checkpoint } = await sealed(store, 'seat/1')
+      await assert.rejects(store.ledger.verify({ checkpoint: 'none' }), { code: 'invalid-argument' })
+      const forged = checkpoint.replace('\n2\n', '\n1\n')
+      await assert.rejects(store.ledger.verify({ checkpoint: forged }), { code: 'proof-invalid', part: 'signature' })
+      await assert.rejects(store.ledger.verify({ parallel: 0 }), { code: 'invalid-argument', path: 'parallel' })
+      await assert.rejects(store.ledger.verify({ signal: AbortSignal.abort() }), { name: 'AbortError' })
+    },
+
+    'A digest that the log does not begin with is found, be it longer than the log or of another one': async (open) => {
+      const store = await open({ ledger })
+      await store.append('seat/1', reserve(3))
+      await sealed(store, 'seat/1')
+      const other = await open({ name: `other-${crypto.randomUUID()}`, ledger })
+      await other.append('seat/1', reserve(3))
+      const forked = await sealed(other, 'seat/1')
+      await other.append('seat/1', reserve(2, 4))
+      const longer = await sealed(other, 'seat/1')
+      const found = (await store.ledger.verify({ checkpoint: forked.checkpoint })).fault
+      assert.deepEqual([found?.kind, found?.position, found?.until], ['digest', 1, 3])
+      const cut = (await store.ledger.verify({ checkpoint: longer.checkpoint })).fault
+      assert.deepEqual([cut?.kind, cut?.position, cut?.until], ['truncated', 4, 5])
     },
   })

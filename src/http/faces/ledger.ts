@@ -7,7 +7,7 @@ export function ledgerElsewhere(): Ledger {
     new Unsupported('ledger', 'A server serves no ledger; ask a store that is opened on its storage')
   const refused = () => Promise.reject(elsewhere())
   return {
-    ...{ seal: refused, digest: refused, prove: refused, proveConsistency: refused, tile: refused },
+    ...{ seal: refused, digest: refused, prove: refused, proveConsistency: refused, verify: refused, tile: refused },
     history() {
       throw elsewhere()
     },
