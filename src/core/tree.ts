@@ -3,7 +3,7 @@
  * checked. Pure arithmetic over hashes of 32 bytes; where they come from is the caller's. Sizes go up to 2^53 − 1, so nothing
  * here shifts bits.
  */
-import { sha256 } from '@noble/hashes/sha2.js'
+import { sha256 } from './sha256.ts'
 
 export type Hash = Uint8Array
 
