@@ -149,11 +149,11 @@ function faultAt({ position, stream, revision }: Place, kind: FaultKind, message
 
 /** The record's entry; else what keeps it from being one. */
 function checkEvidence(record: LogRecord): Uint8Array | Pick<Fault, 'kind' | 'message'> {
-  const { salt, commitment, entry } = record.evidence ?? {}
+  const { stream, revision, time, evidence: { salt, commitment, entry } = {} } = record
   const lacks = (what: string) => ({ kind: 'evidence', message: `The record lacks its ${what}` }) as const
   if (record.state === 'forgotten') return entry?.length === hashBytes ? entry : lacks('entry')
   if (commitment?.length !== hashBytes) return lacks('commitment')
-  const made = entryOf({ ...record, commitment })
+  const made = entryOf({ stream, revision, time, commitment })
   if (entry && !equalHashes(entry, made)) {
     return { kind: 'entry', message: 'The entry that is stored is not that of stream, revision, time and commitment' }
   }
@@ -162,7 +162,7 @@ function checkEvidence(record: LogRecord): Uint8Array | Pick<Fault, 'kind' | 'me
   if (!equalHashes(commitment, commitmentOf(salt, record.content))) {
     return { kind: 'content', message: 'The content is not what was recorded: its commitment does not fit' }
   }
-  if (record.state === 'tombstone' && parseContent(record.content).id !== derivedId(['tombstone', record.stream])) {
+  if (record.state === 'tombstone' && parseContent(record.content).id !== derivedId(['tombstone', stream])) {
     return { kind: 'tombstone', message: 'An event stands as a tombstone that was not recorded as one' }
   }
   return made

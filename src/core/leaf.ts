@@ -31,5 +31,7 @@ export function entryOf(record: {
 
 /** RFC 9162: the tree's leaf for an entry; its index is the position − 1. */
 export function leafOf(entry: Uint8Array): Uint8Array {
-  return sha256(concatBytes(Uint8Array.of(0), entry))
+  const bytes = new Uint8Array(1 + entry.length)
+  bytes.set(entry, 1)
+  return sha256(bytes)
 }

@@ -86,8 +86,8 @@ export function eventProof(
 
 /** The entry of a record that was read with its evidence; undefined where the evidence is missing. */
 export function entryOfRecord(record: LogRecord): Uint8Array | undefined {
-  const { commitment, entry } = record.evidence ?? {}
-  return commitment ? entryOf({ ...record, commitment }) : entry
+  const { stream, revision, time, evidence: { commitment, entry } = {} } = record
+  return commitment ? entryOf({ stream, revision, time, commitment }) : entry
 }
 
 export function consistencyProof(from: number, to: number, path: readonly Hash[]): ConsistencyProof {

@@ -4,6 +4,7 @@
  */
 import { InvalidArgument } from './errors.ts'
 import { leafOf } from './leaf.ts'
+import { sha256 } from './sha256.ts'
 import { type Hash, hashBytes, nodeOf, rootOver, type Subtree } from './tree.ts'
 
 export const tileLevels = 8
@@ -79,8 +80,18 @@ export function hashOfPart(hashes: Uint8Array, { offset, count }: { offset: numb
   return nodeOf(hashOfPart(hashes, { offset, count: half }), hashOfPart(hashes, { offset: offset + half, count: half }))
 }
 
+/** Row by row, with as little allocated as can be: it is done for every tile there is. */
 export function rootOfTile(hashes: Uint8Array): Hash {
-  return hashOfPart(hashes, { offset: 0, count: tileWidth })
+  const row = hashes.slice()
+  const node = new Uint8Array(1 + 2 * hashBytes)
+  node[0] = 1
+  for (let count = tileWidth / 2; count >= 1; count /= 2) {
+    for (let at = 0; at < count; at++) {
+      node.set(row.subarray(2 * at * hashBytes, 2 * (at + 1) * hashBytes), 1)
+      row.set(sha256(node), at * hashBytes)
+    }
+  }
+  return row.slice(0, hashBytes)
 }
 
 /** A tree that grows leaf by leaf. Of what it has, it keeps the partial tiles only: a few KB, whatever its size. */

@@ -145,7 +145,9 @@ export function provesConsistency(old: Tree, next: Tree, path: readonly Hash[]):
 }
 
 export function equalHashes(left: Hash, right: Hash): boolean {
-  return left.length === right.length && left.every((byte, at) => byte === right[at])
+  if (left.length !== right.length) return false
+  for (let at = 0; at < left.length; at++) if (left[at] !== right[at]) return false
+  return true
 }
 
 /** The largest power of two below a number of leaves, of at least two. */

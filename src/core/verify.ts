@@ -42,7 +42,7 @@ export interface VerifyReport {
   readonly fault?: Fault
 }
 
-const pieceRecords = 16 * tileWidth
+export const pieceRecords = 16 * tileWidth
 
 /** Throws `InvalidArgument` or `ProofInvalid` for a checkpoint that proves nothing; whatever is wrong inside is in the report. */
 export async function verify(
@@ -53,7 +53,7 @@ export async function verify(
   checkObject(options, 'options')
   const { onProgress, signal } = options
   const parallel = checkParallel(options.parallel ?? limits.verifyParallel)
-  const checkpoint = options.checkpoint === undefined ? undefined : digestOf(options.checkpoint, keys)
+  const checkpoint = options.checkpoint === undefined ? undefined : keptDigest(options.checkpoint, keys)
   const { state, fault: stateFault } = await readLedger(storage, keys)
   const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
   const known = [checkpoint, state.digest].filter((digest) => digest !== undefined)
@@ -83,7 +83,8 @@ export async function verify(
   }
 }
 
-function digestOf(checkpoint: string, keys: readonly string[]): SignedDigest {
+/** Checked by the keys, where there are some. */
+export function keptDigest(checkpoint: string, keys: readonly string[]): SignedDigest {
   if (keys.length > 0) openDigest(checkpoint, keys)
   return readDigest(checkpoint)
 }
@@ -127,7 +128,10 @@ async function* inOrder<Item, Result>(
   const running: Promise<Result>[] = []
   try {
     for (const item of items) {
-      running.push(run(item))
+      const result = run(item)
+      // One that fails before its turn is heard of in its turn.
+      result.catch(() => {})
+      running.push(result)
       const first = running.length < parallel ? undefined : running.shift()
       if (first) yield await first
     }
@@ -269,7 +273,7 @@ function compareEdge({ size, edge }: LedgerState, log: LogAudit): Fault | undefi
   return { position: 1, until: size, kind: 'tile', message }
 }
 
-function compareDigest(digest: Digest, log: LogAudit): Fault | undefined {
+export function compareDigest(digest: Digest, log: LogAudit): Fault | undefined {
   const { size } = digest
   const root = log.rootAt(size)
   if (root === undefined || equalHashes(root, rootOf(digest))) return undefined
@@ -277,7 +281,7 @@ function compareDigest(digest: Digest, log: LogAudit): Fault | undefined {
   return { position: 1, until: size, kind: 'digest', message }
 }
 
-function truncated(size: number, head: number): Fault {
+export function truncated(size: number, head: number): Fault {
   const message = `The log ends at ${head}, and ${size} events were sealed`
   return { position: head + 1, until: size, kind: 'truncated', message }
 }
