@@ -42,7 +42,7 @@ const lazyArrows: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages by room; a room that is not named uses none. */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  core: ['@noble/hashes', '@standard-schema/spec', 'ajv', 'ajv-formats', 'croner'],
+  core: ['@noble/curves', '@noble/hashes', '@standard-schema/spec', 'ajv', 'ajv-formats', 'croner'],
   'storage/postgres': ['pg'],
   'storage/dynamodb': ['@aws-sdk/client-dynamodb', '@aws-sdk/util-dynamodb'],
   http: ['@noble/hashes', 'eventsource-parser', 'hono', 'jose', 'zod'],

@@ -18,6 +18,7 @@ import { versioning } from './store/event-versions.ts'
 import { histories } from './store/histories.ts'
 import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
+import { ledgering } from './store/ledger.ts'
 import { liveSnapshotting } from './store/live-snapshots.ts'
 import { parking } from './store/parking.ts'
 import { projecting } from './store/projecting.ts'
@@ -52,5 +53,5 @@ export function workConformance(open: OpenStore): readonly ConformanceCase[] {
 
 /** What an embedded store alone has: events as they were recorded, and snapshots by deciders that its caller brings. */
 export function embeddedConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [versioning, snapshotting, liveSnapshotting].flatMap((subject) => subject(open))
+  return [versioning, snapshotting, liveSnapshotting, ledgering].flatMap((subject) => subject(open))
 }

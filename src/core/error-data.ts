@@ -31,6 +31,7 @@ import {
   Unauthenticated,
   Unsupported,
 } from './errors.ts'
+import { LedgerBroken, NotSealed, ProofInvalid } from './ledger-errors.ts'
 import {
   ProjectionClash,
   ProjectionFailed,
@@ -70,6 +71,9 @@ const classes: Readonly<Record<ErrorCode, { readonly name: string; readonly prot
   'consumer-not-found': ConsumerNotFound,
   'job-not-found': JobNotFound,
   'job-not-parked': JobNotParked,
+  'not-sealed': NotSealed,
+  'proof-invalid': ProofInvalid,
+  'ledger-broken': LedgerBroken,
   'store-busy': StoreBusy,
   'store-closed': StoreClosed,
   'store-missing': StoreMissing,

@@ -135,6 +135,13 @@ export const limits = {
   snapshotAskMs: 60_000,
   snapshotsAsked: 10_000,
 
+  // The ledger: what a signed note may have, what one step of sealing reads (in tiles of 256 events), what is verified at a time
+  noteCharacters: 65_536,
+  noteSignatures: 100,
+  sealTiles: 16,
+  sealEveryMs: 60_000,
+  verifyParallel: 4,
+
   // Deciders, subscriptions, erasure
   executeTries: 10,
   subscribeTries: 20,

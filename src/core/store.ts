@@ -26,7 +26,7 @@ import {
   type LoadsAndAppends,
   load,
 } from './decider.ts'
-import { isStoreError, StorageFailed, StoreClosed, StoreReadOnly, Unsupported } from './errors.ts'
+import { StoreReadOnly, Unsupported } from './errors.ts'
 import type { AnyEvent, LogEntry, NewEvent, Recorded } from './event.ts'
 import {
   checkLogRead,
@@ -43,10 +43,11 @@ import { newId, type Random, secureRandom } from './id.ts'
 import { createInline } from './inline.ts'
 import { forgetKind, jobs } from './job.ts'
 import { createJobs, type Jobs } from './jobs.ts'
+import { createLedger, type Ledger, type LedgerOptions } from './ledger.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { snapshottingOf } from './live.ts'
 import { checkStream, checkStreamType } from './name.ts'
-import { type Observer, observe } from './observe.ts'
+import type { Observer } from './observe.ts'
 import { parkedItems } from './parked.ts'
 import { parkedViews } from './parked-view.ts'
 import { type AnyProjection, collectionsOf, shapesOf } from './projection.ts'
@@ -77,6 +78,7 @@ import { type AnyTables, tableShapesOf } from './tables.ts'
 import type { Clock } from './time.ts'
 import type { Upcaster } from './upcaster.ts'
 import { createViews, type Views } from './view.ts'
+import { watched } from './watched.ts'
 
 export interface Store extends AsyncDisposable {
   /** Appends to one stream: all or nothing, on disk when it resolves. Safe to repeat with the same event ids. */
@@ -145,6 +147,8 @@ export interface Store extends AsyncDisposable {
   readonly projections: Projections & Replays
   /** What events of a type must look like, whoever writes them; versions, and how old events come up to them. */
   readonly eventTypes: EventTypes
+  /** Signed digests of the log, and proofs: what was recorded, and that nothing of it was changed. */
+  readonly ledger: Ledger
   info(): Promise<StoreInfo>
   /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
@@ -161,6 +165,8 @@ export interface StoreOptions {
   readonly deciders?: readonly Snapshotting[]
   /** Tables of your own in the storage's database (SQLite, PostgreSQL), written in the transaction that records the events. */
   readonly tables?: readonly AnyTables[]
+  /** Who signs digests of the log, and how often. */
+  readonly ledger?: LedgerOptions
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */
@@ -217,6 +223,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     closing: closing.signal,
     running: new Set(),
   }
+  const sealing = createLedger(background, options.ledger)
   const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes)])
   const deciding: LoadsAndAppends = {
     readPage: (stream, options) => store.readPage(stream, options),
@@ -325,8 +332,13 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
     eventTypes: face,
     snapshots: snapshotted.face,
-    jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting), ...snapshotted.handlers }),
+    jobs: createJobs(background, {
+      [forgetKind]: forgetHandler(forgetting),
+      ...snapshotted.handlers,
+      ...sealing.handlers,
+    }),
     consumers: createConsumers(background),
+    ledger: sealing.face,
     projections: {
       ...createProjections(background, shapes, states),
       ...createReplays({ ...background, shapes, states }),
@@ -345,10 +357,12 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const prepare = async () => {
     if (readOnly) return checkRegistered(storage, shapes)
     await storage.declare([jobs, schedules, consumers, parkedItems, projectionStates, eventTypes, snapshots])
+    await storage.declare(sealing.collections)
     await register(writing, shapes)
     states.expire()
     await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))
     await resumeForgetting(forgetting)
+    await sealing.begin()
   }
   try {
     await prepare()
@@ -357,38 +371,4 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     throw error
   }
   return store
-}
-
-/** The storage whose reads end with the store, and whose own words for a failure become the cause of a typed error. */
-function watched(storage: Storage, closing: AbortSignal, observer: Observer | undefined): Storage {
-  async function ask<Answer>(operation: string, run: () => Promise<Answer>): Promise<Answer> {
-    if (closing.aborted) throw new StoreClosed()
-    try {
-      return await observe(observer, { layer: 'storage', name: operation }, run)
-    } catch (error) {
-      throw isStoreError(error) ? error : new StorageFailed(operation, error)
-    }
-  }
-  const { commitWithin } = storage
-  return {
-    ...storage,
-    // What was accepted is still committed while the store closes, and the queue knows what a failure means.
-    commit: (commits) =>
-      observe(observer, { layer: 'storage', name: 'commit', size: commits.length }, () => storage.commit(commits)),
-    // Whose connection breaks before it has committed has written nothing.
-    ...(commitWithin && {
-      commitWithin: (transaction, commit) =>
-        ask('commit within a transaction', () => commitWithin(transaction, commit)),
-    }),
-    readStream: (stream, range) => ask('read a stream', () => storage.readStream(stream, range)),
-    readBoundary: (query, from, limit) => ask('read a boundary', () => storage.readBoundary(query, from, limit)),
-    readLog: (query) => ask('read the log', () => storage.readLog(query)),
-    listStreams: (query) => ask('list streams', () => storage.listStreams(query)),
-    listStreamTypes: () => ask('list stream types', () => storage.listStreamTypes()),
-    getDocuments: (keys) => ask('get documents', () => storage.getDocuments(keys)),
-    queryDocuments: (query) => ask('query documents', () => storage.queryDocuments(query)),
-    declare: (collections) => ask('declare collections', () => storage.declare(collections)),
-    erase: (step) => ask('erase', () => storage.erase(step)),
-    wake: (signal) => storage.wake(signal),
-  }
 }

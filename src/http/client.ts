@@ -36,6 +36,7 @@ import { formatInstant } from '../core/time.ts'
 import { consumersOver } from './faces/consumers.ts'
 import { eventTypesOver } from './faces/event-types.ts'
 import { jobsOver } from './faces/jobs.ts'
+import { ledgerElsewhere } from './faces/ledger.ts'
 import { projectionsOver } from './faces/projections.ts'
 import { snapshotsOver } from './faces/snapshots.ts'
 import { viewsOver } from './faces/views.ts'
@@ -178,6 +179,7 @@ export function createClient(options: ClientOptions): Store {
     projections: projectionsOver(requester),
     eventTypes: eventTypesOver(requester),
     snapshots: snapshotsOver(requester),
+    ledger: ledgerElsewhere(),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()

@@ -35,6 +35,8 @@ interface LogRow extends StreamEventRow {
   readonly stream: string
 }
 
+type EvidenceRow = { readonly [Name in keyof Evidence]: Uint8Array | null }
+
 /** What a trimmed row's content is. */
 export interface Stub {
   readonly id: string
@@ -85,19 +87,21 @@ export function readLog(session: Session, query: LogQuery): LogPage {
   if (after >= until) return { logId, head, records: [], scannedTo: after, more: false }
 
   const filtered = [query.streamTypes, query.types, query.tags].some((list) => list && list.length > 0)
+  // In one statement where there is most of it to read; else record by record.
+  const proven = query.evidence && forwards && !filtered
   const window = {
     after: filtered && !forwards ? Math.max(after, until - limits.scanRecords) : after,
     until: filtered && forwards ? Math.min(until, after + limits.scanRecords) : until,
   }
   const { records, whole } = filtered
     ? takeFiltered(session, query, { ...window, forwards, limit })
-    : { records: takeLog(session, { after, until, forwards, limit }), whole: true }
+    : { records: (proven ? takeProven : takeLog)(session, { after, until, forwards, limit }), whole: true }
   const end = forwards ? window.until : window.after + 1
   const scannedTo = whole ? (records.at(-1)?.position ?? end) : end
   return {
     logId,
     head,
-    records: query.evidence ? records.map((record) => withEvidence(session, record)) : records,
+    records: query.evidence && !proven ? records.map((record) => evidenceOf(session, record)) : records,
     scannedTo,
     more: forwards ? scannedTo < until : scannedTo > after + 1,
   }
@@ -207,6 +211,14 @@ function takeLog({ sql }: Session, range: Ordinals): readonly LogRecord[] {
   return takePage(range, (from, to) => (statement.all(from, to) as LogRow[]).map(logRecordOf))
 }
 
+/** Forwards, with evidence. */
+function takeProven({ sql }: Session, range: Ordinals): readonly LogRecord[] {
+  return takePage(range, (from, to) => {
+    const rows = sql.logProven.all(from, to) as (LogRow & EvidenceRow)[]
+    return rows.map((row) => withEvidence(logRecordOf(row), row))
+  })
+}
+
 /** `whole`: the page ended at its limit or its bytes; else it has seen its window to the end. */
 function takeFiltered(
   session: Session,
@@ -267,8 +279,11 @@ function recordOf(stream: string, row: StreamEventRow): LogRecord {
   return { state: 'trimmed', stream, revision, position, time, id, type, tags, segment }
 }
 
-function withEvidence({ sql }: Session, record: LogRecord): LogRecord {
-  const row = sql.evidenceAt.get(record.position ?? 0) as { [Name in keyof Evidence]: Uint8Array | null }
+function evidenceOf({ sql }: Session, record: LogRecord): LogRecord {
+  return withEvidence(record, sql.evidenceAt.get(record.position ?? 0) as EvidenceRow)
+}
+
+function withEvidence(record: LogRecord, row: EvidenceRow): LogRecord {
   const [salt, commitment, entry] = [bytesOf(row.salt), bytesOf(row.commitment), bytesOf(row.entry)]
   if (record.state !== 'forgotten') return { ...record, evidence: { salt, commitment, entry } }
   // Where it was not emptied yet, its entry is still to be made.
@@ -277,5 +292,6 @@ function withEvidence({ sql }: Session, record: LogRecord): LogRecord {
 
 /** Some drivers give Node's own kind of bytes. */
 function bytesOf(value: Uint8Array | null | undefined): Uint8Array | undefined {
-  return value ? new Uint8Array(value) : undefined
+  if (!value) return undefined
+  return value.constructor === Uint8Array ? value : new Uint8Array(value)
 }

@@ -2,9 +2,10 @@
 import type { SqliteDatabase, SqliteStatement } from './driver.ts'
 
 /** A row of the log; of a closed stream all but the tombstone is forgotten (3), whether or not it was emptied yet. */
-const record = `
-  s.name AS stream, l.revision, l.position, l.time, iif(s.closed = 1 AND l.state <> 1, 3, l.state) AS state, l.content
-  FROM log l CROSS JOIN stream s ON s.stream_no = l.stream_no`
+const columns =
+  's.name AS stream, l.revision, l.position, l.time, iif(s.closed = 1 AND l.state <> 1, 3, l.state) AS state, l.content'
+const ofStream = 'FROM log l CROSS JOIN stream s ON s.stream_no = l.stream_no'
+const record = `${columns} ${ofStream}`
 
 /** The event has all the tags of a JSON list. */
 const tagged = `
@@ -73,6 +74,9 @@ export const statements = {
     WHERE stream_no = ? AND revision > ? AND revision <= ? ORDER BY revision DESC`,
   logForwards: `SELECT ${record} WHERE l.position > ? AND l.position <= ? ORDER BY l.position`,
   logBackwards: `SELECT ${record} WHERE l.position > ? AND l.position <= ? ORDER BY l.position DESC`,
+  logProven: `
+    SELECT ${columns}, l.salt, l.commitment, l.entry ${ofStream}
+    WHERE l.position > ? AND l.position <= ? ORDER BY l.position`,
   /** Of kinds (a JSON list), and with 1 also of forgotten streams what was not emptied yet. */
   logForwardsOf: `
     SELECT ${record}

@@ -1,0 +1,249 @@
+/**
+ * The audit of a piece of the log: every record is held against what binds it and against those before it, and becomes a leaf.
+ * Pieces are audited apart from each other, and joined in their order; nothing here asks a storage.
+ */
+import { parseContent } from './content.ts'
+import { derivedId } from './id.ts'
+import { commitmentOf, entryOf, leafOf } from './leaf.ts'
+import type { LogRecord } from './storage.ts'
+import { type Growth, growTree, hashIn, rootOfTile, tileWidth } from './tile.ts'
+import { equalHashes, type Hash, hashBytes } from './tree.ts'
+
+/** The first thing that is not as it was recorded, or not as it was signed. */
+export interface Fault {
+  /** Of the first event that is wrong; with `until`, somewhere from here up to there. */
+  readonly position: number
+  readonly until?: number
+  readonly stream?: string
+  readonly revision?: number
+  readonly kind: FaultKind
+  readonly message: string
+}
+
+export type FaultKind =
+  /** There is no record at the position, or the storage cannot read it. */
+  | 'missing'
+  | 'unreadable'
+  /** What binds the record is not there; does not fit its content; does not fit its place and time. */
+  | 'evidence'
+  | 'content'
+  | 'entry'
+  /** It does not follow upon the stream's events before it. */
+  | 'revision'
+  | 'time'
+  | 'closed'
+  /** It is forgotten, and its stream has no tombstone; or a tombstone that is none. */
+  | 'tombstone'
+  /** It is another one than was sealed there. */
+  | 'leaf'
+  /** The log is right so far, and what the ledger has stored of it is not. */
+  | 'tile'
+  /** The log ends before what was sealed. */
+  | 'truncated'
+  /** The tree over the log is not the one of the digest, and nothing tells where it begins to differ. */
+  | 'digest'
+  /** The digest is not signed by a key of the log. */
+  | 'signature'
+
+export type StateCounts = Readonly<Record<LogRecord['state'], number>>
+
+/** What a piece has of a stream. */
+interface Span {
+  readonly first: Place
+  last: Place
+  closed: boolean
+  /** The first record that reads as forgotten. */
+  forgotten?: Place
+}
+
+type Place = Pick<LogRecord, 'stream' | 'revision' | 'time'> & { readonly position: number }
+
+/** The leaves of up to 256 events, from where a tile begins. */
+export interface Block {
+  readonly leaves: Uint8Array
+  /** Where it is a whole tile. */
+  readonly root?: Hash
+}
+
+export interface PieceAudit {
+  readonly after: number
+  /** Up to here all is well. */
+  readonly until: number
+  readonly blocks: readonly Block[]
+  readonly streams: ReadonlyMap<string, Span>
+  readonly counts: StateCounts
+  readonly fault?: Fault | undefined
+}
+
+export interface Piece {
+  /** Position of the record that is to come next. */
+  readonly next: number
+  /** False once something is wrong; then nothing more is taken. */
+  add(record: LogRecord): boolean
+  end(fault?: Fault): PieceAudit
+}
+
+/** Audits records from the one after `after` on, where a tile begins. */
+export function auditPiece(after: number): Piece {
+  const streams = new Map<string, Span>()
+  const counts = { stored: 0, trimmed: 0, forgotten: 0, tombstone: 0 }
+  const blocks: Block[] = []
+  let leaves = new Uint8Array(tileWidth * hashBytes)
+  let count = 0
+  let next = after + 1
+  let fault: Fault | undefined
+
+  function check(record: LogRecord): Fault | undefined {
+    const { position } = record
+    if (position !== next) {
+      const found = position === undefined ? 'one without a position' : `the one of position ${position}`
+      return { position: next, kind: 'missing', message: `The log has no record there; the next one is ${found}` }
+    }
+    const entry = checkEvidence(record)
+    if (!(entry instanceof Uint8Array)) return faultAt({ ...record, position }, entry.kind, entry.message)
+    const place = { stream: record.stream, revision: record.revision, time: record.time, position }
+    const span = streams.get(record.stream)
+    const wrong = span && checkOrder(span.last, span.closed, place)
+    if (wrong) return wrong
+    const closed = record.state === 'tombstone'
+    if (span === undefined) streams.set(record.stream, { first: place, last: place, closed })
+    else {
+      span.last = place
+      span.closed = closed
+    }
+    if (record.state === 'forgotten') {
+      const known = streams.get(record.stream)
+      if (known) known.forgotten ??= place
+    }
+    leaves.set(leafOf(entry), count * hashBytes)
+    return undefined
+  }
+
+  return {
+    get next() {
+      return next
+    },
+    add(record) {
+      fault ??= check(record)
+      if (fault) return false
+      counts[record.state]++
+      next++
+      count++
+      if (count === tileWidth) {
+        blocks.push({ leaves, root: rootOfTile(leaves) })
+        leaves = new Uint8Array(tileWidth * hashBytes)
+        count = 0
+      }
+      return true
+    },
+    end(other) {
+      const all = count === 0 ? blocks : [...blocks, { leaves: leaves.subarray(0, count * hashBytes) }]
+      return { after, until: next - 1, blocks: all, streams, counts, fault: fault ?? other }
+    },
+  }
+}
+
+function faultAt({ position, stream, revision }: Place, kind: FaultKind, message: string): Fault {
+  return { position, stream, revision, kind, message }
+}
+
+/** The record's entry; else what keeps it from being one. */
+function checkEvidence(record: LogRecord): Uint8Array | Pick<Fault, 'kind' | 'message'> {
+  const { stream, revision, time, evidence: { salt, commitment, entry } = {} } = record
+  const lacks = (what: string) => ({ kind: 'evidence', message: `The record lacks its ${what}` }) as const
+  if (record.state === 'forgotten') return entry?.length === hashBytes ? entry : lacks('entry')
+  if (commitment?.length !== hashBytes) return lacks('commitment')
+  const made = entryOf({ stream, revision, time, commitment })
+  if (entry && !equalHashes(entry, made)) {
+    return { kind: 'entry', message: 'The entry that is stored is not that of stream, revision, time and commitment' }
+  }
+  if (record.state === 'trimmed') return typeof record.segment === 'string' ? made : lacks('archive segment')
+  if (salt === undefined) return lacks('salt')
+  if (!equalHashes(commitment, commitmentOf(salt, record.content))) {
+    return { kind: 'content', message: 'The content is not what was recorded: its commitment does not fit' }
+  }
+  if (record.state === 'tombstone' && parseContent(record.content).id !== derivedId(['tombstone', stream])) {
+    return { kind: 'tombstone', message: 'An event stands as a tombstone that was not recorded as one' }
+  }
+  return made
+}
+
+function checkOrder(last: Place, closed: boolean, place: Place): Fault | undefined {
+  if (closed) return faultAt(place, 'closed', `It stands behind the tombstone of "${place.stream}"`)
+  if (place.revision !== last.revision + 1) {
+    return faultAt(place, 'revision', `It follows upon revision ${last.revision} of its stream`)
+  }
+  if (place.time < last.time) return faultAt(place, 'time', 'It was recorded before the event before it in its stream')
+  return undefined
+}
+
+export interface LogAudit {
+  readonly counts: StateCounts
+  readonly streams: number
+  readonly tree: Growth
+  /** Of the log up to a size that was asked for, once it is that long: the tree's root, and its edge. */
+  rootAt(size: number): Hash | undefined
+  edgeAt(size: number): readonly Uint8Array[] | undefined
+  /** Takes the next piece; the first fault of it, or of how it follows upon those before. */
+  join(piece: PieceAudit): Fault | undefined
+  /** Forgotten records whose stream had no tombstone so far. */
+  unclosed(): readonly Fault[]
+}
+
+/** Joins pieces to a whole. `sizes` are those whose roots are wanted. */
+export function auditLog(sizes: readonly number[]): LogAudit {
+  const tree = growTree({ size: 0, edge: [] })
+  const counts = { stored: 0, trimmed: 0, forgotten: 0, tombstone: 0 }
+  const streams = new Map<string, { last: Place; closed: boolean; forgotten?: Place | undefined }>()
+  const marks = new Map<number, { readonly root: Hash; readonly edge: readonly Uint8Array[] }>()
+  const mark = () => {
+    if (sizes.includes(tree.size)) marks.set(tree.size, { root: tree.root(), edge: tree.edge() })
+  }
+  mark()
+
+  function follow(span: Span): Fault | undefined {
+    const { stream } = span.first
+    const before = streams.get(stream)
+    const start = { ...span.first, revision: 0, time: Number.NEGATIVE_INFINITY }
+    const wrong = checkOrder(before?.last ?? start, before?.closed ?? false, span.first)
+    streams.set(stream, { last: span.last, closed: span.closed, forgotten: before?.forgotten ?? span.forgotten })
+    return wrong
+  }
+
+  return {
+    tree,
+    counts,
+    get streams() {
+      return streams.size
+    },
+    rootAt: (size) => marks.get(size)?.root,
+    edgeAt: (size) => marks.get(size)?.edge,
+    join({ blocks, streams: spans, counts: more, fault }) {
+      for (const { leaves, root } of blocks) {
+        const end = tree.size + leaves.length / hashBytes
+        if (root && !sizes.some((size) => size > tree.size && size < end)) tree.addTile(root)
+        else {
+          for (let at = 0; at < leaves.length / hashBytes; at++) {
+            tree.add(hashIn(leaves, at))
+            mark()
+          }
+        }
+        mark()
+      }
+      for (const state of ['stored', 'trimmed', 'forgotten', 'tombstone'] as const) counts[state] += more[state]
+      return firstOf([fault, ...[...spans.values()].map(follow)])
+    },
+    unclosed: () =>
+      [...streams.values()].flatMap(({ closed, forgotten }) => {
+        if (closed || forgotten === undefined) return []
+        return [faultAt(forgotten, 'tombstone', 'It was emptied as if forgotten, and its stream has no tombstone')]
+      }),
+  }
+}
+
+/** The one at the lowest position; of several there, the one that stands first. */
+export function firstOf(faults: readonly (Fault | undefined)[]): Fault | undefined {
+  let first: Fault | undefined
+  for (const fault of faults) if (fault && (first === undefined || fault.position < first.position)) first = fault
+  return first
+}

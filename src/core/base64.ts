@@ -1,0 +1,23 @@
+/** Base64 with padding (RFC 4648), strict: each sequence of bytes has one text, and nothing else is taken. */
+
+/** So many bytes at once, for arguments of a call are limited. */
+const chunkBytes = 8_192
+
+export function base64Of(bytes: Uint8Array): string {
+  let text = ''
+  for (let at = 0; at < bytes.length; at += chunkBytes) {
+    text += String.fromCharCode(...bytes.subarray(at, at + chunkBytes))
+  }
+  return btoa(text)
+}
+
+/** Undefined where the text is not exactly what `base64Of` gives for some bytes. */
+export function bytesOfBase64(text: string): Uint8Array | undefined {
+  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined
+  const binary = atob(text)
+  const bytes = new Uint8Array(binary.length)
+  for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at)
+  // Bits that no byte has must be zero: only the last four characters can have such.
+  const padded = text.endsWith('=')
+  return padded && btoa(binary.slice(-(binary.length % 3))) !== text.slice(-4) ? undefined : bytes
+}
