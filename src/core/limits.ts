@@ -135,6 +135,10 @@ export const limits = {
   snapshotAskMs: 60_000,
   snapshotsAsked: 10_000,
 
+  // What is read of a journal export: a file, and how deep a value is nested
+  exportFileBytes: 268_435_456,
+  ionDepth: 128,
+
   // Deciders, subscriptions, erasure
   executeTries: 10,
   subscribeTries: 20,
