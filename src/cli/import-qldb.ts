@@ -93,7 +93,7 @@ async function importFiles(store: Store | undefined, { found, mapping, quiet }: 
     const outcomes = await Promise.allSettled(blocks.map(({ appends }) => store.appendMany(appends)))
     for (const [index, outcome] of outcomes.entries()) {
       if (outcome.status === 'rejected') {
-        if (!quiet) note(`${blocks[index]?.place}: it is not recorded, and nothing after it but what stood beside it`)
+        if (!quiet) note(`${blocks[index]?.place} is not recorded:`)
         throw outcome.reason
       }
       for (const { ids, repeated } of outcome.value) counts[repeated ? 'repeated' : 'recorded'] += ids.length

@@ -45,7 +45,7 @@ const ionText: fc.Arbitrary<string> = fc.letrec<{ value: string; plain: string }
     fc.uint8Array().map((bytes) => `{{${base64(bytes)}}}`),
     fc.stringMatching(/^[a-z ]*$/).map((text) => `{{"${text}"}}`),
     fc
-      .date({ min: new Date('0001-01-01'), max: new Date('9999-12-31'), noInvalidDate: true })
+      .date({ min: new Date('0002-01-01'), max: new Date('9998-12-31'), noInvalidDate: true })
       .chain((date) =>
         fc.constantFrom(
           date.toISOString(),

@@ -94,11 +94,19 @@ function framed(code: number, content: Uint8Array): Uint8Array {
 
 /** Marks in what is framed are told from those of the frame. */
 function escaped(bytes: Uint8Array): Uint8Array {
-  if (!bytes.some(isMark)) return bytes
-  return Uint8Array.from([...bytes].flatMap((byte) => (isMark(byte) ? [escapeMark, byte] : [byte])))
+  let marks = 0
+  for (let at = 0; at < bytes.length; at++) if (isMark(bytes[at])) marks++
+  if (marks === 0) return bytes
+  const whole = new Uint8Array(bytes.length + marks)
+  let end = 0
+  for (const byte of bytes) {
+    if (isMark(byte)) whole[end++] = escapeMark
+    whole[end++] = byte
+  }
+  return whole
 }
 
-function isMark(byte: number): boolean {
+function isMark(byte: number | undefined): boolean {
   return byte === beginMark || byte === escapeMark || byte === endMark
 }
 
