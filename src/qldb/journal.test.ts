@@ -1,6 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { createMapper } from './events.ts'
 import { findExport } from './export.ts'
@@ -149,6 +150,18 @@ describe.each(['text', 'binary'] as const)('a journal in Ion %s', (format) => {
     expect(error).toContain(`${broken < 4 ? object(0, 3) : object(4, blocks.length - 1)}, block ${broken}: `)
     expect(proven).toEqual(journal.slice(0, broken).map((_, at) => at))
   })
+})
+
+test('the export that the guide imports is that of these tests', () => {
+  const folder = newFolder()
+  writeExport(folder, journalOf(vehicles))
+  const guides = fileURLToPath(new URL('../../docs/qldb-export/', import.meta.url))
+  const filesOf = (place: string) =>
+    readdirSync(place, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map(({ name, parentPath }) => [name, readFileSync(join(parentPath, name), 'utf8')])
+      .sort()
+  expect(filesOf(guides)).toEqual(filesOf(folder))
 })
 
 describe('a deletion', () => {
