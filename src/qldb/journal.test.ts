@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
+import { limits } from '../core/limits.ts'
 import { createMapper } from './events.ts'
 import { findExport } from './export.ts'
 import { type ExportOptions, journalOf, strandId, type TransactionSpec, writeExport } from './fixtures/journal.ts'
@@ -150,6 +151,30 @@ describe.each(['text', 'binary'] as const)('a journal in Ion %s', (format) => {
     expect(error).toContain(`${broken < 4 ? object(0, 3) : object(4, blocks.length - 1)}, block ${broken}: `)
     expect(proven).toEqual(journal.slice(0, broken).map((_, at) => at))
   })
+})
+
+test('journals of two strands in one folder are proven each by itself', async () => {
+  const folder = newFolder()
+  writeExport(folder, journalOf(vehicles))
+  const other = journalOf(vehicles.slice(0, 2)).map((text) => text.replaceAll(strandId, 'AnotherStrand'))
+  writeFileSync(join(folder, 'AnotherStrand.0-1.ion'), other.join('\n'))
+  writeFileSync(join(folder, 'x.AnotherStrand.completed.manifest'), '{keys:["AnotherStrand.0-1.ion"]}')
+  expect(await read(folder)).toMatchObject({ blocks: [0, 1, 0, 1, 2, 3, 4, 5, 6, 7] })
+})
+
+test('a block that is not the first must tell what came before it', async () => {
+  const [block = ''] = journalOf([{}])
+  const moved = block.replace('sequenceNo:0', 'sequenceNo:5')
+  expect((await exported([moved], { first: 5 })).error).toContain(
+    'previousBlockHash: is empty, as only in the first block',
+  )
+})
+
+test('a file that is longer than anybody should hold is refused before it is read', async () => {
+  const folder = newFolder()
+  const [path = ''] = writeExport(folder, journalOf(vehicles))
+  truncateSync(path, limits.exportFileBytes + 1)
+  expect((await read(folder)).error).toMatch(/0-3\.ion: \d+ is over the limit exportFileBytes/)
 })
 
 test('the export that the guide imports is that of these tests', () => {
