@@ -32,7 +32,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   conformance: ['core'],
   hosts: ['core', 'http'],
   open: ['core'],
-  cli: ['core', 'http', 'hosts', 'open'],
+  qldb: ['core'],
+  cli: ['core', 'http', 'hosts', 'open', 'qldb'],
 }
 /** `open` knows all storages, but loads none that is not asked for; the command line makes tables. */
 const lazyArrows: Readonly<Record<string, readonly string[]>> = {
@@ -47,10 +48,20 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   'storage/dynamodb': ['@aws-sdk/client-dynamodb', '@aws-sdk/util-dynamodb'],
   http: ['@noble/hashes', 'eventsource-parser', 'hono', 'jose', 'zod'],
   hosts: ['@hono/node-server', '@opentelemetry/api', 'pino', 'prom-client', 'rate-limiter-flexible'],
+  qldb: ['ion-js'],
   cli: ['commander', 'cli-progress', 'pino'],
 }
 /** Rooms that know a runtime. */
-const onNode = ['storage/sqlite', 'storage/postgres', 'storage/dynamodb', 'hosts', 'cli', 'testing', 'conformance']
+const onNode = [
+  'storage/sqlite',
+  'storage/postgres',
+  'storage/dynamodb',
+  'hosts',
+  'cli',
+  'qldb',
+  'testing',
+  'conformance',
+]
 
 const files = sources('src')
 const code = files.filter(({ path }) => !path.endsWith('.test.ts') && !path.includes('/fixtures/'))

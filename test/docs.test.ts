@@ -51,7 +51,9 @@ function userFolder(page: string): string {
   symlinkSync(root, join(place, 'node_modules/daybook'))
   symlinkSync(join(root, 'bin/daybook.js'), join(place, 'node_modules/.bin/daybook'))
   symlinkSync(process.execPath, join(place, 'node_modules/.bin/node'))
-  cpSync(join(root, 'docs/library.ndjson'), join(place, 'docs/library.ndjson'))
+  for (const name of ['docs/library.ndjson', 'docs/qldb-export']) {
+    cpSync(join(root, name), join(place, name), { recursive: true })
+  }
   writeFileSync(join(place, 'package.json'), '{ "type": "module", "private": true }')
   return place
 }

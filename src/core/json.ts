@@ -95,7 +95,7 @@ function where(root: string, frames: readonly Frame[]): string {
 }
 
 /** True where printing the double gives the same decimal value: 19.99 and 1.50 do, 9007199254740993 and 1e400 do not. */
-function comesBack(digits: string): boolean {
+export function comesBack(digits: string): boolean {
   if (digits.length <= 15 && !/[eE]/.test(digits)) return true
   return decimal(digits) === decimal(String(Number(digits)))
 }

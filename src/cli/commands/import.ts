@@ -1,5 +1,5 @@
 /**
- * Import: each line of NDJSON is an append of its own, so that a second import, or one that goes on after a crash,
+ * Import: what others have exported; `import-qldb.ts` has that of QLDB. Each line of NDJSON is an append of its own, so that a second import, or one that goes on after a crash,
  * changes nothing that is there. A line without an id gets one that follows from what it says and where.
  */
 import { createReadStream } from 'node:fs'
@@ -12,12 +12,14 @@ import { derivedId } from '../../core/id.ts'
 import { limits } from '../../core/limits.ts'
 import { checkStream } from '../../core/name.ts'
 import { sortedTags } from '../../core/query.ts'
+import type { QldbChoice } from '../import-qldb.ts'
 import { type Line, readLines } from '../lines.ts'
-import { type AppChoice, appCommand, withStore } from '../options.ts'
+import { appCommand, collect, withStore } from '../options.ts'
 import { createProgress, exitCodes, note, plural, print, printJson } from '../output.ts'
 
-interface Choice extends AppChoice {
-  readonly onError: 'stop' | 'skip'
+interface Choice extends QldbChoice {
+  readonly from: 'ndjson' | 'qldb-export'
+  readonly onError?: 'stop' | 'skip'
 }
 
 interface ImportedLine {
@@ -27,13 +29,32 @@ interface ImportedLine {
 }
 
 export function importCommand(): Command {
-  return appCommand('import', 'Append the events of an NDJSON file, one a line. Safe to repeat.', 'optional')
-    .argument('<file>', 'where from; "-" is the standard input')
+  return appCommand(
+    'import',
+    'Append the events of an NDJSON file, or of an export of QLDB. Safe to repeat.',
+    'optional',
+  )
+    .argument('<file>', 'where from; "-" is the standard input; of QLDB the folder of the export')
     .addOption(
-      new Option('--on-error <how>', 'what to do at a line that cannot be recorded')
-        .choices(['stop', 'skip'])
-        .default('stop'),
+      new Option('--from <format>', 'what it is: events, one a line, or a journal that QLDB has exported')
+        .choices(['ndjson', 'qldb-export'])
+        .default('ndjson'),
     )
+    .addOption(
+      new Option('--on-error <how>', 'what to do at a line that cannot be recorded (ndjson; default: stop)').choices([
+        'stop',
+        'skip',
+      ]),
+    )
+    .option('--map <table=type>', 'the stream type of a table (qldb-export; may be repeated)', collect)
+    .addOption(
+      new Option('--numbers <how>', 'as JSON numbers, or decimals as texts (qldb-export; default: exact)').choices([
+        'exact',
+        'text',
+      ]),
+    )
+    .option('--no-statements', 'leave the statements out of meta (qldb-export)')
+    .option('--dry-run', 'read and prove all, and record nothing (qldb-export)')
     .addHelpText(
       'after',
       `\nA line: { "stream", "type", "data", "meta", "tags", "id" }; revision, position and time of an export are ignored.`,
@@ -42,6 +63,29 @@ export function importCommand(): Command {
 }
 
 async function run(file: string, choice: Choice): Promise<void> {
+  refuseStrangers(choice)
+  if (choice.from === 'ndjson') return importLines(file, choice)
+  const { importQldb } = await import('../import-qldb.ts')
+  return importQldb(file, choice)
+}
+
+/** An option of the other format would do nothing. */
+function refuseStrangers({ from, onError, map, numbers, statements, dryRun }: Choice): void {
+  const given = {
+    ndjson: { '--on-error': onError },
+    'qldb-export': {
+      '--map': map,
+      '--numbers': numbers,
+      '--no-statements': statements ? undefined : true,
+      '--dry-run': dryRun,
+    },
+  }
+  const other = from === 'ndjson' ? 'qldb-export' : 'ndjson'
+  const stranger = Object.entries(given[other]).find(([, value]) => value !== undefined)
+  if (stranger) throw new InvalidArgument(stranger[0], `goes only with --from ${other}`)
+}
+
+async function importLines(file: string, choice: Choice): Promise<void> {
   const counts = { read: 0, recorded: 0, repeated: 0, skipped: 0 }
   await withStore(choice, 'writing', async (store) => {
     const input = file === '-' ? process.stdin : createReadStream(file)
@@ -55,7 +99,7 @@ async function run(file: string, choice: Choice): Promise<void> {
       // A line is an append of one event.
       note(`line ${line}: ${error.message.replace('events[0].', '')}`)
       counts.skipped++
-      if (choice.onError === 'stop') throw new Stopped()
+      if (choice.onError !== 'skip') throw new Stopped()
     }
     const flush = async () => {
       const lines = group
