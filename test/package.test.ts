@@ -94,7 +94,9 @@ describe('the packed package', () => {
       console.log(JSON.stringify(names))`)
     expect(names).toMatchObject({
       daybook: expect.arrayContaining(['openStore', 'RevisionConflict', 'isStoreError', 'causedBy']),
-      'daybook/open': ['open', 'openStorage'],
+      'daybook/open': ['open', 'openObjects', 'openStorage'],
+      'daybook/objects/folder': ['folderObjects'],
+      'daybook/objects/s3': ['parseS3Url', 's3Objects'],
       'daybook/memory': ['memoryLog', 'memoryStorage'],
       'daybook/sqlite': ['sqliteStorage'],
       'daybook/postgres': ['postgresStorage'],
@@ -106,6 +108,7 @@ describe('the packed package', () => {
       'daybook/testing': ['testDecider', 'testProjection'],
       'daybook/conformance': [
         'embeddedConformance',
+        'objectConformance',
         'storageConformance',
         'storeConformance',
         'viewConformance',

@@ -2,7 +2,8 @@
  * The contract in sentences. It needs no test runner: `for (const { promise, run } of storageConformance(open)) test(promise, run)`.
  * A storage that passes the first suite can carry a store; whatever offers the store's interface must pass the second.
  */
-import type { ConformanceCase, OpenStorage } from './kit.ts'
+import type { ConformanceCase, OpenObjects, OpenStorage } from './kit.ts'
+import { storing } from './objects/storing.ts'
 import { boundaries } from './storage/boundaries.ts'
 import { commits } from './storage/commits.ts'
 import { documents } from './storage/documents.ts'
@@ -28,11 +29,16 @@ import { scheduling } from './store/schedules.ts'
 import { snapshotting } from './store/snapshots.ts'
 import { viewing } from './store/viewing.ts'
 
-export type { ConformanceCase, OpenStorage, Setting } from './kit.ts'
+export type { ConformanceCase, OpenObjects, OpenStorage, Setting } from './kit.ts'
 export type { OpenStore, StoreSetting } from './store/kit.ts'
 
 export function storageConformance(open: OpenStorage): readonly ConformanceCase[] {
   return [commits, retries, reading, boundaries, documents, erasing, races].flatMap((subject) => subject(open))
+}
+
+/** What archives and backups are kept in. */
+export function objectConformance(open: OpenObjects): readonly ConformanceCase[] {
+  return storing(open)
 }
 
 /** What users hold: the embedded store, and every client that offers the same interface. */

@@ -135,6 +135,12 @@ export const limits = {
   snapshotAskMs: 60_000,
   snapshotsAsked: 10_000,
 
+  // Objects: names, pages of their lists, how long writers of one folder wait for each other, what is left of a crash
+  objectKeyBytes: 512,
+  objectPage: 1_000,
+  objectLockMs: 10_000,
+  objectPartMs: 3_600_000,
+
   // Deciders, subscriptions, erasure
   executeTries: 10,
   subscribeTries: 20,
