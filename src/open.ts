@@ -4,7 +4,7 @@
 import { InvalidArgument } from './core/errors.ts'
 import type { ObjectStore } from './core/object-store.ts'
 import type { Storage } from './core/storage.ts'
-import { openStore, type Store, type StoreOptions } from './core/store.ts'
+import { type EmbeddedStore, openStore, type StoreOptions } from './core/store.ts'
 import type { Clock } from './core/time.ts'
 
 export interface OpenStorageOptions {
@@ -71,6 +71,6 @@ export async function openObjects(url: string): Promise<ObjectStore> {
 }
 
 /** A store from a URL: `await using store = await open('sqlite:./orders.db')`. */
-export async function open(url: string, options: StoreOptions & OpenStorageOptions = {}): Promise<Store> {
+export async function open(url: string, options: StoreOptions & OpenStorageOptions = {}): Promise<EmbeddedStore> {
   return openStore(await openStorage(url, options), options)
 }

@@ -2,7 +2,10 @@
 import Database from 'better-sqlite3'
 import { describe, test } from 'vitest'
 import {
+  archiveConformance,
+  backupConformance,
   embeddedConformance,
+  type OpenEmbedded,
   type OpenStorage,
   type OpenStore,
   storageConformance,
@@ -13,7 +16,7 @@ import {
 import { openStore } from '../src/core/store.ts'
 import { missingDynamo } from './engines/dynamodb.ts'
 import { missingPooler, missingPostgres, pooled } from './engines/postgres.ts'
-import { dynamodb, memory, postgres, sqlite } from './engines/storages.ts'
+import { dynamodb, folders, memory, postgres, sqlite } from './engines/storages.ts'
 
 const storages: Readonly<Record<string, () => OpenStorage>> = {
   memory,
@@ -54,6 +57,12 @@ for (const [name, make] of Object.entries(storages)) {
       const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
       for (const { promise, run } of [...workConformance(onStorage), ...embeddedConformance(onStorage)])
         held(promise, run)
+    })
+    describe('the archive and the backups beside it', () => {
+      const onStorage: OpenEmbedded = async (setting) => openStore(await open(setting), setting)
+      const openFolder = folders()
+      for (const { promise, run } of archiveConformance(onStorage, openFolder)) held(promise, run)
+      for (const { promise, run } of backupConformance(open, openFolder)) held(promise, run)
     })
   })
 }

@@ -107,6 +107,8 @@ describe('the packed package', () => {
       'daybook/lambda': ['sequencerHandler', 'sweepHandler'],
       'daybook/testing': ['testDecider', 'testProjection'],
       'daybook/conformance': [
+        'archiveConformance',
+        'backupConformance',
         'embeddedConformance',
         'objectConformance',
         'storageConformance',

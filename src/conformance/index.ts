@@ -12,6 +12,8 @@ import { races } from './storage/races.ts'
 import { reading } from './storage/reading.ts'
 import { retries } from './storage/retries.ts'
 import { appending } from './store/appending.ts'
+import { archiving, type OpenEmbedded } from './store/archiving.ts'
+import { backingUp } from './store/backing-up.ts'
 import { consuming } from './store/consuming.ts'
 import { deciding } from './store/deciding.ts'
 import { declaring } from './store/event-types.ts'
@@ -30,6 +32,7 @@ import { snapshotting } from './store/snapshots.ts'
 import { viewing } from './store/viewing.ts'
 
 export type { ConformanceCase, OpenObjects, OpenStorage, Setting } from './kit.ts'
+export type { OpenEmbedded } from './store/archiving.ts'
 export type { OpenStore, StoreSetting } from './store/kit.ts'
 
 export function storageConformance(open: OpenStorage): readonly ConformanceCase[] {
@@ -59,4 +62,14 @@ export function workConformance(open: OpenStore): readonly ConformanceCase[] {
 /** What an embedded store alone has: events as they were recorded, and snapshots by deciders that its caller brings. */
 export function embeddedConformance(open: OpenStore): readonly ConformanceCase[] {
   return [versioning, snapshotting, liveSnapshotting].flatMap((subject) => subject(open))
+}
+
+/** An embedded store and its archive; the object store must pass `objectConformance`. */
+export function archiveConformance(open: OpenEmbedded, openObjects: OpenObjects): readonly ConformanceCase[] {
+  return archiving(open, openObjects)
+}
+
+/** Backups of stores on the storage, restored into others of its kind. */
+export function backupConformance(open: OpenStorage, openObjects: OpenObjects): readonly ConformanceCase[] {
+  return backingUp(open, openObjects)
 }

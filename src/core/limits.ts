@@ -141,6 +141,14 @@ export const limits = {
   objectLockMs: 10_000,
   objectPartMs: 3_600_000,
 
+  // The archive: what a segment holds, what is kept of those that were read, how much is done at the same time
+  segmentEvents: 10_000,
+  segmentBytes: 4_194_304,
+  archiveCacheBytes: 67_108_864,
+  archiveOpens: 4,
+  archiveParallel: 8,
+  archivePollMs: 200,
+
   // Deciders, subscriptions, erasure
   executeTries: 10,
   subscribeTries: 20,

@@ -1,7 +1,11 @@
 /** The store: what users hold. Everything that it does lives in the file of its noun; here is the whole of it at a glance. */
 import { type Appended, type AppendOptions, append, type Making, type StreamEvents } from './append.ts'
+import { type Archive, type ArchiveOptions, archiveHandler, checkArchive, createArchive } from './archive.ts'
+import { createArchived } from './archived.ts'
+import { archives } from './archiving.ts'
 import { checkObject } from './argument.ts'
 import type { Background } from './background.ts'
+import { type Backup, type BackupOptions, takeBackup } from './backup.ts'
 import {
   type Boundary,
   type BoundaryPageOptions,
@@ -26,7 +30,7 @@ import {
   type LoadsAndAppends,
   load,
 } from './decider.ts'
-import { isStoreError, StorageFailed, StoreClosed, StoreReadOnly, Unsupported } from './errors.ts'
+import { StoreReadOnly, Unsupported } from './errors.ts'
 import type { AnyEvent, LogEntry, NewEvent, Recorded } from './event.ts'
 import {
   checkLogRead,
@@ -41,12 +45,13 @@ import {
 import { type ForgetOptions, type ForgetReport, forget, forgetHandler, resumeForgetting } from './forget.ts'
 import { newId, type Random, secureRandom } from './id.ts'
 import { createInline } from './inline.ts'
-import { forgetKind, jobs } from './job.ts'
+import { archiveKind, forgetKind, jobs } from './job.ts'
 import { createJobs, type Jobs } from './jobs.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { snapshottingOf } from './live.ts'
 import { checkStream, checkStreamType } from './name.ts'
-import { type Observer, observe } from './observe.ts'
+import { type ObjectStore, watchedObjects } from './object-store.ts'
+import type { Observer } from './observe.ts'
 import { parkedItems } from './parked.ts'
 import { parkedViews } from './parked-view.ts'
 import { type AnyProjection, collectionsOf, shapesOf } from './projection.ts'
@@ -69,6 +74,7 @@ import { addingRepeats } from './repeat.ts'
 import { createReplays, type Replays } from './replay.ts'
 import { schedules } from './schedule.ts'
 import type { EventSchemas } from './schema.ts'
+import { segments } from './segment.ts'
 import { snapshots } from './snapshot.ts'
 import { createSnapshots, type Snapshots, type Snapshotting } from './snapshots.ts'
 import type { Commit, Storage, Transaction } from './storage.ts'
@@ -77,6 +83,7 @@ import { type AnyTables, tableShapesOf } from './tables.ts'
 import type { Clock } from './time.ts'
 import type { Upcaster } from './upcaster.ts'
 import { createViews, type Views } from './view.ts'
+import { watched } from './watched.ts'
 
 export interface Store extends AsyncDisposable {
   /** Appends to one stream: all or nothing, on disk when it resolves. Safe to repeat with the same event ids. */
@@ -150,6 +157,18 @@ export interface Store extends AsyncDisposable {
   close(): Promise<void>
 }
 
+/** A store in this process, with what only its holder can do. */
+export interface EmbeddedStore extends Store {
+  /** Events that have left the storage for an object store, and are read as before. */
+  readonly archive: Archive
+  /**
+   * Writes what has come since the last backup in this place, while the store is in use. All of them together are the log,
+   * and what waits or is declared beside it; `restoreBackup` brings it back. It holds what the storage holds: segments of
+   * the archive stay where they are.
+   */
+  backup(to: ObjectStore, options?: BackupOptions): Promise<Backup>
+}
+
 export interface StoreOptions {
   /** What the data of each event type must look like, in any library that speaks Standard Schema. */
   readonly schemas?: EventSchemas
@@ -161,6 +180,8 @@ export interface StoreOptions {
   readonly deciders?: readonly Snapshotting[]
   /** Tables of your own in the storage's database (SQLite, PostgreSQL), written in the transaction that records the events. */
   readonly tables?: readonly AnyTables[]
+  /** Where old events go, and which. */
+  readonly archive?: ArchiveOptions
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */
@@ -183,7 +204,7 @@ export interface StoreInfo {
 }
 
 /** Takes the storage over, and closes it with the store. First finishes what an earlier process left of its forgetting. */
-export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<Store> {
+export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<EmbeddedStore> {
   const { schemas, upcasters = [], deciders = [], readOnly = false, observer, clock = Date.now } = options
   const random = options.random ?? secureRandom()
   const shapes = shapesOf(options.projections ?? [], bare)
@@ -193,17 +214,21 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const accepted = { ...bare, commit: storage.commit }
   const states = createKnownStates(bare, [...new Set(shapes.map(({ name }) => name))])
   const declaring = { add: (commit: Commit) => queue.add(commit) }
-  const cataloguing = { storage, queue: declaring, newId: makeId, readOnly, closing: closing.signal }
+  if (options.archive) checkArchive(options.archive)
+  const objects = options.archive && watchedObjects(options.archive.objects)
+  const archived = objects && createArchived(storage, objects)
+  const cataloguing = { storage, archived, queue: declaring, newId: makeId, readOnly, closing: closing.signal }
   const { face, ...catalogue } = createCatalogue(cataloguing)
+  const forms = { archived, catalogue, upcasters }
   const { commitDocuments } = bare.limits
   const tables = tableShapesOf(options.tables ?? [], bare, upcasters)
-  const inline = createInline({ shapes, tables, states, catalogue, upcasters, commitDocuments })
-  const repeating = (to: Pick<CommitQueue, 'add'>) => addingRepeats(to, storage, { random })
+  const inline = createInline({ shapes, tables, states, commitDocuments, ...forms })
+  const repeating = (to: Pick<CommitQueue, 'add'>) => addingRepeats(to, { storage, archived }, { random })
   const commits = createCommitQueue(accepted, inline)
   const queue: CommitQueue = { ...repeating(commits), close: commits.close }
   const making: Making = { newId: makeId, random, schemas, catalogue }
-  const reading: Reading = { storage, upcasters, catalogue, observer, tail: new Map() }
-  const writing = { storage, queue, making, catalogue, upcasters, clock }
+  const reading: Reading = { storage, ...forms, observer, tail: new Map() }
+  const writing = { storage, queue, making, clock, ...forms }
   const views = { ...writing, shapes, states }
   const forgetting = {
     ...writing,
@@ -213,10 +238,11 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
   }
   const background: Background = {
-    ...{ storage, queue, making, catalogue, upcasters, reading, clock, readOnly },
+    ...{ ...writing, reading, readOnly },
     closing: closing.signal,
     running: new Set(),
   }
+  const archive = objects && { ...background, objects, retention: options.archive?.retention ?? {} }
   const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes)])
   const deciding: LoadsAndAppends = {
     readPage: (stream, options) => store.readPage(stream, options),
@@ -242,7 +268,13 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     await bare.close()
   }
 
-  const store: Store = {
+  const handlers = {
+    [forgetKind]: forgetHandler(forgetting),
+    ...snapshotted.handlers,
+    ...(archive && { [archiveKind]: archiveHandler(archive) }),
+  }
+
+  const store: EmbeddedStore = {
     async append(stream, events, options = {}) {
       checkObject(options, 'options')
       const { expected = 'any' } = options
@@ -325,8 +357,10 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
     eventTypes: face,
     snapshots: snapshotted.face,
-    jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting), ...snapshotted.handlers }),
+    jobs: createJobs(background, handlers),
     consumers: createConsumers(background),
+    archive: createArchive(archive),
+    backup: (to, options) => takeBackup(background, to, options),
     projections: {
       ...createProjections(background, shapes, states),
       ...createReplays({ ...background, shapes, states }),
@@ -344,7 +378,8 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   const prepare = async () => {
     if (readOnly) return checkRegistered(storage, shapes)
-    await storage.declare([jobs, schedules, consumers, parkedItems, projectionStates, eventTypes, snapshots])
+    const own = [jobs, schedules, consumers, parkedItems, projectionStates, eventTypes, snapshots]
+    await storage.declare([...own, segments, archives])
     await register(writing, shapes)
     states.expire()
     await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))
@@ -357,38 +392,4 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     throw error
   }
   return store
-}
-
-/** The storage whose reads end with the store, and whose own words for a failure become the cause of a typed error. */
-function watched(storage: Storage, closing: AbortSignal, observer: Observer | undefined): Storage {
-  async function ask<Answer>(operation: string, run: () => Promise<Answer>): Promise<Answer> {
-    if (closing.aborted) throw new StoreClosed()
-    try {
-      return await observe(observer, { layer: 'storage', name: operation }, run)
-    } catch (error) {
-      throw isStoreError(error) ? error : new StorageFailed(operation, error)
-    }
-  }
-  const { commitWithin } = storage
-  return {
-    ...storage,
-    // What was accepted is still committed while the store closes, and the queue knows what a failure means.
-    commit: (commits) =>
-      observe(observer, { layer: 'storage', name: 'commit', size: commits.length }, () => storage.commit(commits)),
-    // Whose connection breaks before it has committed has written nothing.
-    ...(commitWithin && {
-      commitWithin: (transaction, commit) =>
-        ask('commit within a transaction', () => commitWithin(transaction, commit)),
-    }),
-    readStream: (stream, range) => ask('read a stream', () => storage.readStream(stream, range)),
-    readBoundary: (query, from, limit) => ask('read a boundary', () => storage.readBoundary(query, from, limit)),
-    readLog: (query) => ask('read the log', () => storage.readLog(query)),
-    listStreams: (query) => ask('list streams', () => storage.listStreams(query)),
-    listStreamTypes: () => ask('list stream types', () => storage.listStreamTypes()),
-    getDocuments: (keys) => ask('get documents', () => storage.getDocuments(keys)),
-    queryDocuments: (query) => ask('query documents', () => storage.queryDocuments(query)),
-    declare: (collections) => ask('declare collections', () => storage.declare(collections)),
-    erase: (step) => ask('erase', () => storage.erase(step)),
-    wake: (signal) => storage.wake(signal),
-  }
 }
