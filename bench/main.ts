@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { archive } from './archive.ts'
 import { catchUp } from './catch-up.ts'
 import { openEngine } from './engine.ts'
 import { eventTypes } from './event-types.ts'
@@ -29,6 +30,7 @@ try {
   if (isAsked('memory')) await memory(folder)
   if (isAsked('thread')) thread(folder)
   if (isAsked('snapshots')) await snapshots(folder, rounds)
+  if (isAsked('archive')) await archive(folder, rounds)
   if (isAsked('event types')) await eventTypes(folder, rounds)
   if (isAsked('http')) await http(folder, rounds)
 } finally {

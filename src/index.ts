@@ -2,7 +2,19 @@
 export type { AppConsumer, AppDefinition } from './core/app.ts'
 export { defineApp } from './core/app.ts'
 export type { Appended, AppendOptions, StreamEvents } from './core/append.ts'
+export type {
+  Archive,
+  ArchivedSegment,
+  ArchiveOptions,
+  ArchivePlan,
+  ArchiveReport,
+  ArchiveRunOptions,
+  ArchiveVerification,
+  SegmentListOptions,
+  SegmentsPage,
+} from './core/archive.ts'
 export type { Fault, FaultKind, StateCounts } from './core/audit.ts'
+export type { Backup, BackupOptions } from './core/backup.ts'
 export type { Boundary, BoundaryPageOptions, BoundaryPart } from './core/boundary.ts'
 export type { DeclareOptions, EventTypes } from './core/catalogue.ts'
 export type {
@@ -40,6 +52,15 @@ export { limits } from './core/limits.ts'
 export type { StreamsOptions, StreamsPage, StreamsPageOptions } from './core/listing.ts'
 export type { LedgerKeys, Signer, Verified } from './core/note.ts'
 export { newLedgerKeys, signerOf } from './core/note.ts'
+export type {
+  ListedObject,
+  ObjectPage,
+  ObjectQuery,
+  ObjectStore,
+  PutCondition,
+  PutOutcome,
+  StoredObject,
+} from './core/object-store.ts'
 export type { EndedCall, Observer, Tracer } from './core/observe.ts'
 export type { Parked, ParkedPage, ParkedPageOptions } from './core/parked.ts'
 export type { AnyProjection, Lifecycle, Projection, Seen } from './core/projection.ts'
@@ -59,6 +80,9 @@ export { checkConsistency, checkProof } from './core/proof.ts'
 export type { AppendCondition, EventQuery, LogFilter, QueryItem } from './core/query.ts'
 export type { EventPage, ReadOptions, Until } from './core/read.ts'
 export type { ReplayOptions, ReplayReport, Replays } from './core/replay.ts'
+export type { RestoreOptions } from './core/restore.ts'
+export { restoreBackup } from './core/restore.ts'
+export type { Retention, RetentionPolicy } from './core/retention.ts'
 export type { Schedule, ScheduleOptions } from './core/schedule.ts'
 export type { EventFrom, EventSchemas } from './core/schema.ts'
 export type { SealedDigest } from './core/seal.ts'
@@ -73,8 +97,9 @@ export type {
   TakenAll,
 } from './core/snapshots.ts'
 export type { Direction, Storage, Transaction } from './core/storage.ts'
-export type { Store, StoreInfo, StoreOptions } from './core/store.ts'
+export type { EmbeddedStore, Store, StoreInfo } from './core/store.ts'
 export { openStore } from './core/store.ts'
+export type { StoreOptions } from './core/store-options.ts'
 export type { StreamDetails } from './core/stream.ts'
 export type { AnyTables, Tables } from './core/tables.ts'
 export { tables } from './core/tables.ts'

@@ -1,7 +1,11 @@
-/** A storage from a URL. The one place that knows all storages; each is loaded only when it is asked for. */
+/**
+ * A storage, or an object store, from a URL. The one place that knows all of them; each is loaded only when it is asked for.
+ */
 import { InvalidArgument } from './core/errors.ts'
+import type { ObjectStore } from './core/object-store.ts'
 import type { Storage } from './core/storage.ts'
-import { openStore, type Store, type StoreOptions } from './core/store.ts'
+import { type EmbeddedStore, openStore } from './core/store.ts'
+import type { StoreOptions } from './core/store-options.ts'
 import type { Clock } from './core/time.ts'
 
 export interface OpenStorageOptions {
@@ -49,7 +53,25 @@ export async function openStorage(
   }
 }
 
+/**
+ * An object store from a URL: `file:` and a folder, or `s3://bucket/prefix`, with `?region=` and `&endpoint=` where they are
+ * wanted. Throws `InvalidArgument` for another URL.
+ */
+export async function openObjects(url: string): Promise<ObjectStore> {
+  const scheme = url.slice(0, Math.max(url.indexOf(':'), 0))
+  if (scheme === 'file' && url !== 'file:') {
+    const { folderObjects } = await import('./objects/folder.ts')
+    return folderObjects(url.slice('file:'.length))
+  }
+  if (scheme === 's3') {
+    const { parseS3Url, s3Objects } = await import('./objects/s3.ts')
+    return s3Objects(parseS3Url(url))
+  }
+  const told = url.replace(/\/\/.*@/, '//')
+  throw new InvalidArgument('objects', `"${told}" is no object store; write file:./archive or s3://bucket/prefix`)
+}
+
 /** A store from a URL: `await using store = await open('sqlite:./orders.db')`. */
-export async function open(url: string, options: StoreOptions & OpenStorageOptions = {}): Promise<Store> {
+export async function open(url: string, options: StoreOptions & OpenStorageOptions = {}): Promise<EmbeddedStore> {
   return openStore(await openStorage(url, options), options)
 }

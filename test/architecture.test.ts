@@ -27,6 +27,8 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'storage/sqlite': ['core'],
   'storage/postgres': ['core'],
   'storage/dynamodb': ['core'],
+  'objects/folder': ['core'],
+  'objects/s3': ['core'],
   http: ['core'],
   testing: ['core'],
   conformance: ['core'],
@@ -37,7 +39,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
 }
 /** `open` knows all storages, but loads none that is not asked for; the command line makes tables. */
 const lazyArrows: Readonly<Record<string, readonly string[]>> = {
-  open: ['storage/memory', 'storage/sqlite', 'storage/postgres', 'storage/dynamodb'],
+  open: ['storage/memory', 'storage/sqlite', 'storage/postgres', 'storage/dynamodb', 'objects/folder', 'objects/s3'],
   cli: ['storage/dynamodb'],
 }
 
@@ -46,6 +48,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   core: ['@noble/curves', '@noble/hashes', '@standard-schema/spec', 'ajv', 'ajv-formats', 'croner'],
   'storage/postgres': ['pg'],
   'storage/dynamodb': ['@aws-sdk/client-dynamodb', '@aws-sdk/util-dynamodb'],
+  'objects/s3': ['@aws-sdk/client-s3'],
   http: ['@noble/hashes', 'eventsource-parser', 'hono', 'jose', 'zod'],
   hosts: ['@hono/node-server', '@opentelemetry/api', 'pino', 'prom-client', 'rate-limiter-flexible'],
   qldb: ['ion-js'],
@@ -56,6 +59,7 @@ const onNode = [
   'storage/sqlite',
   'storage/postgres',
   'storage/dynamodb',
+  'objects/folder',
   'hosts',
   'cli',
   'qldb',
@@ -86,7 +90,8 @@ function sources(folder: string): readonly File[] {
 
 function roomOf(path: string): string {
   const [, room = '', inner = ''] = path.split('/')
-  return room === 'storage' ? `storage/${inner}` : room.replace(/\.ts$/, '')
+  const whole = room === 'storage' || room === 'objects' ? `${room}/${inner}` : room
+  return whole.replace(/\.ts$/, '')
 }
 
 function packageOf(name: string): string {

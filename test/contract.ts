@@ -1,7 +1,10 @@
 /** What every storage, and the store on it, is held to. */
 import { describe, test } from 'vitest'
 import {
+  archiveConformance,
+  backupConformance,
   embeddedConformance,
+  type OpenEmbedded,
   type OpenStorage,
   type OpenStore,
   storageConformance,
@@ -10,6 +13,7 @@ import {
   workConformance,
 } from '../src/conformance/index.ts'
 import { openStore } from '../src/core/store.ts'
+import { folders } from './engines/storages.ts'
 
 export interface Contractor {
   readonly make: () => OpenStorage
@@ -22,7 +26,7 @@ export interface Contractor {
 export function holdToContract(name: string, { make, missing, sideBySide }: Contractor): void {
   describe.skipIf(missing !== undefined)(`${name}${missing ? ` (${missing})` : ''}`, () => {
     const open = make()
-    const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
+    const onStorage: OpenStore & OpenEmbedded = async (setting) => openStore(await open(setting), setting)
     const inTurn = sideBySide ? test.concurrent : test
     describe('the storage', () => {
       for (const { promise, run } of storageConformance(open)) inTurn(promise, run)
@@ -36,6 +40,11 @@ export function holdToContract(name: string, { make, missing, sideBySide }: Cont
     describe('the work on it', () => {
       const all = [...workConformance(onStorage), ...embeddedConformance(onStorage)]
       for (const { promise, run } of all) test.concurrent(promise, run)
+    })
+    describe('the archive and the backups beside it', () => {
+      const openFolder = folders()
+      const all = [...archiveConformance(onStorage, openFolder), ...backupConformance(open, openFolder)]
+      for (const { promise, run } of all) inTurn(promise, run)
     })
   })
 }

@@ -94,7 +94,9 @@ describe('the packed package', () => {
       console.log(JSON.stringify(names))`)
     expect(names).toMatchObject({
       daybook: expect.arrayContaining(['openStore', 'RevisionConflict', 'isStoreError', 'causedBy']),
-      'daybook/open': ['open', 'openStorage'],
+      'daybook/open': ['open', 'openObjects', 'openStorage'],
+      'daybook/objects/folder': ['folderObjects'],
+      'daybook/objects/s3': ['parseS3Url', 's3Objects'],
       'daybook/memory': ['memoryLog', 'memoryStorage'],
       'daybook/sqlite': ['sqliteStorage'],
       'daybook/postgres': ['postgresStorage'],
@@ -105,7 +107,10 @@ describe('the packed package', () => {
       'daybook/lambda': ['sequencerHandler', 'sweepHandler'],
       'daybook/testing': ['testDecider', 'testProjection'],
       'daybook/conformance': [
+        'archiveConformance',
+        'backupConformance',
         'embeddedConformance',
+        'objectConformance',
         'storageConformance',
         'storeConformance',
         'viewConformance',

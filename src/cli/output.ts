@@ -28,6 +28,7 @@ const codes: Readonly<Record<ErrorCode, keyof typeof exitCodes>> = {
   'condition-failed': 'conflict',
   'event-id-reused': 'conflict',
   'event-archived': 'failed',
+  'object-damaged': 'failed',
   'document-conflict': 'conflict',
   'position-beyond-head': 'bad input',
   'log-diverged': 'failed',

@@ -2,7 +2,8 @@
  * The contract in sentences. It needs no test runner: `for (const { promise, run } of storageConformance(open)) test(promise, run)`.
  * A storage that passes the first suite can carry a store; whatever offers the store's interface must pass the second.
  */
-import type { ConformanceCase, OpenStorage } from './kit.ts'
+import type { ConformanceCase, OpenObjects, OpenStorage } from './kit.ts'
+import { storing } from './objects/storing.ts'
 import { boundaries } from './storage/boundaries.ts'
 import { commits } from './storage/commits.ts'
 import { documents } from './storage/documents.ts'
@@ -11,6 +12,8 @@ import { races } from './storage/races.ts'
 import { reading } from './storage/reading.ts'
 import { retries } from './storage/retries.ts'
 import { appending } from './store/appending.ts'
+import { archiving, type OpenEmbedded } from './store/archiving.ts'
+import { backingUp } from './store/backing-up.ts'
 import { consuming } from './store/consuming.ts'
 import { deciding } from './store/deciding.ts'
 import { declaring } from './store/event-types.ts'
@@ -29,11 +32,17 @@ import { scheduling } from './store/schedules.ts'
 import { snapshotting } from './store/snapshots.ts'
 import { viewing } from './store/viewing.ts'
 
-export type { ConformanceCase, OpenStorage, Setting } from './kit.ts'
+export type { ConformanceCase, OpenObjects, OpenStorage, Setting } from './kit.ts'
+export type { OpenEmbedded } from './store/archiving.ts'
 export type { OpenStore, StoreSetting } from './store/kit.ts'
 
 export function storageConformance(open: OpenStorage): readonly ConformanceCase[] {
   return [commits, retries, reading, boundaries, documents, erasing, races].flatMap((subject) => subject(open))
+}
+
+/** What archives and backups are kept in. */
+export function objectConformance(open: OpenObjects): readonly ConformanceCase[] {
+  return storing(open)
 }
 
 /** What users hold: the embedded store, and every client that offers the same interface. */
@@ -54,4 +63,14 @@ export function workConformance(open: OpenStore): readonly ConformanceCase[] {
 /** What an embedded store alone has: events as they were recorded, and snapshots by deciders that its caller brings. */
 export function embeddedConformance(open: OpenStore): readonly ConformanceCase[] {
   return [versioning, snapshotting, liveSnapshotting, ledgering].flatMap((subject) => subject(open))
+}
+
+/** An embedded store and its archive; the object store must pass `objectConformance`. */
+export function archiveConformance(open: OpenEmbedded, openObjects: OpenObjects): readonly ConformanceCase[] {
+  return archiving(open, openObjects)
+}
+
+/** Backups of stores on the storage, restored into others of its kind. */
+export function backupConformance(open: OpenStorage, openObjects: OpenObjects): readonly ConformanceCase[] {
+  return backingUp(open, openObjects)
 }

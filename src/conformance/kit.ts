@@ -5,6 +5,7 @@ import { parseContent } from '../core/content.ts'
 import type { Expected } from '../core/errors.ts'
 import type { NewEvent } from '../core/event.ts'
 import { newId, secureRandom } from '../core/id.ts'
+import type { ObjectStore } from '../core/object-store.ts'
 import type {
   Commit,
   CommitOutcome,
@@ -31,6 +32,7 @@ export interface Setting {
 }
 
 export type OpenStorage = (setting: Setting) => Promise<Storage>
+export type OpenObjects = (setting: Setting) => Promise<ObjectStore>
 
 /** Opens the case's own data; again for another handle on it. */
 export type Opener<Opening extends Setting, Handle> = (setting?: Partial<Opening>) => Promise<Handle>

@@ -7,7 +7,8 @@ import type { ConsumerOptions, EventContext, Handled } from './consumer.ts'
 import { InvalidArgument } from './errors.ts'
 import type { LogEntry } from './event.ts'
 import type { ScheduleOptions } from './schedule.ts'
-import type { Store, StoreOptions } from './store.ts'
+import type { Store } from './store.ts'
+import type { StoreOptions } from './store-options.ts'
 import { checkHandlers, type JobHandlers } from './worker.ts'
 
 export interface AppDefinition

@@ -129,7 +129,7 @@ export async function* scan(
   for (let after = 0; ; ) {
     const query = { ...recorded, ...asOf, after, direction: 'forwards', limit: limits.pageRecords } as const
     const { records, scannedTo, more } = await replaying.storage.readLog(query)
-    for (const entry of await formed(replaying, records.map(read))) {
+    for (const entry of await formed(replaying, records, read)) {
       if (!entry.forgotten && !entry.tombstone) yield entry
     }
     if (!more) return

@@ -1,12 +1,12 @@
 /** Batches: a stretch of the log, sorted by the views that its events belong to, so that each view is folded once. */
 import { ForeignLog, InvalidArgument, PositionBeyondHead } from './errors.ts'
-import type { Recorded } from './event.ts'
+import type { AnyEvent, Recorded } from './event.ts'
 import { formed } from './form.ts'
 import { limits } from './limits.ts'
 import { observe } from './observe.ts'
 import type { Shape } from './projection.ts'
 import { eventReader, type Reading } from './read.ts'
-import type { LogPage } from './storage.ts'
+import type { LogPage, LogRecord } from './storage.ts'
 import { withOldTypesOf } from './upcaster.ts'
 
 export interface Batch {
@@ -36,6 +36,10 @@ export async function readBatch(reading: Reading, shape: Shape, { logId, after, 
   const filter = withOldTypesOf(upcasters, shape.filter)
   const types = new Set(shape.filter.types)
   const read = eventReader()
+  const counting = (record: LogRecord) => {
+    if (record.state === 'stored') characters += record.content.length
+    return read(record)
+  }
   const entities = new Map<string, Recorded[]>()
   const forgotten: string[] = []
   let [position, events, characters] = [after, 0, 0]
@@ -46,15 +50,13 @@ export async function readBatch(reading: Reading, shape: Shape, { logId, after, 
     const page = await observe(observer, call, () => storage.readLog(query))
     if (page.logId !== logId) throw new ForeignLog({ logId, actual: page.logId })
     if (position > page.head) throw new PositionBeyondHead({ position, head: page.head })
-    const live: Recorded[] = []
+    const live: LogRecord[] = []
     for (const record of page.records) {
       if (record.state === 'tombstone') forgotten.push(record.stream)
-      if (record.state === 'tombstone' || record.state === 'forgotten') continue
-      if (record.state === 'stored') characters += record.content.length
-      live.push(read(record))
+      if (record.state !== 'tombstone' && record.state !== 'forgotten') live.push(record)
     }
     events += live.length
-    for (const event of await formed(reading, live)) {
+    for (const event of await formed<AnyEvent, Recorded>(reading, live, counting)) {
       // An upcaster may have made another type of it.
       const key = types.has(event.type) ? keyOf(shape, event) : undefined
       if (key === undefined) continue

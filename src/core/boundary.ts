@@ -41,7 +41,7 @@ export function boundaryPage<Event extends AnyEvent>(
     const page = await storage.readBoundary(withOldTypes(upcasters, query), after, limit)
     // A condition from there would say nothing of what was lost.
     if (after > page.scannedTo) throw new PositionBeyondHead({ position: after, head: page.scannedTo })
-    const events = await formed<Event, Recorded<Event>>(reading, page.records.map(eventReader<Event>()))
+    const events = await formed<Event, Recorded<Event>>(reading, page.records, eventReader<Event>())
     return { events, condition: { query, guard: page.guard }, scannedTo: page.scannedTo, more: page.more }
   })
 }

@@ -4,7 +4,8 @@ import { type MemoryLog, memoryLog, memoryStorage } from '../storage/memory/stor
 import { type AnyProjection, projection } from './projection.ts'
 import type { BuildProgress } from './projection-status.ts'
 import type { Storage } from './storage.ts'
-import { openStore, type Store, type StoreOptions } from './store.ts'
+import { openStore, type Store } from './store.ts'
+import type { StoreOptions } from './store-options.ts'
 
 type Told = { readonly type: 'Told'; readonly data: { readonly text: string; readonly to: string } }
 

@@ -3,7 +3,9 @@
  * is held to it. A document for each type, and one that lists them with the commit that wrote each; processes look at that
  * one now and then, and read what has changed.
  */
+
 import { errorOf, type Making } from './append.ts'
+import { type Archived, notAtHand, readThrough } from './archived.ts'
 import { checkObject } from './argument.ts'
 import { checkWritable } from './background.ts'
 import type { CommitQueue } from './commit-queue.ts'
@@ -41,6 +43,7 @@ export interface DeclareOptions {
 
 export interface Cataloguing {
   readonly storage: Storage
+  readonly archived: Archived | undefined
   readonly queue: Pick<CommitQueue, 'add'>
   readonly newId: Making['newId']
   readonly readOnly: boolean
@@ -236,18 +239,19 @@ async function checkOldEvents(cataloguing: Cataloguing, old: OldEvents): Promise
   throw new InvalidArgument('upcast', `is missing, and ${which}: ${told}; ${mend}`)
 }
 
-async function refusedEvent({ storage }: Cataloguing, { declaration, check, signal }: OldEvents) {
+async function refusedEvent({ storage, archived }: Cataloguing, { declaration, check, signal }: OldEvents) {
   const { type } = declaration
   let after = 0
   for (let more = true; more; ) {
     signal?.throwIfAborted()
     const page = await storage.readLog({ types: [type], after, direction: 'forwards', limit: limits.iterateRecords })
-    for (const record of page.records) {
-      if (record.state !== 'stored') continue
-      const [issue] = check(parseContent(record.content).data)
-      if (issue !== undefined)
-        return [`revision ${record.revision} of "${record.stream}", ${issue.path}: ${issue.message}`]
-    }
+    const refused = await readThrough(archived, page.records, (record) => {
+      if (record.state === 'trimmed') return notAtHand(record)
+      const [issue] = record.state === 'stored' ? check(parseContent(record.content).data) : []
+      return issue && `revision ${record.revision} of "${record.stream}", ${issue.path}: ${issue.message}`
+    })
+    const first = refused.find((told) => told !== undefined)
+    if (first !== undefined) return [first]
     after = page.scannedTo
     more = page.more
   }

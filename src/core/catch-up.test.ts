@@ -4,7 +4,8 @@ import { type MemoryLog, memoryLog, memoryStorage } from '../storage/memory/stor
 import type { Recorded } from './event.ts'
 import { type AnyProjection, projection } from './projection.ts'
 import type { Storage } from './storage.ts'
-import { openStore, type Store, type StoreOptions } from './store.ts'
+import { openStore, type Store } from './store.ts'
+import type { StoreOptions } from './store-options.ts'
 
 type Told = {
   readonly type: 'Told'

@@ -16,6 +16,7 @@ export const errorCodes = [
   'condition-failed',
   'event-id-reused',
   'event-archived',
+  'object-damaged',
   'document-conflict',
   'position-beyond-head',
   'log-diverged',
@@ -167,6 +168,17 @@ export class EventArchived extends StoreError {
   constructor({ stream, revision, segment }: { stream: string; revision: number; segment: string }) {
     const facts = { stream, revision, segment }
     super(`Revision ${revision} of "${stream}" is in the archive segment "${segment}", which is not at hand`, facts)
+  }
+}
+
+/** An object of an archive or a backup is missing, damaged, or of another log. Nothing was emptied or restored by it. */
+export class ObjectDamaged extends StoreError {
+  override readonly code = 'object-damaged'
+  declare readonly key: string
+  declare readonly place: string
+  declare readonly reason: string
+  constructor({ key, place, reason }: { key: string; place: string; reason: string }, cause?: unknown) {
+    super(`"${key}" in ${place} cannot be used: ${reason}`, { key, place, reason }, cause)
   }
 }
 

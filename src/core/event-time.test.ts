@@ -18,6 +18,7 @@ const forms = {
     isRecorded: async () => false,
     readOrGuard: async () => ({ inForce: nothingInForce }),
   },
+  archived: undefined,
   upcasters: [],
 }
 

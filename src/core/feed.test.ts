@@ -103,7 +103,11 @@ test('subscribers at the same place share a read; who catches up keeps no page b
   reads = 0
   const follow = async () => {
     const options = { onCaughtUp: () => ended.abort() }
-    for await (const _ of subscriptionPages({ storage, upcasters: [], catalogue, tail }, options, ended.signal)) {
+    for await (const _ of subscriptionPages(
+      { storage, archived: undefined, upcasters: [], catalogue, tail },
+      options,
+      ended.signal,
+    )) {
       most = Math.max(most, tail.size)
     }
   }

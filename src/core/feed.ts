@@ -232,7 +232,7 @@ async function entriesOf<Event extends AnyEvent>(
 ): Promise<LogEntries<Event>> {
   const { upcasters } = reading
   const { logId, head, scannedTo, more } = page
-  const all = await formed<Event, LogEntry<Event>>(reading, page.records.map(logEntryReader<Event>()))
+  const all = await formed<Event, LogEntry<Event>>(reading, page.records, logEntryReader<Event>())
   const asked = (entry: LogEntry<Event>) => entry.forgotten || entry.tombstone || types?.includes(entry.type)
   return { logId, head, entries: upcasters.length === 0 || !types?.length ? all : all.filter(asked), scannedTo, more }
 }

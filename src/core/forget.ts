@@ -92,8 +92,8 @@ export async function resumeForgetting(forgetting: Forgetting): Promise<void> {
       const page = await storage.queryDocuments(indexQuery(jobs, { index: 'kind', equals, ...(cursor && { cursor }) }))
       for (const document of page.documents) {
         await runNow(forgetting, jobBodyOf(document)).catch((error) => {
-          // Somebody else knows the views that the stream is in.
-          if (!isStoreError(error, 'projection-missing')) throw error
+          // Somebody else knows the views that the stream is in, or has the archive that they are made of.
+          if (!isStoreError(error) || !['projection-missing', 'event-archived'].includes(error.code)) throw error
         })
       }
       cursor = page.next

@@ -1,14 +1,18 @@
 /**
- * The form in which readers get events: data brought up to the newest version of its type, by what is declared and then
- * by the store's own upcasters; without Daybook's stamp.
+ * The form in which readers get events: out of the log or the archive, data brought up to the newest version of its type, by
+ * what is declared and then by the store's own upcasters; without Daybook's stamp.
  */
+import { type Archived, readThrough } from './archived.ts'
 import type { AnyEvent, LogEntry } from './event.ts'
 import type { Catalogue, InForce } from './in-force.ts'
 import { unstamped, versionOf } from './stamp.ts'
+import type { LogRecord } from './storage.ts'
 import { type Upcaster, upcast } from './upcaster.ts'
 
-/** How old events come up to today's. */
+/** How events come to readers: where archived content is, and how old events come up to today's. */
 export interface Forms {
+  /** Absent where the store has no archive. */
+  readonly archived: Archived | undefined
   readonly catalogue: Catalogue
   readonly upcasters: readonly Upcaster[]
 }
@@ -19,9 +23,11 @@ export interface Forming extends Forms {
 }
 
 export async function formed<Event extends AnyEvent, Entry extends LogEntry<Event>>(
-  { catalogue, upcasters, raw }: Forming,
-  entries: readonly Entry[],
+  { archived, catalogue, upcasters, raw }: Forming,
+  records: readonly LogRecord[],
+  read: (record: LogRecord) => Entry,
 ): Promise<readonly Entry[]> {
+  const entries = await readThrough(archived, records, read)
   if (raw || entries.length === 0) return entries
   const known = catalogue.recent() ?? (await catalogue.read())
   // An event may be of a version that was declared since.

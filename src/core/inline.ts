@@ -51,9 +51,8 @@ export function createInline({
   shapes,
   tables,
   states,
-  catalogue,
-  upcasters,
   commitDocuments,
+  ...forms
 }: Forms & {
   readonly shapes: readonly Shape[]
   readonly tables: readonly TableShape[]
@@ -67,7 +66,7 @@ export function createInline({
   let keepers: readonly Keeper[] = []
 
   function keepersOf(states: ReadonlyMap<string, StoredState>): readonly Keeper[] {
-    if (states !== known) keepers = [...states.values()].flatMap((state) => keepersIn(state, shapes, upcasters))
+    if (states !== known) keepers = [...states.values()].flatMap((state) => keepersIn(state, shapes, forms.upcasters))
     known = states
     return keepers
   }
@@ -111,11 +110,10 @@ export function createInline({
       const concerned = new Set(touched)
       await findEnds(touched, reads)
       const running = new Map<string, number>()
-      const plans = commits.map((commit) => planOf(commit, { kept, tables, concerned, upcasters, ends, running }))
+      const plans = commits.map((commit) => planOf(commit, { kept, tables, concerned, ends, running, ...forms }))
       const held = await load(plans, reads)
       const folded: Folded[] = []
-      for (const plan of plans)
-        folded.push(await foldPlan(plan, { held, reads, catalogue, upcasters, commitDocuments }))
+      for (const plan of plans) folded.push(await foldPlan(plan, { held, reads, commitDocuments, ...forms }))
       return folded
     },
 
@@ -246,7 +244,7 @@ interface Tools extends Forms {
 }
 
 /** Leaves in `held` what the documents will be. */
-async function foldPlan(plan: Plan, { held, reads, catalogue, upcasters, commitDocuments }: Tools): Promise<Folded> {
+async function foldPlan(plan: Plan, { held, reads, commitDocuments, ...forms }: Tools): Promise<Folded> {
   const { asked, appends, entries, fences, inside } = plan
   if (fences.length === 0 && inside === undefined && plan.refusal === undefined) return { commit: asked, asked }
   const own = asked.documents ?? []
@@ -263,7 +261,7 @@ async function foldPlan(plan: Plan, { held, reads, catalogue, upcasters, commitD
     views.set(id, { shape, folding: open })
     try {
       const linked = withLink(shape, open, { stream: event.stream, held })
-      const caughtUp = keeper.whole ? linked : await foldMissing({ reads, catalogue, upcasters, shape }, linked, event)
+      const caughtUp = keeper.whole ? linked : await foldMissing({ reads, shape, ...forms }, linked, event)
       views.set(id, { shape, folding: foldEvent(shape, caughtUp, event) })
     } catch (error) {
       return refuse(failedAt(shape, event, error))

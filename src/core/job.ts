@@ -101,6 +101,8 @@ export const jobs: CollectionSpec = {
 
 /** Of the jobs that forget; their key is the stream. */
 export const forgetKind = '$forget'
+/** Of those that move events to the archive, by all policies of the worker's store. */
+export const archiveKind = '$archive'
 
 export function jobId({ kind, key }: Pick<JobBody, 'kind' | 'key'>): string {
   return `${kind}/${key}`
@@ -134,7 +136,8 @@ export function putJob(body: JobBody, guard: Guard): readonly DocumentWrite[] {
 
 /** A job as it is added, from what a caller gives. */
 export function newJob(kind: string, options: JobOptions, making: { newId: () => string; now: number }): JobBody {
-  checkStreamType(kind, 'kind')
+  // Daybook's own that anybody may ask for, and set a schedule for.
+  if (kind !== archiveKind) checkStreamType(kind, 'kind')
   checkObject(options, 'options')
   const { key = making.newId(), input = null, tries = limits.jobTriesDefault, streams } = options
   const { backoffMs = limits.jobBackoffMs, delayMs, at } = options

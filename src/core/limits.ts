@@ -144,6 +144,19 @@ export const limits = {
   // What is read of a journal export: a file, and how deep a value is nested
   exportFileBytes: 268_435_456,
   ionDepth: 128,
+  // Objects: names, pages of their lists, how long writers of one folder wait for each other, what is left of a crash
+  objectKeyBytes: 512,
+  objectPage: 1_000,
+  objectLockMs: 10_000,
+  objectPartMs: 3_600_000,
+
+  // The archive: what a segment holds, what is kept of those that were read, how much is done at the same time
+  segmentEvents: 10_000,
+  segmentBytes: 4_194_304,
+  archiveCacheBytes: 67_108_864,
+  archiveOpens: 4,
+  archiveParallel: 8,
+  archivePollMs: 200,
 
   // Deciders, subscriptions, erasure
   executeTries: 10,

@@ -77,7 +77,10 @@ export function totalLimit(limit: number = Number.POSITIVE_INFINITY): number {
   throw new InvalidArgument('limit', 'must be 0, 1, 2 …')
 }
 
-/** Turns the records of a page into events. Throws `EventArchived` for a trimmed record: nothing is folded past it. */
+/**
+ * Turns the records of a page into events. Throws `EventArchived` for a trimmed record that was not given its content back:
+ * nothing is folded past it.
+ */
 export function eventReader<Event extends AnyEvent>(): (record: LogRecord) => Recorded<Event> {
   const format = instantFormatter()
   return (record) => {
@@ -146,7 +149,7 @@ export function eventPage<Event extends AnyEvent>(
   const call = { layer: 'store', name: 'read', size: ({ events }: EventPage) => events.length } as const
   return observe(observer, call, async () => {
     const page = await storage.readStream(stream, range)
-    const events = await formed<Event, Recorded<Event>>(reading, page.records.map(eventReader<Event>()))
+    const events = await formed<Event, Recorded<Event>>(reading, page.records, eventReader<Event>())
     return { ...(page.head && { details: detailsOf(page.head) }), events, more: page.more }
   })
 }

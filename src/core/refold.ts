@@ -5,7 +5,8 @@
 import { errorOf, type Making } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { indexQuery } from './document.ts'
-import type { Recorded } from './event.ts'
+import { isStoreError } from './errors.ts'
+import type { AnyEvent, Recorded } from './event.ts'
 import { FoldFailed, foldAllInTime, foldInTime } from './event-time.ts'
 import { type Folding, foldEvent, type LinkBody, linkWrites, loadViews, viewWrites } from './fold.ts'
 import { type Forms, formed } from './form.ts'
@@ -80,7 +81,8 @@ export async function* eventsOf(
   for (let { after } = range; ; ) {
     const asked = { ...range, after, direction: 'forwards', limit: limits.pageRecords } as const
     const { records, more } = await refolding.reads.readStream(stream, asked)
-    yield* await formed(refolding, records.filter(({ state }) => state !== 'tombstone').map(read))
+    const live = records.filter(({ state }) => state !== 'tombstone')
+    yield* await formed<AnyEvent, Recorded>(refolding, live, read)
     after = records.at(-1)?.revision ?? after
     if (!more || records.length === 0) return
   }
@@ -152,7 +154,7 @@ export async function* linksOf(
 }
 
 async function forgetInView(forgets: Forgets, shape: Shape, link: LinkBody): Promise<void> {
-  const { storage, queue, making, upcasters, catalogue } = forgets
+  const { storage, queue, making, archived, upcasters, catalogue } = forgets
   const { stream, key } = link
   for (let tries = 1; ; tries++) {
     const [loaded] = await loadViews(storage, shape, [key])
@@ -160,9 +162,12 @@ async function forgetInView(forgets: Forgets, shape: Shape, link: LinkBody): Pro
     const others = Object.keys(body.revisions ?? {}).filter((other) => other !== stream)
     const writes: DocumentWrite[] = []
     if (stored && others.length > 0 && body.revisions?.[stream] !== undefined) {
-      const refolding = { reads: storage, upcasters, catalogue, shape }
-      // A view that cannot be without the stream goes with it, whatever its handlers say.
-      const folding = await foldStreams(refolding, key, others).catch(() => undefined)
+      const refolding = { reads: storage, archived, upcasters, catalogue, shape }
+      const folding = await foldStreams(refolding, key, others).catch((error) => {
+        // A view that cannot be without the stream goes with it, whatever its handlers say.
+        if (!isStoreError(error) || error.code === 'projection-failed') return undefined
+        throw error
+      })
       if (folding) writes.push(...viewWrites(shape, { ...folding, links: [], stored, folded: true }))
     }
     if (shape.keyed === 'by-function') writes.push(...linkWrites(shape, link, [stream]))

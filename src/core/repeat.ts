@@ -3,17 +3,18 @@
  * its events would be stamped otherwise: what is in the log already keeps the stamp with which it was recorded.
  */
 import { type Making, makeEvent } from './append.ts'
+import { type Archived, readThrough } from './archived.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { parseContent } from './content.ts'
 import { restamped, versionOf } from './stamp.ts'
-import type { Commit, CommitOutcome, PreparedEvent, Storage, StreamAppend } from './storage.ts'
+import type { Commit, CommitOutcome, LogRecord, PreparedEvent, Storage, StreamAppend } from './storage.ts'
 
 type Reused = CommitOutcome & { readonly outcome: 'id-reused' }
 
 /** Commits what is refused for its ids once more, as it was recorded, where it differs from that by its stamps alone. */
 export function addingRepeats(
   queue: Pick<CommitQueue, 'add'>,
-  storage: Pick<Storage, 'readStream'>,
+  { storage, archived }: { readonly storage: Pick<Storage, 'readStream'>; readonly archived: Archived | undefined },
   making: Pick<Making, 'random'>,
 ): Pick<CommitQueue, 'add'> {
   async function addAsRecorded(commit: Commit, reused: Reused): Promise<CommitOutcome> {
@@ -36,12 +37,7 @@ export function addingRepeats(
     if (append === undefined || at < 0 || revision <= at) return undefined
     const range = { after: revision - 1 - at, direction: 'forwards', limit: append.events.length } as const
     const { records } = await storage.readStream(stream, range)
-    const versions = new Map<string, number>()
-    for (const record of records) {
-      if (record.state !== 'stored') continue
-      const { id, meta } = parseContent(record.content)
-      versions.set(id, versionOf(meta))
-    }
+    const versions = new Map(await readThrough(archived, records, stampOf))
     const events = append.events.map((event) => withStamp(event, versions.get(event.id)))
     if (events.every((event, index) => event === append.events[index])) return undefined
     const changed: StreamAppend = { ...append, events }
@@ -57,4 +53,11 @@ export function addingRepeats(
     add: (commit) =>
       queue.add(commit).then((outcome) => (outcome.outcome === 'id-reused' ? addAsRecorded(commit, outcome) : outcome)),
   }
+}
+
+/** The id of a recorded event, and the version in its stamp; where the archive is not at hand, it is taken to have none. */
+function stampOf(record: LogRecord): readonly [string, number] {
+  if (record.state !== 'stored') return ['', 0]
+  const { id, meta } = parseContent(record.content)
+  return [id, versionOf(meta)]
 }

@@ -57,7 +57,7 @@ export function createFinding({ storage, reading }: Pick<Background, 'storage' |
     if (head === undefined || last === undefined || last.revision !== revision || idOf(last) !== content.event) {
       return undefined
     }
-    const events = await formed<AnyEvent, Recorded>(reading, tail.map(eventReader()))
+    const events = await formed<AnyEvent, Recorded>(reading, tail, eventReader())
     // The tail may have come in newer forms than the state was folded in.
     if ((await formsNow()) !== forms) return undefined
     return { state, revision, page: { details: detailsOf(head), events, more } }

@@ -1,7 +1,11 @@
 /** The store: what users hold. Everything that it does lives in the file of its noun; here is the whole of it at a glance. */
 import { type Appended, type AppendOptions, append, type Making, type StreamEvents } from './append.ts'
+import { type Archive, archiveHandler, checkArchive, createArchive } from './archive.ts'
+import { createArchived } from './archived.ts'
+import { archives } from './archiving.ts'
 import { checkObject } from './argument.ts'
 import type { Background } from './background.ts'
+import { type Backup, type BackupOptions, takeBackup } from './backup.ts'
 import {
   type Boundary,
   type BoundaryPageOptions,
@@ -39,18 +43,18 @@ import {
   subscriptionPages,
 } from './feed.ts'
 import { type ForgetOptions, type ForgetReport, forget, forgetHandler, resumeForgetting } from './forget.ts'
-import { newId, type Random, secureRandom } from './id.ts'
+import { newId, secureRandom } from './id.ts'
 import { createInline } from './inline.ts'
-import { forgetKind, jobs } from './job.ts'
+import { archiveKind, forgetKind, jobs } from './job.ts'
 import { createJobs, type Jobs } from './jobs.ts'
-import { createLedger, type Ledger, type LedgerOptions } from './ledger.ts'
+import { createLedger, type Ledger } from './ledger.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
 import { snapshottingOf } from './live.ts'
 import { checkStream, checkStreamType } from './name.ts'
-import type { Observer } from './observe.ts'
+import { type ObjectStore, watchedObjects } from './object-store.ts'
 import { parkedItems } from './parked.ts'
 import { parkedViews } from './parked-view.ts'
-import { type AnyProjection, collectionsOf, shapesOf } from './projection.ts'
+import { collectionsOf, shapesOf } from './projection.ts'
 import { checkRegistered, createKnownStates, projectionStates, register } from './projection-state.ts'
 import { createProjections, type Projections } from './projections.ts'
 import { checkFilter, type EventQuery } from './query.ts'
@@ -69,14 +73,13 @@ import { forgetInViews } from './refold.ts'
 import { addingRepeats } from './repeat.ts'
 import { createReplays, type Replays } from './replay.ts'
 import { schedules } from './schedule.ts'
-import type { EventSchemas } from './schema.ts'
+import { segments } from './segment.ts'
 import { snapshots } from './snapshot.ts'
-import { createSnapshots, type Snapshots, type Snapshotting } from './snapshots.ts'
+import { createSnapshots, type Snapshots } from './snapshots.ts'
 import type { Commit, Storage, Transaction } from './storage.ts'
+import type { StoreOptions } from './store-options.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
-import { type AnyTables, tableShapesOf } from './tables.ts'
-import type { Clock } from './time.ts'
-import type { Upcaster } from './upcaster.ts'
+import { tableShapesOf } from './tables.ts'
 import { createViews, type Views } from './view.ts'
 import { watched } from './watched.ts'
 
@@ -154,29 +157,16 @@ export interface Store extends AsyncDisposable {
   close(): Promise<void>
 }
 
-export interface StoreOptions {
-  /** What the data of each event type must look like, in any library that speaks Standard Schema. */
-  readonly schemas?: EventSchemas
-  /** How old events are read as new ones, in order. */
-  readonly upcasters?: readonly Upcaster[]
-  /** How events become views; also old versions that are still in use. */
-  readonly projections?: readonly AnyProjection[]
-  /** Those whose snapshots are taken here, by this store's workers or by name. */
-  readonly deciders?: readonly Snapshotting[]
-  /** Tables of your own in the storage's database (SQLite, PostgreSQL), written in the transaction that records the events. */
-  readonly tables?: readonly AnyTables[]
-  /** Who signs digests of the log, and how often. */
-  readonly ledger?: LedgerOptions
-  /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
-  readonly readOnly?: boolean
-  /** Told of every call, for traces and metrics. */
-  readonly observer?: Observer
-  /** What time it is, for what is due, and is yet to come; the time of events is the storage's. Default: the machine's. */
-  readonly clock?: Clock
-  /** Where event ids come from; default UUIDv7. */
-  readonly newId?: () => string
-  /** Where salts come from; default the platform's secure source. */
-  readonly random?: Random
+/** A store in this process, with what only its holder can do. */
+export interface EmbeddedStore extends Store {
+  /** Events that have left the storage for an object store, and are read as before. */
+  readonly archive: Archive
+  /**
+   * Writes what has come since the last backup in this place, while the store is in use. All of them together are the log,
+   * and what waits or is declared beside it; `restoreBackup` brings it back. It holds what the storage holds: segments of
+   * the archive stay where they are.
+   */
+  backup(to: ObjectStore, options?: BackupOptions): Promise<Backup>
 }
 
 export interface StoreInfo {
@@ -189,7 +179,7 @@ export interface StoreInfo {
 }
 
 /** Takes the storage over, and closes it with the store. First finishes what an earlier process left of its forgetting. */
-export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<Store> {
+export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<EmbeddedStore> {
   const { schemas, upcasters = [], deciders = [], readOnly = false, observer, clock = Date.now } = options
   const random = options.random ?? secureRandom()
   const shapes = shapesOf(options.projections ?? [], bare)
@@ -199,17 +189,21 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const accepted = { ...bare, commit: storage.commit }
   const states = createKnownStates(bare, [...new Set(shapes.map(({ name }) => name))])
   const declaring = { add: (commit: Commit) => queue.add(commit) }
-  const cataloguing = { storage, queue: declaring, newId: makeId, readOnly, closing: closing.signal }
+  if (options.archive) checkArchive(options.archive)
+  const objects = options.archive && watchedObjects(options.archive.objects)
+  const archived = objects && createArchived(storage, objects)
+  const cataloguing = { storage, archived, queue: declaring, newId: makeId, readOnly, closing: closing.signal }
   const { face, ...catalogue } = createCatalogue(cataloguing)
+  const forms = { archived, catalogue, upcasters }
   const { commitDocuments } = bare.limits
   const tables = tableShapesOf(options.tables ?? [], bare, upcasters)
-  const inline = createInline({ shapes, tables, states, catalogue, upcasters, commitDocuments })
-  const repeating = (to: Pick<CommitQueue, 'add'>) => addingRepeats(to, storage, { random })
+  const inline = createInline({ shapes, tables, states, commitDocuments, ...forms })
+  const repeating = (to: Pick<CommitQueue, 'add'>) => addingRepeats(to, { storage, archived }, { random })
   const commits = createCommitQueue(accepted, inline)
   const queue: CommitQueue = { ...repeating(commits), close: commits.close }
   const making: Making = { newId: makeId, random, schemas, catalogue }
-  const reading: Reading = { storage, upcasters, catalogue, observer, tail: new Map() }
-  const writing = { storage, queue, making, catalogue, upcasters, clock }
+  const reading: Reading = { storage, ...forms, observer, tail: new Map() }
+  const writing = { storage, queue, making, clock, ...forms }
   const views = { ...writing, shapes, states }
   const forgetting = {
     ...writing,
@@ -219,11 +213,12 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
   }
   const background: Background = {
-    ...{ storage, queue, making, catalogue, upcasters, reading, clock, readOnly },
+    ...{ ...writing, reading, readOnly },
     closing: closing.signal,
     running: new Set(),
   }
   const sealing = createLedger(background, options.ledger)
+  const archive = objects && { ...background, objects, retention: options.archive?.retention ?? {} }
   const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes)])
   const deciding: LoadsAndAppends = {
     readPage: (stream, options) => store.readPage(stream, options),
@@ -249,7 +244,14 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     await bare.close()
   }
 
-  const store: Store = {
+  const handlers = {
+    [forgetKind]: forgetHandler(forgetting),
+    ...snapshotted.handlers,
+    ...sealing.handlers,
+    ...(archive && { [archiveKind]: archiveHandler(archive) }),
+  }
+
+  const store: EmbeddedStore = {
     async append(stream, events, options = {}) {
       checkObject(options, 'options')
       const { expected = 'any' } = options
@@ -332,12 +334,10 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
     eventTypes: face,
     snapshots: snapshotted.face,
-    jobs: createJobs(background, {
-      [forgetKind]: forgetHandler(forgetting),
-      ...snapshotted.handlers,
-      ...sealing.handlers,
-    }),
+    jobs: createJobs(background, handlers),
     consumers: createConsumers(background),
+    archive: createArchive(archive),
+    backup: (to, options) => takeBackup(background, to, options),
     ledger: sealing.face,
     projections: {
       ...createProjections(background, shapes, states),
@@ -356,8 +356,8 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   const prepare = async () => {
     if (readOnly) return checkRegistered(storage, shapes)
-    await storage.declare([jobs, schedules, consumers, parkedItems, projectionStates, eventTypes, snapshots])
-    await storage.declare(sealing.collections)
+    const own = [jobs, schedules, consumers, parkedItems, projectionStates, eventTypes, snapshots]
+    await storage.declare([...own, segments, archives, ...sealing.collections])
     await register(writing, shapes)
     states.expire()
     await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))

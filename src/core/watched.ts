@@ -1,4 +1,4 @@
-/** The storage as a store uses it: watched by the observer, and with typed errors. */
+/** What stands between a store and its storage: it ends with the store, is observed, and fails in typed errors. */
 import { isStoreError, StorageFailed, StoreClosed } from './errors.ts'
 import { type Observer, observe } from './observe.ts'
 import type { Storage } from './storage.ts'

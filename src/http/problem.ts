@@ -91,6 +91,7 @@ export const problemKinds = {
   'ledger-broken': { status: 500, title: 'What the ledger has stored does not fit together' },
   'not-a-store': { status: 500, title: 'What the server has opened is no store' },
   'storage-failed': { status: 500, title: 'The storage failed' },
+  'object-damaged': { status: 500, title: 'An object of the archive is damaged or missing' },
   'projection-failed': { status: 500, title: 'A projection failed at an event' },
   unsupported: { status: 501, title: 'What is asked for cannot be done here' },
   'event-archived': { status: 501, title: 'The event is in an archive that is not at hand' },
@@ -145,6 +146,7 @@ export function problemOf(error: unknown, requestId: string): Answered {
 
 const inner = new Set<ErrorCode>([
   'storage-failed',
+  'object-damaged',
   'not-a-store',
   'schema-too-new',
   'store-missing',

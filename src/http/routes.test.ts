@@ -1,6 +1,7 @@
 /** The routes in the words of the design. Those of the reference event store are in `app.test.ts`. */
 import { describe, expect, test } from 'vitest'
-import { openStore, type StoreOptions } from '../core/store.ts'
+import { openStore } from '../core/store.ts'
+import type { StoreOptions } from '../core/store-options.ts'
 import { memoryStorage } from '../storage/memory/storage.ts'
 import { createApp } from './app.ts'
 

@@ -1,6 +1,7 @@
 /** Jobs, schedules, consumers, snapshots and event types over HTTP: what the client does not show, and what is refused. */
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { openStore, type Store, type StoreOptions } from '../core/store.ts'
+import { openStore, type Store } from '../core/store.ts'
+import type { StoreOptions } from '../core/store-options.ts'
 import { memoryStorage } from '../storage/memory/storage.ts'
 import { createApp } from './app.ts'
 import { routes } from './routes.ts'

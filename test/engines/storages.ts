@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll } from 'vitest'
-import type { OpenStorage } from '../../src/conformance/index.ts'
+import type { OpenObjects, OpenStorage } from '../../src/conformance/index.ts'
+import { folderObjects } from '../../src/objects/folder.ts'
 import { createTable, dynamoStorage } from '../../src/storage/dynamodb/storage.ts'
 import { type MemoryLog, memoryLog, memoryStorage } from '../../src/storage/memory/storage.ts'
 import { postgresStorage } from '../../src/storage/postgres/storage.ts'
@@ -24,6 +25,13 @@ export function sqlite(options: Partial<SqliteOptions> = {}): OpenStorage {
   const folder = mkdtempSync(join(tmpdir(), 'daybook-conformance-'))
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
   return async ({ name, clock = Date.now }) => sqliteStorage({ file: join(folder, `${name}.db`), clock, ...options })
+}
+
+/** Folders as object stores. */
+export function folders(): OpenObjects {
+  const folder = mkdtempSync(join(tmpdir(), 'daybook-objects-'))
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  return async ({ name }) => folderObjects(join(folder, name))
 }
 
 /** A database for all cases, and a schema for each. */

@@ -1,7 +1,8 @@
 /** What the store's cases share. */
 
 import type { Consumer } from '../../core/consumer-run.ts'
-import type { Store, StoreOptions } from '../../core/store.ts'
+import type { Store } from '../../core/store.ts'
+import type { StoreOptions } from '../../core/store-options.ts'
 import type { Opener, Setting } from '../kit.ts'
 
 export interface StoreSetting extends Setting, StoreOptions {}

@@ -1,0 +1,246 @@
+/**
+ * Backups: the log, and the documents that are truth, in an object store. Each backup goes on where the one before it ended,
+ * so that all of them together are the log; a manifest says what belongs to each, and names the hash of the one before.
+ * Taken while the store is in use: the documents are read first, so that nothing they speak of lies behind the log's end.
+ */
+import { bytesToHex } from '@noble/hashes/utils.js'
+import { checkFunctions, checkObject } from './argument.ts'
+import { canonicalJson, utf8, utf8Length } from './encoding.ts'
+import { LogDiverged, ObjectDamaged, PositionBeyondHead, StoreBusy } from './errors.ts'
+import { gzip, hashOf } from './gzip.ts'
+import { derivedId } from './id.ts'
+import { limits } from './limits.ts'
+import { getObject, listObjects, type ObjectStore, watchedObjects } from './object-store.ts'
+import { entryOfRecord, lineOf } from './record-line.ts'
+import { entriesHash } from './segment.ts'
+import type { LogRecord, Storage } from './storage.ts'
+import { type Clock, formatInstant } from './time.ts'
+import { truths } from './truths.ts'
+
+export interface BackupOptions {
+  /** Ends it; nothing of it counts then. */
+  readonly signal?: AbortSignal
+  readonly onProgress?: (progress: { readonly position: number; readonly head: number }) => void
+}
+
+export interface Backup {
+  /** 1, 2, 3 … in its place. */
+  readonly number: number
+  /** Positions after `from`, up to and with `to`. */
+  readonly from: number
+  readonly to: number
+  readonly documents: number
+  /** Of all its objects but the manifest. */
+  readonly bytes: number
+  readonly madeAt: string
+}
+
+/** A compressed NDJSON object. */
+export interface Packed {
+  readonly key: string
+  readonly lines: number
+  readonly bytes: number
+  /** Of its text, in UTF-8. */
+  readonly textBytes: number
+  /** SHA-256 of its bytes, in hex. */
+  readonly sha256: string
+}
+
+export interface BackupManifest extends Omit<Backup, 'documents' | 'bytes'> {
+  readonly format: 1
+  readonly logId: string
+  /** SHA-256 of the manifest before, in hex; empty in the first. */
+  readonly previous: string
+  /** SHA-256 of the entries of the chunk's events, in hex. */
+  readonly chunks: readonly (Packed & { readonly entries: string })[]
+  /** The ledger's entry of the last event, in hex; empty where there is none yet. */
+  readonly lastEntry: string
+  /** Streams that were closed here: what older backups hold of them is not restored. */
+  readonly closed: readonly string[]
+  readonly documents: Packed
+}
+
+/** A manifest, and the hash of its bytes. */
+export interface Link {
+  readonly manifest: BackupManifest
+  readonly hash: string
+}
+
+export interface BackingUp {
+  readonly storage: Storage
+  readonly making: { readonly newId: () => string }
+  readonly clock: Clock
+}
+
+/**
+ * Everything since the last backup in this place. Where nothing has come, and no document has changed, it is the last one
+ * again. Throws `LogDiverged` where the place holds the backups of another log, `ObjectDamaged` where they are not whole.
+ */
+export async function takeBackup(
+  { storage, making, clock }: BackingUp,
+  to: ObjectStore,
+  options: BackupOptions = {},
+): Promise<Backup> {
+  checkBackupPlace(to)
+  checkObject(options, 'options')
+  const { signal, onProgress } = options
+  const objects = watchedObjects(to)
+  const last = (await readChain(objects)).at(-1)
+  const from = last?.manifest.to ?? 0
+  const number = (last?.manifest.number ?? 0) + 1
+  if (last) await checkSameLog(storage, last.manifest)
+  const folder = `backup/${numberText(number)}-${derivedId(['backup', making.newId()])}`
+  const written: string[] = []
+
+  async function pack(name: string, lines: readonly string[]): Promise<Packed> {
+    const text = lines.map((line) => `${line}\n`).join('')
+    const bytes = await gzip(text)
+    const key = `${folder}/${name}.ndjson.gz`
+    written.push(key)
+    await objects.put(key, bytes)
+    const [textBytes, sha256] = [utf8Length(text), await hashOf(bytes)]
+    return { key, lines: lines.length, bytes: bytes.length, textBytes, sha256 }
+  }
+
+  const documentLines = await linesOfDocuments(storage, signal)
+  const chunks: (Packed & { entries: string })[] = []
+  const closed: string[] = []
+  let lastEntry = last?.manifest.lastEntry ?? ''
+  let [logId, head, position] = ['', from, from]
+  try {
+    for await (const records of chunksOf(storage, from)) {
+      signal?.throwIfAborted()
+      ;({ logId, head, position } = records)
+      const packed = await pack(String(chunks.length + 1).padStart(6, '0'), records.records.map(lineOf))
+      chunks.push({ ...packed, entries: entriesHash(records.records) })
+      for (const { state, stream } of records.records) if (state === 'tombstone') closed.push(stream)
+      const end = records.records.at(-1)
+      if (end) lastEntry = bytesToHex(entryOfRecord(end))
+      onProgress?.({ position, head })
+    }
+    const documents = await pack('documents', documentLines)
+    if (last && chunks.length === 0 && documents.sha256 === last.manifest.documents.sha256) {
+      for (const key of written) await objects.delete(key)
+      return backupOf(last.manifest)
+    }
+    if (logId === '') ({ logId } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 }))
+    const manifest: BackupManifest = {
+      ...{ format: 1, logId, number, from, to: position, madeAt: formatInstant(clock()) },
+      ...{ previous: last?.hash ?? '', chunks, lastEntry, closed, documents },
+    }
+    const bytes = await printManifest(manifest)
+    signal?.throwIfAborted()
+    const { outcome } = await objects.put(manifestKey(number), bytes, { if: 'absent' })
+    if (outcome === 'conflict') throw new StoreBusy(`Another process has taken backup ${number} meanwhile`, 1_000)
+    return backupOf(manifest)
+  } catch (error) {
+    for (const key of written) await objects.delete(key).catch(() => {})
+    throw error
+  }
+}
+
+export function backupOf({ number, from, to, madeAt, chunks, documents }: BackupManifest): Backup {
+  const bytes = [...chunks, documents].reduce((sum, packed) => sum + packed.bytes, 0)
+  return { number, from, to, documents: documents.lines, bytes, madeAt }
+}
+
+function numberText(number: number): string {
+  return String(number).padStart(8, '0')
+}
+
+function manifestKey(number: number): string {
+  return `backup/${numberText(number)}.json`
+}
+
+/** All manifests of a place, in their order, each the one that the next was made after. Throws `ObjectDamaged`. */
+export async function readChain(objects: ObjectStore): Promise<readonly Link[]> {
+  const keys: string[] = []
+  for await (const { key } of listObjects(objects, 'backup/')) if (/^backup\/\d{8}\.json$/.test(key)) keys.push(key)
+  const chain: Link[] = []
+  for (const [index, key] of keys.entries()) {
+    const damaged = (reason: string) => new ObjectDamaged({ key, place: objects.name, reason })
+    if (key !== manifestKey(index + 1)) throw damaged(`backup ${index + 1}, which it was made after, is missing`)
+    const bytes = await getObject(objects, key)
+    const manifest = await parseManifest(bytes)
+    if (manifest === undefined) throw damaged('it is no manifest of a backup')
+    const before = chain.at(-1)
+    const follows = (before?.hash ?? '') === manifest.previous && (before?.manifest.to ?? 0) === manifest.from
+    if (!follows || manifest.number !== index + 1) throw damaged('it was not made after the backup before it')
+    chain.push({ manifest, hash: await hashOf(bytes) })
+  }
+  return chain
+}
+
+/** With a hash of itself, for no other manifest may know it yet. */
+async function printManifest(manifest: BackupManifest): Promise<Uint8Array> {
+  const checksum = await hashOf(utf8(canonicalJson(manifest)))
+  return utf8(`${canonicalJson({ ...manifest, checksum })}\n`)
+}
+
+async function parseManifest(bytes: Uint8Array): Promise<BackupManifest | undefined> {
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    const { checksum: _, ...manifest } = JSON.parse(text) as BackupManifest & { readonly checksum: string }
+    const whole = manifest.format === 1 && new TextDecoder().decode(await printManifest(manifest)) === text
+    return whole ? manifest : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** By its last event: a log that was restored has another id, and the same events. */
+async function checkSameLog(storage: Storage, { to, lastEntry }: BackupManifest): Promise<void> {
+  if (to === 0) return
+  const query = { after: to - 1, until: to, direction: 'forwards', limit: 1, evidence: true } as const
+  const { head, records } = await storage.readLog(query)
+  if (to > head) throw new PositionBeyondHead({ position: to, head })
+  const [record] = records
+  if (record === undefined || bytesToHex(entryOfRecord(record)) === lastEntry) return
+  const { stream, revision } = record
+  throw new LogDiverged({ position: to, stream, revision })
+}
+
+/** The log after a position, up to where it ends when this begins, in parts that are packed whole. */
+async function* chunksOf(storage: Storage, from: number) {
+  let [after, size, head] = [from, 0, Number.NaN]
+  let records: LogRecord[] = []
+  for (let more = true; more; ) {
+    const until = Number.isNaN(head) ? {} : { until: head }
+    const query = { after, ...until, direction: 'forwards', limit: limits.pageRecords, evidence: true } as const
+    const page = await storage.readLog(query)
+    if (Number.isNaN(head)) head = page.head
+    for (const record of page.records) {
+      if ((record.position ?? 0) > head) break
+      records.push(record)
+      size += 'content' in record ? record.content.length : 0
+      if (records.length < limits.segmentEvents && size < limits.segmentBytes) continue
+      yield { logId: page.logId, head, records, position: record.position ?? 0 }
+      records = []
+      size = 0
+    }
+    after = page.scannedTo
+    more = page.more && after < head
+    if (!more && records.length > 0) {
+      yield { logId: page.logId, head, records, position: records.at(-1)?.position ?? 0 }
+    }
+  }
+}
+
+/** Sorted, so that the same documents are the same bytes. */
+async function linesOfDocuments(storage: Storage, signal: AbortSignal | undefined): Promise<readonly string[]> {
+  const lines: string[] = []
+  for (const { spec, documents, streamsOf } of truths) {
+    for await (const document of documents(storage)) {
+      signal?.throwIfAborted()
+      const streams = streamsOf?.(document)
+      const { key, body } = document
+      const place = { collection: spec.collection, key, ...(streams && { streams }) }
+      lines.push(`${canonicalJson(place).slice(0, -1)},"body":${body}}`)
+    }
+  }
+  return lines.sort()
+}
+
+export function checkBackupPlace(objects: ObjectStore): void {
+  checkFunctions(objects, 'objects', ['put', 'get', 'list', 'delete'])
+}

@@ -1,0 +1,137 @@
+/**
+ * A bucket as an object store: S3, or what speaks its protocol with conditional writes. A client of the SDK does the work;
+ * its credentials, and whatever the options leave open, are the SDK's own settings.
+ */
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3'
+import { InvalidArgument } from '../core/errors.ts'
+import { checkObjectKey, checkObjectQuery, type ObjectStore, type PutCondition } from '../core/object-store.ts'
+
+export interface S3Place {
+  readonly bucket: string
+  /** Before every key, with "/" between. Default none. */
+  readonly prefix?: string
+  readonly region?: string
+  /** Of a server that is not AWS's own, as `http://localhost:9000`; the bucket is then the first part of the path. */
+  readonly endpoint?: string
+  /** A client of the SDK, which stays open when the object store is closed; its region and endpoint count. */
+  readonly client?: S3Client
+}
+
+/** The bucket must be there. It needs no permissions but to get, put, delete and list objects. */
+export function s3Objects({ bucket, prefix, region, endpoint, client }: S3Place): ObjectStore {
+  if (typeof bucket !== 'string' || bucket === '') throw new InvalidArgument('bucket', 'must be the name of a bucket')
+  if (prefix !== undefined) checkObjectKey(prefix)
+  const s3 =
+    client ??
+    new S3Client({
+      ...(region !== undefined && { region }),
+      ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
+    })
+  const before = prefix === undefined ? '' : `${prefix}/`
+  const placeOf = (key: string) => {
+    checkObjectKey(key)
+    return { Bucket: bucket, Key: before + key }
+  }
+  return {
+    name: `s3://${bucket}/${prefix ?? ''}`,
+    async put(key, bytes, condition) {
+      const place = placeOf(key)
+      try {
+        const { ETag = '' } = await s3.send(new PutObjectCommand({ ...place, Body: bytes, ...guardOf(condition) }))
+        return { outcome: 'written', etag: ETag }
+      } catch (error) {
+        if (condition !== undefined && isLost(error, condition)) return { outcome: 'conflict' }
+        throw error
+      }
+    },
+    async get(key) {
+      const place = placeOf(key)
+      try {
+        const { Body, ETag = '' } = await s3.send(new GetObjectCommand(place))
+        return { bytes: (await Body?.transformToByteArray()) ?? new Uint8Array(), etag: ETag }
+      } catch (error) {
+        if (statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket') return undefined
+        throw error
+      }
+    },
+    async list(query) {
+      checkObjectQuery(query)
+      const { prefix: within, after, limit } = query
+      const range = { Prefix: before + within, ...(after !== undefined && { StartAfter: before + after }) }
+      const page = await s3.send(new ListObjectsV2Command({ Bucket: bucket, ...range, MaxKeys: limit }))
+      const objects = (page.Contents ?? []).map(({ Key = '', Size = 0 }) => {
+        return { key: Key.slice(before.length), bytes: Size }
+      })
+      return { objects, more: page.IsTruncated === true }
+    },
+    async delete(key) {
+      await s3.send(new DeleteObjectCommand(placeOf(key)))
+    },
+    async close() {
+      if (client === undefined) s3.destroy()
+    },
+  }
+}
+
+function guardOf(condition: PutCondition | undefined) {
+  if (condition === undefined) return {}
+  return condition.if === 'absent' ? { IfNoneMatch: '*' } : { IfMatch: condition.etag }
+}
+
+/** 409: a rival was at the same object at the same moment; 404: what was to be replaced has gone. */
+function isLost(error: unknown, condition: PutCondition): boolean {
+  const status = statusOf(error)
+  if (status === 412 || status === 409) return true
+  return status === 404 && condition.if === 'unchanged' && nameOf(error) !== 'NoSuchBucket'
+}
+
+function statusOf(error: unknown): number | undefined {
+  return (error as { readonly $metadata?: { readonly httpStatusCode?: number } }).$metadata?.httpStatusCode
+}
+
+function nameOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.name : undefined
+}
+
+const example = 's3://bucket/prefix?region=eu-central-1'
+const known = ['region', 'endpoint']
+
+/** From `s3://bucket/prefix?region=…&endpoint=…`. Throws `InvalidArgument` for what is none. */
+export function parseS3Url(url: string): S3Place {
+  const parts = /^s3:\/\/([^/?#@:]+)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(url)
+  if (parts === null) throw new InvalidArgument('objects', `is no URL of a bucket; write ${example}`)
+  const [, bucket = '', path = '', query = ''] = parts
+  const settings = new URLSearchParams(query)
+  for (const name of settings.keys()) {
+    if (!known.includes(name)) {
+      throw new InvalidArgument('objects', `"${name}" is no setting of a bucket; there are ${known.join(', ')}`)
+    }
+    if (settings.getAll(name).length > 1) throw new InvalidArgument('objects', `"${name}" stands twice`)
+    if (settings.get(name) === '') throw new InvalidArgument('objects', `"${name}" is empty`)
+  }
+  const prefix = path.replace(/\/$/, '')
+  const region = settings.get('region')
+  const endpoint = settings.get('endpoint')
+  return {
+    bucket,
+    ...(prefix !== '' && { prefix }),
+    ...(region !== null && { region }),
+    ...(endpoint !== null && { endpoint: checkEndpoint(endpoint) }),
+  }
+}
+
+/** Credentials come from the SDK's own settings; in a URL they would end up in messages. */
+function checkEndpoint(endpoint: string): string {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
+  const web = url?.protocol === 'http:' || url?.protocol === 'https:'
+  if (url === undefined || !web || url.username !== '' || url.password !== '') {
+    throw new InvalidArgument('objects', '"endpoint" must be a web address without a password: http://localhost:9000')
+  }
+  return endpoint
+}

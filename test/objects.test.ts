@@ -1,0 +1,107 @@
+/** Every object store against the same contract. */
+import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { type OpenObjects, objectConformance } from '../src/conformance/index.ts'
+import { limits } from '../src/core/limits.ts'
+import type { ObjectStore } from '../src/core/object-store.ts'
+import { folderObjects } from '../src/objects/folder.ts'
+import { parseS3Url, s3Objects } from '../src/objects/s3.ts'
+import { openObjects } from '../src/open.ts'
+import { clientOf, missingS3, startS3 } from './engines/s3.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'daybook-objects-'))
+const s3 = await startS3()
+afterAll(async () => {
+  rmSync(folder, { recursive: true, force: true })
+  if (!('missing' in s3)) await s3.stop()
+})
+
+describe('a folder', () => {
+  const open: OpenObjects = async ({ name }) => folderObjects(join(folder, name))
+  for (const { promise, run } of objectConformance(open)) test(promise, run)
+
+  test('keeps an object as a file of its name, and nothing else that lasts', async () => {
+    const place = join(folder, 'plain')
+    const objects = folderObjects(place)
+    await objects.put('segments/one.json', Uint8Array.of(1), { if: 'absent' })
+    await objects.put('segments/one.json', Uint8Array.of(2), { if: 'absent' })
+    await objects.put('segments/one.json', Uint8Array.of(3))
+    expect(readdirSync(join(place, 'segments'))).toEqual(['one.json'])
+    expect(readdirSync(join(place, '.parts'))).toEqual([])
+    expect((await objects.list({ prefix: '', limit: 10 })).objects).toEqual([{ key: 'segments/one.json', bytes: 1 }])
+  })
+
+  test('clears away what a crash has left of writing, and not what another process is at', async () => {
+    const place = join(folder, 'crashed')
+    await folderObjects(place).put('one', Uint8Array.of(1))
+    const long = (Date.now() - limits.objectPartMs - 60_000) / 1_000
+    writeFileSync(join(place, '.parts', 'old'), 'half')
+    utimesSync(join(place, '.parts', 'old'), long, long)
+    writeFileSync(join(place, '.parts', 'young'), 'half')
+    await folderObjects(place).put('two', Uint8Array.of(2))
+    expect(readdirSync(join(place, '.parts'))).toEqual(['young'])
+  })
+})
+
+const missing = missingS3(s3)
+describe.skipIf(missing !== undefined)(`S3${missing ? ` (${missing})` : ''}`, () => {
+  const open: OpenObjects = async ({ name }) => {
+    if ('missing' in s3) throw new Error(s3.missing)
+    buckets.set(name, buckets.get(name) ?? s3.newBucket())
+    const bucket = (await buckets.get(name)) ?? ''
+    return inTurns(s3Objects({ bucket, prefix: 'archive/of-ours', client: clientOf(s3.endpoint) }))
+  }
+  const buckets = new Map<string, Promise<string>>()
+  let last: Promise<unknown> = Promise.resolve()
+  /** The server looks at what is there, and writes a moment later; S3 itself does both at once. */
+  function inTurns(objects: ObjectStore): ObjectStore {
+    return {
+      ...objects,
+      put(...asked) {
+        const put = last.then(() => objects.put(...asked))
+        last = put.catch(() => {})
+        return put
+      },
+    }
+  }
+  for (const { promise, run } of objectConformance(open)) test(promise, run)
+
+  test('keeps to its prefix, and is opened by a URL', async () => {
+    if ('missing' in s3) throw new Error(s3.missing)
+    const bucket = await s3.newBucket()
+    const at = (prefix: string) => openObjects(`s3://${bucket}${prefix}?region=us-east-1&endpoint=${s3.endpoint}`)
+    const [one, other, all] = [await at('/one'), await at('/other/'), await at('')]
+    await one.put('a', Uint8Array.of(1))
+    await other.put('a', Uint8Array.of(2, 2))
+    expect((await one.list({ prefix: '', limit: 10 })).objects).toEqual([{ key: 'a', bytes: 1 }])
+    expect((await all.list({ prefix: '', limit: 10 })).objects.map(({ key }) => key)).toEqual(['one/a', 'other/a'])
+    for (const objects of [one, other, all]) await objects.close()
+  })
+
+  test('takes a bucket that is not there for an error, and not for an empty one', async () => {
+    if ('missing' in s3) throw new Error(s3.missing)
+    const objects = s3Objects({ bucket: 'never-made', client: clientOf(s3.endpoint) })
+    for (const ask of [
+      () => objects.get('a'),
+      () => objects.put('a', Uint8Array.of(1), { if: 'absent' }),
+      () => objects.list({ prefix: '', limit: 1 }),
+    ]) {
+      await expect(ask()).rejects.toMatchObject({ name: 'NoSuchBucket' })
+    }
+  })
+})
+
+test('a URL names an object store, and what is none is refused with how to write it', async () => {
+  expect((await openObjects(`file:${folder}/url`)).name).toBe(`folder ${folder}/url`)
+  expect(parseS3Url('s3://bucket/a/b?region=eu-central-1')).toEqual({
+    bucket: 'bucket',
+    prefix: 'a/b',
+    region: 'eu-central-1',
+  })
+  for (const url of ['', 'file:', 'ftp://x', 's3://', 's3://b?colour=red', 's3://b?endpoint=http://me:secret@host']) {
+    await expect(openObjects(url), url).rejects.toMatchObject({ code: 'invalid-argument' })
+  }
+  await expect(openObjects('s3://b?endpoint=http://me:secret@host')).rejects.not.toThrow('secret')
+})
