@@ -113,7 +113,10 @@ async function checkRead(store: Store, name: string, payments: ReadonlyMap<strin
   if (reads === undefined) return
   const expected = expectedOf(name, reads, payments)
   const { views } = await store.views.query(name, { equals: { kind: name } })
-  expect(Object.fromEntries(views.map(({ id, view }) => [id, view])), `${name}@${reads} ${JSON.stringify(status)}`).toEqual(expected)
+  expect(
+    Object.fromEntries(views.map(({ id, view }) => [id, view])),
+    `${name}@${reads} ${JSON.stringify(status)}`,
+  ).toEqual(expected)
   for (const [id, view] of Object.entries(expected)) {
     expect(await store.views.get(name, id), `${name}@${reads} ${id}`).toEqual(view)
   }
