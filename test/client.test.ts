@@ -90,13 +90,13 @@ for (const { name, storage, serveStore, missing } of servers) {
   })
 }
 
-/** What an embedded store promises beside, with the work of its handlers done beside the server. */
-for (const { name, storage } of [
-  { name: 'a server', storage: memory },
-  { name: 'a server on SQLite', storage: sqlite },
-]) {
-  describe(`views and work of the client of ${name}`, () => {
-    const open = overHttp(storage(), steadily)
-    for (const { promise, run } of [...viewConformance(open), ...workConformance(open)]) test.concurrent(promise, run)
-  })
-}
+/** Views and work, whose handlers run beside the server. */
+describe('the client of a server of views and work', () => {
+  const open = overHttp(memory(), steadily)
+  for (const { promise, run } of [...viewConformance(open), ...workConformance(open)]) test.concurrent(promise, run)
+})
+
+/** Pages of views are the storage's. */
+describe('the client of a server of views on SQLite', () => {
+  for (const { promise, run } of viewConformance(overHttp(sqlite(), steadily))) test.concurrent(promise, run)
+})

@@ -90,7 +90,7 @@ const onDynamo = /\bdynamodb:\w|\btable: '|:8000\b/
 const tables = /\b(shop|till)\b/g
 const missingEngine = missingDynamo()
 const engine = inject('dynamodb')
-const dynamoEndpoint = 'endpoint' in engine ? engine.endpoint : undefined
+const dynamoEndpoint = 'endpoints' in engine ? engine.endpoints[0] : undefined
 
 function onEngine(name: string, body: () => Promise<void>): void {
   if (missingEngine !== undefined) test.skip(`${name} (${missingEngine})`, body)

@@ -105,11 +105,11 @@ describe('the packed package', () => {
       'daybook/lambda': ['sequencerHandler', 'sweepHandler'],
       'daybook/testing': ['testDecider', 'testProjection'],
       'daybook/conformance': [
+        'embeddedConformance',
         'storageConformance',
         'storeConformance',
         'viewConformance',
         'workConformance',
-        'embeddedConformance',
       ],
     })
   })

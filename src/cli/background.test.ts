@@ -96,7 +96,7 @@ describe('jobs and schedules', () => {
     expect((await call(url, 'jobs', 'remove', 'greet/k')).output).toBe('greet/k is removed\n')
     for (const what of ['get', 'retry', 'remove']) await refused(url, 4, 'no job "greet/k"', 'jobs', what, 'greet/k')
     await refused(url, 2, 'Allowed choices are parked, running, waiting, done', 'jobs', 'list', '--state', 'lost')
-    await refused(url, 2, 'cursor: is none that a page of this list gave', 'jobs', 'list', '--cursor', 'x')
+    await refused(url, 2, 'cursor: is none that a page of this query gave', 'jobs', 'list', '--cursor', 'x')
     await refused(url, 2, 'input: is no JSON', 'jobs', 'add', 'greet', '{')
     await refused(url, 2, 'tries: must be 1 to 100', 'jobs', 'add', 'greet', '--tries', '0')
   })

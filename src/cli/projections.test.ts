@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, test, vi } from 'vitest'
+import { places } from '../../test/engines/storages.ts'
 import { open, openStorage } from '../open.ts'
 import { call, fixture, newStore, place } from './fixtures/command.ts'
 import shop from './fixtures/shop.ts'
@@ -201,3 +202,25 @@ describe('state', () => {
     expect((await call(url, 'projections', 'parked', 'movers', '--json')).json()).toEqual([{ parked: [] }])
   })
 })
+
+for (const { name, missing, next } of places.filter(({ name }) => name !== 'SQLite')) {
+  const held = missing === undefined ? test : test.skip
+  held(`on ${name} views are read and built again as on a file${missing ? ` (${missing})` : ''}`, async () => {
+    const { url, drop } = await next()
+    const app = changed('[shop.movers, shop.cities]')
+    for (const id of ['1', '2']) {
+      await call(url, 'append', `customer/${id}`, 'Registered', '{"name":"Ann","city":"Bern"}', '--app', app)
+    }
+    const total = ['views', 'get', 'cities', 'Bern', '--app', app, '--json']
+    for (const _ of ['built', 'built again']) {
+      const rebuilt = await call(url, 'projections', 'rebuild', '--all', '--app', app, '--json')
+      expect(rebuilt.json()).toMatchObject([
+        { name: 'movers', reads: 1, lag: 0 },
+        { name: 'cities', reads: 1, lag: 0 },
+      ])
+      expect((await call(url, ...total)).output).toBe('{"registered":2}\n')
+    }
+    expect((await call(url, 'projections', 'list')).output).toMatch(/^cities .*\nmovers .*\n$/)
+    await drop()
+  })
+}

@@ -19,6 +19,8 @@ describe('serve --app', () => {
     }
     expect((await post('customer/1', 'Ann')).status).toBe(201)
     expect((await post('customer/2', 'Nobody')).status).toBe(201)
+    const moved = JSON.stringify({ events: [{ type: 'Moved', data: { city: 'Nowhere' } }] })
+    await fetch(`${server.url}/streams/customer/2/events`, { method: 'POST', body: moved })
     await using store = await open(url, { readOnly: true })
     await eventually(async () => {
       const greeted = []
@@ -30,6 +32,15 @@ describe('serve --app', () => {
     await eventually(() => {
       const failed = { level: 40, consumer: 'welcome', stream: 'customer/2', revision: 1, msg: 'handler failed' }
       expect(server.lines()).toContainEqual(expect.objectContaining(failed))
+      const view = {
+        projection: 'movers',
+        version: 1,
+        key: '2',
+        stream: 'customer/2',
+        revision: 2,
+        msg: 'view is parked',
+      }
+      expect(server.lines()).toContainEqual(expect.objectContaining(view))
     })
     expect(await server.stop()).toBe(0)
     expect(server.lines().at(-1)).toMatchObject({ msg: 'stopped' })

@@ -11,7 +11,7 @@ import { eraseViews } from './erase-views.ts'
 import { isStoreError } from './errors.ts'
 import { failureOf } from './failure.ts'
 import { backOff } from './feed.ts'
-import { createFolder, type Folder, Overtaken } from './folder.ts'
+import { createFolder, type Folder, Overtaken, type ParkingOptions } from './folder.ts'
 import { checkTerm, createWatch, type Lease, takeLease, type Watch } from './lease.ts'
 import { limits } from './limits.ts'
 import { parkedViews } from './parked-view.ts'
@@ -20,7 +20,7 @@ import { readStates } from './projection-state.ts'
 import { sleep } from './turn.ts'
 import { type Bell, createBell } from './wake.ts'
 
-export interface RunnerOptions extends TroubleOptions {
+export interface RunnerOptions extends TroubleOptions, ParkingOptions {
   /** Stops it. */
   readonly signal?: AbortSignal
   /** A runner that has gone is taken over from after this time; default 15,000. */
@@ -216,7 +216,7 @@ interface Following {
 
 function createFollowing({ background, shape, options, lease, bell, poked, signal, healthy, since }: Work): Following {
   const { storage, reading } = background
-  let folder: Folder = createFolder(background, shape, lease)
+  let folder: Folder = createFolder(background, shape, { ...options, lease })
   let { epoch, position: seen } = lease.body
   let most: number = limits.catchUpEvents
   let overtaken = 0
@@ -226,7 +226,7 @@ function createFollowing({ background, shape, options, lease, bell, poked, signa
 
   /** Somebody has changed what is gone by. */
   function startOver(): void {
-    folder = createFolder(background, shape, lease)
+    folder = createFolder(background, shape, { ...options, lease })
     epoch = lease.body.epoch
     seen = lease.body.position
     toldAt = -1

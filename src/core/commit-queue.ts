@@ -157,8 +157,7 @@ async function commitOnce(
   const asked = batch.map(({ commit }) => commit)
   const folded = await insist(tries, () => folder.fold(asked, storage)).catch((error) => {
     // Nothing of this was handed over, and whoever asks again may find the storage well.
-    const failed = !isStoreError(error) || error.code === 'storage-failed'
-    throw failed ? new StoreBusy('What inline views are folded on cannot be read', 100, error) : error
+    throw isStoreError(error) ? error : new StoreBusy('What inline views are folded on cannot be read', 100, error)
   })
   const commits = folded.map(({ commit }) => commit)
   const outcomes = await insist(tries, () => storage.commit(commits), lost)

@@ -337,7 +337,7 @@ export class RateLimited extends StoreError {
   }
 }
 
-/** No answer came from the server, however often it was asked. Only reads and checks end so; see `OutcomeUnknown`. */
+/** No answer came from the server, however often it was asked. Appends end otherwise: see `OutcomeUnknown`. */
 export class ServerUnreachable extends StoreError {
   override readonly code = 'server-unreachable'
   declare readonly url: string

@@ -27,6 +27,21 @@ export interface Folder {
   park(batch: Batch, epoch: number, error: unknown): Promise<void>
 }
 
+export interface ParkingOptions {
+  /**
+   * Called when a view is parked, with what the last try has thrown; once more where somebody else has changed what the
+   * batch goes by, and it is folded anew.
+   */
+  readonly onParked?: (
+    view: Pick<ParkedView, 'key' | 'stream' | 'revision' | 'tries'> & { readonly version: number },
+    error: unknown,
+  ) => void
+}
+
+interface FolderOptions extends ParkingOptions {
+  readonly lease: Lease<Checkpoint>
+}
+
 /** `refused`: what is to be written is not possible now: two views want one value, or it is too much at once. */
 export class Overtaken extends Error {
   readonly why: 'changed' | 'refused'
@@ -45,7 +60,7 @@ const loadedAtOnce = 500
 const commitItems = 90
 const commitBytes = 2_097_152
 
-export function createFolder(background: Background, shape: Shape, lease: Lease<Checkpoint>): Folder {
+export function createFolder(background: Background, shape: Shape, { lease, onParked }: FolderOptions): Folder {
   const { storage, queue, making, clock } = background
   const fence = checkpointKey(shape)
   const hasUnique = shape.views.indexes.some(({ unique }) => unique)
@@ -176,6 +191,7 @@ export function createFolder(background: Background, shape: Shape, lease: Lease<
     const { stream, revision, type, position = 0 } = event
     const at = later.at(-1)?.position ?? position
     const failure = failureOf(error, clock())
+    onParked?.({ version: shape.version, key, stream, revision, tries }, error)
     parked = undefined
     return [
       ...parkWrites(shape, { key, stream, revision, type, tries, failure, waiting: later.length, at }, undefined),

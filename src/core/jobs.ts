@@ -21,6 +21,7 @@ import {
 } from './job.ts'
 import { documentQueue } from './job-queue.ts'
 import { checkTerm } from './lease.ts'
+import { pageKey, placeIn } from './page-key.ts'
 import { pageSize } from './read.ts'
 import {
   listSchedules,
@@ -131,7 +132,8 @@ export function createJobs(background: Background, ownHandlers: JobHandlers): Jo
         throw new InvalidArgument('state', `must be one of ${jobStates.join(', ')}`)
       }
       const states = state === undefined ? jobStates : [state]
-      const [start, inside] = placeOf(options.cursor, states)
+      const listing = [jobs.collection, kind ?? null, states]
+      const [start, inside] = options.cursor === undefined ? [0] : placeOf(placeIn(listing, options.cursor), states)
       for (let at = start, cursor = inside; ; at++, cursor = undefined) {
         const current = states[at] as JobState
         const index = kind === undefined ? 'state' : 'kind'
@@ -141,8 +143,8 @@ export function createJobs(background: Background, ownHandlers: JobHandlers): Jo
         const last = at === states.length - 1
         if (documents.length === 0 && !last) continue
         const found = documents.map((document) => jobOf(jobBodyOf(document)))
-        if (next !== undefined) return { jobs: found, next: `${current}:${next}` }
-        return last ? { jobs: found } : { jobs: found, next: `${states[at + 1]}:` }
+        if (next !== undefined) return { jobs: found, next: pageKey(listing, `${current}:${next}`) }
+        return last ? { jobs: found } : { jobs: found, next: pageKey(listing, `${states[at + 1]}:`) }
       }
     },
     async get(id) {
@@ -184,12 +186,8 @@ export function createJobs(background: Background, ownHandlers: JobHandlers): Jo
   }
 }
 
-/** Which of the states a cursor is in, and where. */
-function placeOf(cursor: string | undefined, states: readonly JobState[]): readonly [number, string | undefined] {
-  if (cursor === undefined) return [0, undefined]
-  const colon = cursor.indexOf(':')
-  const state = jobStates.find((known) => known === cursor.slice(0, Math.max(colon, 0)))
-  const at = state === undefined ? -1 : states.indexOf(state)
-  if (at < 0) throw new InvalidArgument('cursor', 'is none that a page of this list gave')
-  return [at, cursor.slice(colon + 1) || undefined]
+/** Which of the states it is in, and where. */
+function placeOf(place: string, states: readonly JobState[]): readonly [number, string | undefined] {
+  const colon = place.indexOf(':')
+  return [states.indexOf(place.slice(0, colon) as JobState), place.slice(colon + 1) || undefined]
 }

@@ -7,6 +7,7 @@ import type { VersionName } from './checkpoint.ts'
 import { indexQuery, putDocument } from './document.ts'
 import type { Failure } from './failure.ts'
 import { limits } from './limits.ts'
+import { pageKey, placeIn } from './page-key.ts'
 import type { CollectionSpec, Document, DocumentKey, DocumentWrite, Storage } from './storage.ts'
 
 export interface ParkedView {
@@ -70,9 +71,11 @@ export async function parkedPage(
   of: VersionName,
   { cursor, limit }: { readonly cursor?: string | undefined; readonly limit: number },
 ): Promise<ParkedPage> {
-  const asked = { index: 'all', equals: [], limit, ...(cursor !== undefined && { cursor }) }
+  const listing = [parkedViews(of).collection]
+  const place = cursor === undefined ? {} : { cursor: placeIn(listing, cursor) }
+  const asked = { index: 'all', equals: [], limit, ...place }
   const { documents, next } = await storage.queryDocuments(indexQuery(parkedViews(of), asked))
-  return { parked: documents.map(parkedOf), ...(next !== undefined && { next }) }
+  return { parked: documents.map(parkedOf), ...(next !== undefined && { next: pageKey(listing, next) }) }
 }
 
 export async function allParked(

@@ -9,6 +9,7 @@ import { deleteDocument, indexQuery, putDocument } from './document.ts'
 import type { Failure } from './failure.ts'
 import { derivedId } from './id.ts'
 import { limits } from './limits.ts'
+import { pageKey, placeIn } from './page-key.ts'
 import { pageSize } from './read.ts'
 import type { CollectionSpec, Document, DocumentKey, DocumentWrite, Guard, Storage } from './storage.ts'
 
@@ -72,9 +73,11 @@ export async function parkedPage(
   of: string,
   { cursor, limit }: ParkedPageOptions = {},
 ): Promise<ParkedPage & { readonly documents: readonly Document[] }> {
-  const page = { index: 'of', equals: [of], limit: pageSize(limit), ...(cursor !== undefined && { cursor }) }
+  const listing = [parkedItems.collection, of]
+  const place = cursor === undefined ? {} : { cursor: placeIn(listing, cursor) }
+  const page = { index: 'of', equals: [of], limit: pageSize(limit), ...place }
   const { documents, next } = await storage.queryDocuments(indexQuery(parkedItems, page))
-  return { documents, parked: documents.map(parkedOf), ...(next !== undefined && { next }) }
+  return { documents, parked: documents.map(parkedOf), ...(next !== undefined && { next: pageKey(listing, next) }) }
 }
 
 export async function* allParked(

@@ -12,6 +12,7 @@ import { InvalidArgument, isStoreError, StoreBusy, StreamForgotten, StreamNotFou
 import type { AnyEvent, Recorded } from './event.ts'
 import { limits } from './limits.ts'
 import { checkStream, checkStreamType } from './name.ts'
+import { pageKey, placeIn } from './page-key.ts'
 import { type EventPage, eventPage, pageRangeOf, pageSize, type ReadOptions } from './read.ts'
 import {
   checkPolicy,
@@ -227,11 +228,13 @@ export function createSnapshots(background: Background, deciders: readonly Snaps
         if (options.stream === undefined && options.decider === undefined) {
           throw new InvalidArgument('options', 'must name a stream or a decider')
         }
-        const { documents, next } = await storage.queryDocuments(
-          queryOf({ ...options, limit: pageSize(options.limit) }),
-        )
+        const { stream, decider, cursor } = options
+        const listing = [snapshots.collection, stream ?? null, decider ?? null]
+        const place = cursor === undefined ? {} : { cursor: placeIn(listing, cursor) }
+        const page = { stream, decider, limit: pageSize(options.limit), ...place }
+        const { documents, next } = await storage.queryDocuments(queryOf(page))
         const readable = documents.map(snapshotOf).filter((snapshot) => snapshot !== undefined)
-        return { snapshots: readable, ...(next !== undefined && { next }) }
+        return { snapshots: readable, ...(next !== undefined && { next: pageKey(listing, next) }) }
       },
       async drop(which) {
         checkWritable(background)

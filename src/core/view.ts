@@ -10,11 +10,11 @@ import { checkKey, type IndexValue, indexQuery, wordsQuery } from './document.ts
 import { InvalidArgument } from './errors.ts'
 import { bodyOf } from './fold.ts'
 import type { Forms } from './form.ts'
-import { derivedId } from './id.ts'
 import { labelledShape } from './label.ts'
 import { limits } from './limits.ts'
 import { liveView } from './live.ts'
 import { checkStream } from './name.ts'
+import { pageKey, placeIn } from './page-key.ts'
 import type { Shape } from './projection.ts'
 import { ProjectionMissing, ProjectionNotFound, ViewBehind, ViewNotReady } from './projection-errors.ts'
 import { type KnownStates, readStates } from './projection-state.ts'
@@ -115,8 +115,8 @@ export function createViews(viewing: Viewing & { readonly loads: Loads }): Views
         ...(to !== undefined && { to: indexValue(to, 'to') }),
         direction,
       }
-      const tag = tagOf(shape, asked)
-      return pageOf<View>(viewing, tag, indexQuery(shape.views, { ...asked, ...pageAsked(query, tag) }))
+      const listing = [shape.views.collection, asked]
+      return pageOf<View>(viewing, listing, indexQuery(shape.views, { ...asked, ...pageAsked(query, listing) }))
     },
     async search<View extends object>(view: ViewOf<View>, search: ViewSearch) {
       checkObject(search, 'search')
@@ -124,8 +124,8 @@ export function createViews(viewing: Viewing & { readonly loads: Loads }): Views
       const { text } = search
       if (typeof text !== 'string') throw new InvalidArgument('text', 'must be a text')
       if (shape.views.search === undefined) throw new InvalidArgument(pathOf(shape), 'declares no search')
-      const tag = tagOf(shape, { text })
-      return pageOf<View>(viewing, tag, wordsQuery(shape.views, { text, ...pageAsked(search, tag) }))
+      const listing = [shape.views.collection, { text }]
+      return pageOf<View>(viewing, listing, wordsQuery(shape.views, { text, ...pageAsked(search, listing) }))
     },
   }
 }
@@ -273,28 +273,17 @@ function pathOf({ name, label }: Shape): string {
   return `view "${name}${label === undefined ? '' : `~${label}`}"`
 }
 
-/** What a cursor belongs to: nobody goes on with it in another query, or after the version has changed. */
-function tagOf({ views }: Shape, asked: object): string {
-  return derivedId(['cursor', views.collection, asked]).slice(0, 8)
+function pageAsked(
+  { limit, cursor }: ViewSearch | ViewQuery,
+  listing: readonly unknown[],
+): { limit: number; cursor?: string } {
+  return { limit: pageSize(limit), ...(cursor !== undefined && { cursor: placeIn(listing, cursor) }) }
 }
 
-function pageAsked({ limit, cursor }: ViewSearch | ViewQuery, tag: string): { limit: number; cursor?: string } {
-  const size = { limit: pageSize(limit) }
-  if (cursor === undefined) return size
-  const [mine, inner] = typeof cursor === 'string' ? cursor.split('~') : []
-  if (mine !== tag || inner === undefined) {
-    throw new InvalidArgument('cursor', 'is none that a page of this query gave; begin without one')
-  }
-  try {
-    return { ...size, cursor: decodeURIComponent(inner) }
-  } catch {
-    throw new InvalidArgument('cursor', 'is none that a page gave')
-  }
-}
-
+/** A page key is of the version too: after a switch nobody goes on in other views. */
 async function pageOf<View extends object>(
   { storage }: Viewing,
-  tag: string,
+  listing: readonly unknown[],
   query: DocumentQuery,
 ): Promise<ViewPage<View>> {
   const page: DocumentPage = await storage.queryDocuments(query)
@@ -302,5 +291,5 @@ async function pageOf<View extends object>(
     const { view } = bodyOf(document)
     return view === undefined ? [] : [{ id: document.key, view: view as View }]
   })
-  return page.next === undefined ? { views } : { views, next: `${tag}~${encodeURIComponent(page.next)}` }
+  return page.next === undefined ? { views } : { views, next: pageKey(listing, page.next) }
 }

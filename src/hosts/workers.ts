@@ -5,6 +5,7 @@
  */
 import pino, { type Logger } from 'pino'
 import { type AppConsumer, type AppDefinition, consumersOf, jobsOf } from '../core/app.ts'
+import type { RunnerOptions } from '../core/catch-up.ts'
 import type { Store } from '../core/store.ts'
 import type { JobHandler, JobHandlers } from '../core/worker.ts'
 
@@ -60,7 +61,10 @@ export async function startWorkers({ store, app = {}, logger = pino() }: Workers
       begin(what, await store.consumers.run({ ...toldOf(consumer, logger), ...troubles(what) }))
     }
     for (const projection of projections) {
-      begin({ projection }, store.projections.run(projection, troubles({ projection })))
+      const onParked: RunnerOptions['onParked'] = (view, error) => {
+        logger.warn({ projection, ...view, err: error }, 'view is parked')
+      }
+      begin({ projection }, store.projections.run(projection, { ...troubles({ projection }), onParked }))
     }
     begin({ jobs: Object.keys(jobs) }, store.jobs.work(toldOfAll(jobs, logger), troubles({ jobs: Object.keys(jobs) })))
   } catch (error) {

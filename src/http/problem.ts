@@ -89,7 +89,7 @@ export const problemKinds = {
   'not-a-store': { status: 500, title: 'What the server has opened is no store' },
   'storage-failed': { status: 500, title: 'The storage failed' },
   'projection-failed': { status: 500, title: 'A projection failed at an event' },
-  unsupported: { status: 501, title: 'The storage lacks the ability' },
+  unsupported: { status: 501, title: 'What is asked for cannot be done here' },
   'event-archived': { status: 501, title: 'The event is in an archive that is not at hand' },
   'server-unreachable': { status: 502, title: 'A server behind this one gives no answer' },
   'request-failed': { status: 502, title: 'A server behind this one failed' },

@@ -1,4 +1,5 @@
 /** Long work that a request asks for: its result as JSON, or its progress and then its result as lines of NDJSON. */
+import { StoreClosed } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { problemOf } from './problem.ts'
 import type { Answer, Asked } from './route.ts'
@@ -54,7 +55,10 @@ export async function answerWork(asked: Asked, work: (going: Going) => Promise<u
       for (const line of waiting.splice(0)) say(line)
       const last = await done.then(
         (result) => ({ result }),
-        (error: unknown) => ({ problem: problemOf(error, asked.requestId).problem }),
+        (error: unknown) => {
+          const stopped = asked.signal.aborted && error === asked.signal.reason
+          return { problem: problemOf(stopped ? new StoreClosed() : error, asked.requestId).problem }
+        },
       )
       say(`${JSON.stringify(last)}\n`)
       if (!gone.signal.aborted) started.close()

@@ -55,22 +55,41 @@ async function open(options: StoreOptions = {}, before: StoreOptions = {}) {
   await earlier.close()
   const store = await openStore(storage, { projections: [ads, later], clock: () => now, ...options })
   stores.push(store)
-  const app = createApp({ store, version: '0.0.0' })
-  const ask = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
-    const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) }
+  const stopping = new AbortController()
+  const errors: object[] = []
+  const log = { info() {}, error: (facts: object) => errors.push(facts) }
+  const app = createApp({ store, version: '0.0.0', log, closing: stopping.signal })
+  const ask = (
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+    signal?: AbortSignal,
+  ) => {
+    const init = {
+      method,
+      headers,
+      ...(signal && { signal }),
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    }
     return app.fetch(new Request(`http://localhost${path}`, init))
   }
-  /** What it answers is what its row says. */
+  const document = JSON.parse(await (await ask('GET', '/openapi/openapi-spec.json')).text())
+  /** What it answers, well or not, is what its row says. */
   const send = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
     const response = await ask(method, path, body, headers)
     const answer = JSON.parse(await response.text())
+    const pathname = path.replace(/\?.*/, '')
+    const route = routes.find(
+      (one) => one.method === method && new RegExp(`^${one.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(pathname),
+    )
     if (response.ok) {
-      const pathname = path.replace(/\?.*/, '')
-      const route = routes.find(
-        (one) => one.method === method && new RegExp(`^${one.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(pathname),
-      )
       expect(route?.answer.schema?.safeParse(answer).error, path).toBeUndefined()
       expect(response.status).toBe(route?.answer.status)
+    } else {
+      const told = document.paths[route?.path ?? ''][method.toLowerCase()].responses[response.status]
+      const kinds = Object.keys(told?.content['application/problem+json'].examples ?? {})
+      expect(kinds, `${method} ${path}`).toContain(answer.type.replace('urn:daybook:problem:', ''))
     }
     return { status: response.status, body: answer }
   }
@@ -87,7 +106,7 @@ async function open(options: StoreOptions = {}, before: StoreOptions = {}) {
     store.append<AdEvent>(`ad/${id}`, [
       { type: 'Published', data: { title: `Bike ${id}`, city: id % 2 ? 'Bern' : 'Basel', price: 10 * id } },
     ])
-  return { store, ask, send, get, refused, tick, publish }
+  return { store, ask, send, get, refused, tick, publish, stopping, errors }
 }
 
 const lines = { accept: 'application/x-ndjson' }
@@ -258,8 +277,44 @@ describe('projections', () => {
     expect(parked).toMatchObject([{ key: '2', stream: 'ad/2', revision: 1, failure: { message: 'no price is 20' } }])
     const again = await send('POST', '/projections/picky/replay-parked', { key: '2' })
     expect(again.body).toEqual({ replayed: 0, parked: 1 })
-    const failed = await send('POST', '/projections/picky/rebuild', { key: '2' })
-    expect([failed.status, failed.body.projection]).toEqual([500, 'picky'])
+    for (const failed of [
+      await send('POST', '/projections/picky/rebuild', { key: '2' }),
+      await send('POST', '/projections/picky/replay', { as: 'x' }),
+      await get('/views/picky/2?at=1'),
+    ]) {
+      expect([failed.status, failed.body.projection, failed.body.stream]).toEqual([500, 'picky', 'ad/2'])
+    }
+  })
+})
+
+describe('what takes long', () => {
+  const after = { 'daybook-after': 'ad/1@1', 'daybook-timeout-ms': '60000' }
+
+  test('ends with store-closed when the server stops', async () => {
+    const { ask, get, publish, store, stopping } = await open(
+      { projections: [ads, second, later] },
+      { projections: [ads] },
+    )
+    await publish(1)
+    await store.projections.pause('ads')
+    const reading = get('/views/later/1', after)
+    const building = ask('POST', '/projections/ads/rebuild', {})
+    const telling = await ask('POST', '/projections/ads/rebuild', {}, lines)
+    stopping.abort()
+    expect((await reading).body.type).toBe('urn:daybook:problem:store-closed')
+    expect((await building).status).toBe(503)
+    const told = linesOf(await telling.text())
+    expect(told.at(-1).problem).toMatchObject({ type: 'urn:daybook:problem:store-closed', status: 503 })
+  })
+
+  test('ends when the client goes, which is no failure of the server', async () => {
+    const { ask, publish, errors } = await open()
+    await publish(1)
+    const gone = new AbortController()
+    const reading = ask('GET', '/views/later/1', undefined, after, gone.signal)
+    gone.abort()
+    expect((await reading).status).toBe(503)
+    expect(errors).toEqual([])
   })
 })
 

@@ -18,17 +18,22 @@ async function open(options: StoreOptions = {}) {
     const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) }
     return app.fetch(new Request(`http://localhost${path}`, init))
   }
-  /** What it answers is what its row says. */
+  const document = JSON.parse(await (await ask('GET', '/openapi/openapi-spec.json')).text())
+  /** What it answers, well or not, is what its row says. */
   const send = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
     const response = await ask(method, path, body, headers)
     const answer = JSON.parse(await response.text())
+    const pathname = path.replace(/\?.*/, '')
+    const route = routes.find(
+      (one) => one.method === method && new RegExp(`^${one.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(pathname),
+    )
     if (response.ok) {
-      const pathname = path.replace(/\?.*/, '')
-      const route = routes.find(
-        (one) => one.method === method && new RegExp(`^${one.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(pathname),
-      )
       expect(route?.answer.schema?.safeParse(answer).error, path).toBeUndefined()
       expect(response.status).toBe(route?.answer.status)
+    } else {
+      const told = document.paths[route?.path ?? ''][method.toLowerCase()].responses[response.status]
+      const kinds = Object.keys(told?.content['application/problem+json'].examples ?? {})
+      expect(kinds, `${method} ${path}`).toContain(answer.type.replace('urn:daybook:problem:', ''))
     }
     return { status: response.status, body: answer }
   }

@@ -19,7 +19,7 @@ export function keysCommand(): Command {
         .argument('<name>', 'who has it; stands in the audit line')
         .requiredOption(
           '--scope <scope>',
-          'what it may do (may be repeated): read:permit, append:*, forget:permit, operate, *',
+          'what it may do (may be repeated): read:permit, append:*, forget:permit, view:customers, operate, manage, *',
           collect,
         )
         .option('--expires <instant>', 'when it ends to be valid; without it, never')

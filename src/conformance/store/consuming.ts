@@ -6,7 +6,7 @@ import type { Store } from '../../core/store.ts'
 import { cases, range, revisionsOf } from '../kit.ts'
 import { caughtUp, collect, fill, mortal, type OpenStore, until } from './kit.ts'
 
-const termMs = 300
+const termMs = 1_000
 
 export const consuming = (open: OpenStore) =>
   cases(open, {

@@ -5,7 +5,7 @@ import type { Jobs } from '../../core/jobs.ts'
 import { cases, range } from '../kit.ts'
 import { clocked, collect, mortal, type OpenStore, until } from './kit.ts'
 
-const termMs = 300
+const termMs = 1_000
 
 export const working = (open: OpenStore) =>
   cases(open, {
@@ -176,7 +176,8 @@ export const working = (open: OpenStore) =>
         assert.equal((await store.jobs.get('count/a'))?.state, 'running')
         dying.die()
         await ended(store.jobs, 'count/a')
-        assert.equal((await store.jobs.get('count/a'))?.tries, 2)
+        // A slow machine may have taken the lease of its worker away before, and given it back.
+        assert.ok(((await store.jobs.get('count/a'))?.tries ?? 0) >= 2)
         dying.revive()
         finish()
         await until(() => lost)
@@ -264,7 +265,14 @@ export const working = (open: OpenStore) =>
         assert.deepEqual((await all({ limit, state: 'waiting' })).toSorted(), mails)
         assert.deepEqual(await all({ limit, state: 'waiting', kind: 'bill' }), [])
       }
-      await assert.rejects(jobs.list({ cursor: 'nowhere' }), { code: 'invalid-argument', path: 'cursor' })
+      const { next = assert.fail() } = await jobs.list({ kind: 'bill', limit: 1 })
+      for (const other of [
+        { cursor: 'nowhere' },
+        { cursor: next },
+        { kind: 'bill', state: 'done', cursor: next },
+      ] as const) {
+        await assert.rejects(jobs.list(other), { code: 'invalid-argument', path: 'cursor' })
+      }
     },
 
     'A job is removed for good, also from the hands of a worker': async (open) => {
@@ -293,11 +301,13 @@ export const working = (open: OpenStore) =>
     'Forgetting is a job as well, which is seen and kept': async (open) => {
       const store = await open()
       await store.append('person/1', [{ type: 'Told', data: 'secret' }])
-      await store.forget('person/1', { reasonCode: 'asked' })
+      const { scrub } = await store.forget('person/1', { reasonCode: 'asked' })
       const { jobs } = await store.jobs.list({ kind: '$forget' })
+      // Where somebody else's long read holds the engine up, it comes again.
+      const ended = scrub === 'done' ? ['done', 1] : ['waiting', 0]
       assert.deepEqual(
         jobs.map(({ id, state, tries }) => [id, state, tries]),
-        [['$forget/person/1', 'done', 1]],
+        [['$forget/person/1', ...ended]],
       )
     },
 

@@ -204,6 +204,9 @@ export const parking = (open: OpenStore) =>
       )
       assert.deepEqual(of('seat/2'), ['1 1'])
       assert.equal((await store.consumers.parked('mails')).parked[0]?.error.message, 'not now')
+      for (const cursor of ['nowhere', '["",""]']) {
+        await assert.rejects(store.consumers.parked('mails', { cursor }), { code: 'invalid-argument', path: 'cursor' })
+      }
       assert.equal((await store.consumers.status('mails')).state, 'idle')
     },
 

@@ -103,10 +103,10 @@ export const rebuilding = (open: OpenStore) =>
         await open({ projections: [totals(1, 'async')] }),
         await open({ projections: [totals(1, 'async')] }),
       ]
-      const runners = [one.projections.start({ termMs: 300 })]
+      const runners = [one.projections.start({ termMs: 1_000 })]
       await Promise.all(range(1, 10).map((index) => tell(index % 2 ? one : two, index, 'x', 'all')))
       await until(async () => (await one.views.get<{ count: number }>('totals', 'all'))?.count === 10)
-      runners.push(two.projections.start({ termMs: 300 }))
+      runners.push(two.projections.start({ termMs: 1_000 }))
       await runners[0]?.stop()
       await Promise.all(range(1, 10).map((index) => tell(index % 2 ? one : two, index, 'x', 'all')))
       await until(async () => (await one.views.get<{ count: number }>('totals', 'all'))?.count === 20)
@@ -156,6 +156,10 @@ export const rebuilding = (open: OpenStore) =>
           [parked?.key, parked?.stream, parked?.revision, parked?.type, parked?.failure.message],
           ['1', 'person/1', 2, 'Told', 'cannot hear bad'],
         )
+        for (const cursor of ['nowhere', '["",""]']) {
+          const other = store.projections.parked('people', { cursor })
+          await assert.rejects(other, { code: 'invalid-argument', path: 'cursor' })
+        }
         assert.deepEqual(await store.projections.replayParked('people'), { replayed: 0, parked: 1 })
         await runner.stop()
         const mended = await open({ projections: [picky('nothing')] })

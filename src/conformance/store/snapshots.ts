@@ -264,6 +264,9 @@ export const snapshotting = (open: OpenStore) =>
       const first = await store.snapshots.list({ decider: 'counter', limit: 7 })
       const rest = await store.snapshots.list({ decider: 'counter', limit: 7, cursor: first.next ?? assert.fail() })
       assert.deepEqual([first.snapshots.length, rest.snapshots.length, rest.next], [7, 3, undefined])
+      for (const other of [{ cursor: 'nowhere' }, { stream: 'counter/1', cursor: first.next }]) {
+        await assert.rejects(listed(other), { code: 'invalid-argument', path: 'cursor' })
+      }
 
       const one = { decider: 'counter', version: 2, stream: 'counter/3' }
       assert.deepEqual(await store.snapshots.drop(one), { dropped: 1 })

@@ -88,6 +88,22 @@ export const viewing = (open: OpenStore) =>
       assert.deepEqual(paged, ['2', '4', '5', '6', '7', '1', '8', '9'])
     },
 
+    'Pages go on behind whatever an id holds': async (open) => {
+      const store = await open({ projections: [ads] })
+      const ids = ['a', 'b~c', 'd%7E~', 'é ~"{', 'z']
+      for (const id of ids) {
+        await store.append(`ad/${id}`, [{ type: 'Published', data: { title: id, city: '~', price: 1 } }])
+      }
+      const paged: string[] = []
+      let cursor: string | undefined
+      do {
+        const page = await store.views.query(ads, { equals: { city: '~' }, limit: 1, ...(cursor && { cursor }) })
+        paged.push(...idsOf(page))
+        cursor = page.next
+      } while (cursor !== undefined)
+      assert.deepEqual(paged.sort(), ids.sort())
+    },
+
     'Words find views, where the storage has a search': async (open) => {
       const store = await open({ projections: [ads] })
       await publish(store, 1, { title: 'Red bicycle, hardly used' })
@@ -142,7 +158,9 @@ export const viewing = (open: OpenStore) =>
         await refused(views.query(ads, { ...other, cursor: next }), /^cursor: /)
       }
       await refused(views.search(ads, { text: 'bike', cursor: next }), /^cursor: /)
-      await refused(views.query(ads, { equals: { city: 'Bern' }, cursor: 'x' }), /^cursor: /)
+      for (const cursor of ['x', '', `${next}x`, next.slice(0, -1), next.replace('~', '~~'), '%']) {
+        await refused(views.query(ads, { equals: { city: 'Bern' }, cursor }), /^cursor: /)
+      }
     },
 
     'A definition that cannot be kept is refused when the store is opened': async (open) => {

@@ -37,7 +37,7 @@ export function jobsOver({ ask }: Requester, newId: () => string): Jobs {
     async remove(id) {
       await ask('DELETE', knownPathOf(id), { isDone: (failure) => isStoreError(failure, 'job-not-found') })
     },
-    work: refuseHandlers('jobs.work', 'open the store on its storage to run them'),
+    work: refuseHandlers('jobs.work', 'open the store on its storage, with its handlers; daybook serve does so'),
     async schedule(name, options) {
       checkObject(options, 'options')
       const { cron, kind, input, tries, backoffMs } = options

@@ -13,13 +13,13 @@ import { refuseHandlers, refuseRunnerOptions } from './handlers.ts'
 export function projectionsOver(requester: Requester): Projections & Replays {
   const { ask } = requester
   const status = (name: string) => ask<ProjectionStatus>('GET', pathOf(name))
-  const start = refuseHandlers('projections.start', 'open the store on its storage, with its projections')
+  const instead = 'open the store on its storage, with its projections; daybook serve does so'
 
   return {
     list: async () => (await ask<{ projections: readonly ProjectionStatus[] }>('GET', '/projections')).projections,
     status,
-    start,
-    run: start,
+    start: refuseHandlers('projections.start', instead),
+    run: refuseHandlers('projections.run', instead),
     async pause(name) {
       await ask('POST', `${pathOf(name)}/pause`)
     },

@@ -45,7 +45,7 @@ export const replayRoutes: readonly Route[] = [
       example: { view: 'customers~before', views: 311 },
       media: progressMedia({ view: 'customers~before', views: 311 }, { position: 4_000, of: 8_577 }),
     },
-    problems: [...changed, 'projection-missing', 'view-not-ready', 'value-taken'],
+    problems: [...changed, 'projection-missing', 'projection-failed', 'view-not-ready', 'value-taken'],
     handle: (asked) =>
       answerWork(asked, (going) =>
         asked.store.projections.replay(nameIn(asked.params), { ...(asked.body as ReplayOptions), ...going }),

@@ -68,7 +68,14 @@ export const viewRoutes: readonly Route[] = [
     },
     headers: { 'Daybook-After': after, 'Daybook-Timeout-Ms': timeout },
     answer: { status: 200, schema: shown, description: 'The view.', example: exampleView },
-    problems: ['view-not-found', 'projection-not-found', 'projection-missing', 'view-not-ready', 'view-behind'],
+    problems: [
+      'view-not-found',
+      'projection-not-found',
+      'projection-missing',
+      'projection-failed',
+      'view-not-ready',
+      'view-behind',
+    ],
     needs: readsView,
     async handle({ store, params, query, headers, signal }) {
       const id = String(params['viewId'])
