@@ -89,3 +89,20 @@ async function broken(deed: (store: Store) => Promise<unknown>, most: number): P
   await next.close()
   return writes
 }
+
+test('after whatever was built again in place of what was read, rolling back goes to a version that was kept', async () => {
+  const log = memoryLog()
+  await using store = await opened(log)
+  const append = (id: number) => store.append(`payment/${id}`, [{ type: 'Paid', data: { amount: id } }])
+  await append(1)
+  await store.projections.rebuild('sums', { version: 2 })
+  await store.projections.rebuild('sums', { version: 1, switch: 'by-hand' })
+  const signal = AbortSignal.abort()
+  await expect(store.projections.rebuild('sums', { version: 2, signal })).rejects.toThrow()
+  expect(await store.projections.switch('sums', { version: 1 })).toMatchObject({ reads: 1 })
+  expect((await store.projections.status('sums')).before).toBeUndefined()
+  expect(await store.projections.rebuild('sums', { version: 2 })).toMatchObject({ reads: 2, before: 1 })
+  await append(2)
+  await store.projections.rollBack('sums')
+  expect(await store.views.get('sums', '2')).toEqual({ sum: 2 })
+})

@@ -138,8 +138,9 @@ function isNoticed({ versions }: ProjectionState, version: number): boolean {
   )
 }
 
-function read(state: ProjectionState, version: number): ProjectionState {
-  return withState({ ...state, reads: version }, version, 'active')
+function read({ before, ...state }: ProjectionState, version: number): ProjectionState {
+  const kept = before !== undefined && before !== version && { before }
+  return withState({ ...state, ...kept, reads: version }, version, 'active')
 }
 
 /** Readers read it from now on; the one before is kept too, until it is dropped. */
@@ -165,18 +166,20 @@ export async function switchTo(background: Tools, name: string, version?: number
 
 export function rollBack(background: Tools, name: string): Promise<ProjectionState> {
   return changeState(background, name, (now) => {
-    if (now.before === undefined) throw new InvalidArgument('name', `projection "${name}" has no version to go back to`)
+    if (now.before === undefined || versionStateOf(now, now.before) !== 'dual') {
+      throw new InvalidArgument('name', `projection "${name}" has no version to go back to`)
+    }
     return { state: turnedTo(now, now.before) }
   })
 }
 
 function turnedTo(state: ProjectionState, target: number): ProjectionState {
   const { reads, before } = state
-  const turned = withState(state, target, 'active')
-  const kept = reads === undefined ? turned : { ...withState(turned, reads, 'dual'), before: reads }
+  if (reads === undefined) return read(state, target)
+  const kept = withState(withState(state, target, 'active'), reads, 'dual')
   // Beside the two of them no third one is kept.
-  const given = before === undefined || before === target ? kept : withState(kept, before, 'retired')
-  return { ...given, reads: target }
+  const third = before !== undefined && before !== target && before !== reads ? before : undefined
+  return { ...(third === undefined ? kept : withState(kept, third, 'retired')), reads: target, before: reads }
 }
 
 export function noVersion(name: string, version: number): InvalidArgument {

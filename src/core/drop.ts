@@ -83,6 +83,11 @@ async function hold({ storage, queue, making, clock }: Tools, of: VersionName): 
 async function remove(tools: Tools, of: VersionName, lease: Lease<Checkpoint>): Promise<void> {
   const { queue, making } = tools
   for (let tries = 1; ; tries++) {
+    // Somebody builds it anew: it is empty, and his.
+    if (!lease.body.paused) {
+      await lease.write({ body: ({ held: _, ...body }) => body })
+      return
+    }
     const stored = await stateOf(tools, of.name)
     const versions = stored.state.versions.filter(({ version }) => version !== of.version)
     const documents: DocumentWrite[] = [
@@ -94,11 +99,6 @@ async function remove(tools: Tools, of: VersionName, lease: Lease<Checkpoint>): 
     if (outcome.outcome !== 'document-conflict' || tries >= limits.foldTries) throw errorOf(outcome)
     await lease.look()
     if (lease.lost.aborted) throw busy(of)
-    // Somebody builds it anew: it is empty, and his.
-    if (!lease.body.paused) {
-      await lease.write({ body: ({ held: _, ...body }) => body })
-      return
-    }
     await sleep(backoffMs(tries, limits.foldBackoffMs, limits.foldBackoffMsMax))
   }
 }

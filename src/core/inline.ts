@@ -22,6 +22,7 @@ import {
   projectionStates,
   type StoredState,
 } from './projection-state.ts'
+import { createRecentViews, type RecentViews } from './recent-views.ts'
 import { foldMissing } from './refold.ts'
 import { unstamped } from './stamp.ts'
 import type { Commit, CommitOutcome, DocumentCheck, DocumentKey, DocumentWrite, StreamAppend } from './storage.ts'
@@ -62,6 +63,7 @@ export function createInline({
 }): CommitFolder {
   /** Ends of streams as far as this process has seen them; commits are guarded by them. */
   const ends = new Map<string, number>()
+  const recent = createRecentViews()
   let known: ReadonlyMap<string, StoredState> | undefined
   let keepers: readonly Keeper[] = []
 
@@ -111,17 +113,18 @@ export function createInline({
       await findEnds(touched, reads)
       const running = new Map<string, number>()
       const plans = commits.map((commit) => planOf(commit, { kept, tables, concerned, ends, running, ...forms }))
-      const held = await load(plans, reads)
+      const held = await load(plans, reads, recent)
       const folded: Folded[] = []
       for (const plan of plans) folded.push(await foldPlan(plan, { held, reads, commitDocuments, ...forms }))
       return folded
     },
 
-    judge({ asked, fold }, outcome) {
+    judge({ asked, commit, fold }, outcome) {
       if (outcome.outcome === 'committed' && !outcome.repeated) {
         for (const { stream, last } of outcome.streams) if (fold || ends.has(stream)) sawEnd(stream, last)
       }
       if (fold === undefined) return outcome
+      if (outcome.outcome === 'committed' && !outcome.repeated) keepViews(commit, fold.keys)
       switch (outcome.outcome) {
         case 'conflict': {
           sawEnd(outcome.stream, outcome.actual)
@@ -142,6 +145,15 @@ export function createInline({
     },
   }
 
+  /** Those alone that their own version guards. */
+  function keepViews({ id, documents = [] }: Commit, keys: ReadonlySet<string>): void {
+    for (const write of documents) {
+      const name = idOf(write.key)
+      const guarded = write.kind === 'put' && write.if.is !== 'anything' && !isUnique(write.key)
+      if (guarded && keys.has(name)) recent.keep(name, { version: id, body: write.body })
+    }
+  }
+
   function judgeDocument(
     { keys, refusal }: NonNullable<Folded['fold']>,
     outcome: CommitOutcome & { outcome: 'document-conflict' },
@@ -150,6 +162,7 @@ export function createInline({
     if (idOf(key) === idOf(refused.key)) return { outcome: 'failed', cause: refusal }
     if (!keys.has(idOf(key))) return outcome
     if (isFence(key)) states.expire()
+    recent.share(idOf(key))
     // All guards of views stand before it, and held.
     return isUnique(key) ? { outcome: 'failed', cause: takenOf(key) } : 'again'
   }
@@ -225,16 +238,21 @@ function keyOf(shape: Shape, event: Recorded): string | undefined {
   throw new InvalidArgument(`projection "${shape.name}", key`, 'must give a text that is not empty, or undefined')
 }
 
-/** One read for a whole batch. */
-async function load(plans: readonly Plan[], reads: FoldReads): Promise<Held> {
+/** One read for a whole batch, of what this process has not written last. Links are always read: nothing but their view guards them. */
+async function load(plans: readonly Plan[], reads: FoldReads, recent: RecentViews): Promise<Held> {
   const keys = new Map<string, DocumentKey>()
+  const known: Held = new Map()
   const want = (key: DocumentKey) => keys.set(idOf(key), key)
   for (const { shape, event, key } of plans.flatMap(({ entries }) => entries)) {
-    want(viewKey(shape, key))
+    const id = idOf(viewKey(shape, key))
+    const kept = recent.get(id)
+    if (kept) known.set(id, kept)
+    else want(viewKey(shape, key))
     if (linksRevision(shape)) want(linkKey(shape, { stream: event.stream, key }))
   }
+  if (keys.size === 0) return known
   const documents = await reads.getDocuments([...keys.values()])
-  return new Map([...keys.keys()].map((id, index) => [id, documents[index]]))
+  return new Map([...known, ...[...keys.keys()].map((id, index) => [id, documents[index]] as const)])
 }
 
 interface Tools extends Forms {

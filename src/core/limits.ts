@@ -54,6 +54,8 @@ export const limits = {
   foldBackoffMs: 1,
   foldBackoffMsMax: 100,
   foldStreams: 10_000,
+  foldViews: 10_000,
+  foldViewCharacters: 16_777_216,
   catchUpEvents: 50_000,
   catchUpCharacters: 16_777_216,
   catchUpCommits: 64,

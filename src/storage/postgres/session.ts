@@ -1,5 +1,5 @@
 /** What every part of the storage works with: the pool, the statements of the schema, the log's id. */
-import { isStoreError, StorageFailed } from '../../core/errors.ts'
+import { isStoreError, StorageFailed, StoreBusy } from '../../core/errors.ts'
 import { backoffMs, sleep } from '../../core/turn.ts'
 import { failureOf, type PostgresPool, rowsOf } from './driver.ts'
 import type { Statements } from './statements.ts'
@@ -33,8 +33,8 @@ const readTries = 3
 const readBackoffMs = 20
 
 /**
- * The rows of a statement that only reads, which therefore may be asked again. Throws `StorageFailed` where the server has refused it,
- * else what has failed last.
+ * The rows of a statement that only reads, which therefore may be asked again. Throws `StorageFailed` where the server refuses
+ * it, `StoreBusy` where it has not answered.
  */
 export async function read<Row>(
   { pool, place, explain }: Asking,
@@ -49,7 +49,12 @@ export async function read<Row>(
         const cause = await explain(error)
         throw isStoreError(cause) ? cause : new StorageFailed(`read from ${place}`, cause)
       }
-      if (tries === readTries) throw error
+      if (tries === readTries)
+        throw new StoreBusy(
+          `${place} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+          1_000,
+          error,
+        )
       await sleep(backoffMs(tries, readBackoffMs, 1_000))
     }
   }
