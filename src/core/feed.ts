@@ -93,6 +93,8 @@ export async function* subscriptionPages<Event extends AnyEvent>(
   let failures = 0
   let mark: Mark | undefined
   let lookedAt = performance.now()
+  // A table has no copy that is behind.
+  const mayLose = reading.storage.abilities.positions === 'at-commit'
   const look = async (range: PageRange) => {
     const { head, records } = await tailPage(reading, range, undefined)
     return { head, found: records }
@@ -102,7 +104,7 @@ export async function* subscriptionPages<Event extends AnyEvent>(
       for await (const _ of reading.storage.wake(signal)) {
         let page: LogPage
         do {
-          if (mark !== undefined && performance.now() - lookedAt > limits.markIdleMs) await checkMark(mark, look)
+          if (mark && mayLose && performance.now() - lookedAt > limits.markIdleMs) await checkMark(mark, look)
           const query: LogQuery = { ...filter, after, direction: 'forwards', limit: limits.iterateRecords }
           page = await tailPage(reading, query, options.logId)
           failures = 0

