@@ -2,12 +2,16 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { catchUp } from './catch-up.ts'
 import { openEngine } from './engine.ts'
+import { eventTypes } from './event-types.ts'
 import { type Figure, figures } from './figures.ts'
 import { http } from './http.ts'
 import { type Measured, median, ratio, sideBySide } from './measure.ts'
 import { memory } from './memory.ts'
 import { postgresConditions, postgresFigures } from './postgres.ts'
+import { inlineOnPostgres, inlineOnSqlite } from './projections.ts'
+import { snapshots } from './snapshots.ts'
 import { thread } from './thread.ts'
 
 const asked = process.argv.slice(2)
@@ -19,10 +23,13 @@ try {
     `Node ${process.version}, SQLite ${process.versions['sqlite']}; medians of ${rounds} rounds, ratios round by round\n`,
   )
   console.log('| figure | daybook | against | ratio | to reach |\n|---|---|---|---|---|')
-  for (const figure of figures) await run(figure)
-  if (isAsked('postgres')) await postgres()
+  for (const figure of [...figures, ...inlineOnSqlite]) await run(figure)
+  if (isAsked('postgres') || asked.some((part) => part.includes('projections'))) await postgres()
+  if (isAsked('projections')) await catchUp(folder, rounds)
   if (isAsked('memory')) await memory(folder)
   if (isAsked('thread')) thread(folder)
+  if (isAsked('snapshots')) await snapshots(folder, rounds)
+  if (isAsked('event types')) await eventTypes(folder, rounds)
   if (isAsked('http')) await http(folder, rounds)
 } finally {
   rmSync(folder, { recursive: true, force: true })
@@ -43,7 +50,7 @@ async function postgres(): Promise<void> {
   const engine = await openEngine()
   if (engine === undefined) return console.log('(postgres: left out, there is no DATABASE_URL and no server here)')
   try {
-    for (const figure of postgresFigures(engine)) await run(figure)
+    for (const figure of [...postgresFigures(engine), ...inlineOnPostgres(engine)]) await run(figure)
     if (isAsked('postgres: condition')) await postgresConditions(engine, [10_000, 1_000_000], rounds)
   } finally {
     await engine.close()

@@ -1,22 +1,77 @@
 /** The front door. Loads no storage and nothing of any runtime. */
+export type { AppConsumer, AppDefinition } from './core/app.ts'
+export { defineApp } from './core/app.ts'
 export type { Appended, AppendOptions, StreamEvents } from './core/append.ts'
 export type { Boundary, BoundaryPageOptions, BoundaryPart } from './core/boundary.ts'
+export type { DeclareOptions, EventTypes } from './core/catalogue.ts'
+export type {
+  ConsumerOptions,
+  ConsumerState,
+  ConsumerStatus,
+  EventContext,
+  EventHandler,
+  Handled,
+  StartAt,
+} from './core/consumer.ts'
+export type { Consumer } from './core/consumer-run.ts'
+export type { Consumers } from './core/consumers.ts'
 export type { Decider, Executed, ExecuteOptions, Fold, Loaded, LoadOptions } from './core/decider.ts'
+export type { Delivery } from './core/delivery.ts'
+export type { Effect } from './core/effect.ts'
 export * from './core/errors.ts'
 export type { AnyEvent, Envelope, EventOf, ForgottenEntry, LogEntry, Meta, NewEvent, Recorded } from './core/event.ts'
 export { causedBy } from './core/event.ts'
+export type { EventType, EventTypeDeclaration, EventTypeVersion } from './core/event-type.ts'
+export type { Failure } from './core/failure.ts'
 export type { LogEntries, LogReadOptions, SubscribeOptions } from './core/feed.ts'
 export type { ForgetOptions, ForgetReport } from './core/forget.ts'
 export { derivedId } from './core/id.ts'
+export type { AddedJob, Job, JobEnd, JobOptions, JobState } from './core/job.ts'
+export type { JobListOptions, Jobs, JobsPage } from './core/jobs.ts'
+export type { JsonSchema } from './core/json-schema.ts'
+export type { Replayed } from './core/label.ts'
+export type { Held } from './core/lease.ts'
 export { limits } from './core/limits.ts'
 export type { StreamsOptions, StreamsPage, StreamsPageOptions } from './core/listing.ts'
 export type { EndedCall, Observer, Tracer } from './core/observe.ts'
+export type { Parked, ParkedPage, ParkedPageOptions } from './core/parked.ts'
+export type { AnyProjection, Lifecycle, Projection, Seen } from './core/projection.ts'
+export { projection } from './core/projection.ts'
+export * from './core/projection-errors.ts'
+export type { BuildProgress, ProjectionStatus } from './core/projection-status.ts'
+export type {
+  ParkedOptions,
+  ParkedViews,
+  Projections,
+  RebuildOptions,
+  ReplayedViews,
+  ReplayParkedOptions,
+} from './core/projections.ts'
 export type { AppendCondition, EventQuery, LogFilter, QueryItem } from './core/query.ts'
 export type { EventPage, ReadOptions, Until } from './core/read.ts'
+export type { ReplayOptions, ReplayReport, Replays } from './core/replay.ts'
+export type { Schedule, ScheduleOptions } from './core/schedule.ts'
 export type { EventFrom, EventSchemas } from './core/schema.ts'
+export type { Snapshot, SnapshotPolicy } from './core/snapshot.ts'
+export type {
+  SnapshotDropOptions,
+  SnapshotListOptions,
+  Snapshots,
+  SnapshotsPage,
+  Snapshotting,
+  TakeAllOptions,
+  TakenAll,
+} from './core/snapshots.ts'
 export type { Direction, Storage, Transaction } from './core/storage.ts'
 export type { Store, StoreInfo, StoreOptions } from './core/store.ts'
 export { openStore } from './core/store.ts'
 export type { StreamDetails } from './core/stream.ts'
+export type { AnyTables, Tables } from './core/tables.ts'
+export { tables } from './core/tables.ts'
 export type { Clock } from './core/time.ts'
+export type { UpcastStep } from './core/upcast-step.ts'
 export type { Upcaster } from './core/upcaster.ts'
+export type { GetOptions, ViewPage, ViewQuery, ViewSearch, Views } from './core/view.ts'
+export type { ViewOf } from './core/view-of.ts'
+export * from './core/work-errors.ts'
+export type { JobHandler, JobHandlers, JobTask, Worker, WorkOptions } from './core/worker.ts'

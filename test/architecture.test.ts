@@ -28,6 +28,7 @@ const arrows: Readonly<Record<string, readonly string[]>> = {
   'storage/postgres': ['core'],
   'storage/dynamodb': ['core'],
   http: ['core'],
+  testing: ['core'],
   conformance: ['core'],
   hosts: ['core', 'http'],
   open: ['core'],
@@ -41,7 +42,7 @@ const lazyArrows: Readonly<Record<string, readonly string[]>> = {
 
 /** Packages by room; a room that is not named uses none. */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  core: ['@noble/hashes', '@standard-schema/spec'],
+  core: ['@noble/hashes', '@standard-schema/spec', 'ajv', 'ajv-formats', 'croner'],
   'storage/postgres': ['pg'],
   'storage/dynamodb': ['@aws-sdk/client-dynamodb', '@aws-sdk/util-dynamodb'],
   http: ['@noble/hashes', 'eventsource-parser', 'hono', 'jose', 'zod'],
@@ -49,10 +50,11 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   cli: ['commander', 'cli-progress', 'pino'],
 }
 /** Rooms that know a runtime. */
-const onNode = ['storage/sqlite', 'storage/postgres', 'storage/dynamodb', 'hosts', 'cli', 'conformance']
+const onNode = ['storage/sqlite', 'storage/postgres', 'storage/dynamodb', 'hosts', 'cli', 'testing', 'conformance']
 
 const files = sources('src')
 const code = files.filter(({ path }) => !path.endsWith('.test.ts') && !path.includes('/fixtures/'))
+const examples = sources('examples').filter(({ path }) => !path.endsWith('.test.ts'))
 
 function sources(folder: string): readonly File[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
@@ -106,7 +108,7 @@ describe('every file', () => {
   })
 
   test('is no longer than can be read whole, and is named in kebab-case', () => {
-    for (const { path, text } of code) {
+    for (const { path, text } of [...code, ...examples]) {
       expect(text.split('\n').length, path).toBeLessThanOrEqual(400)
       expect(path).toMatch(/^[a-z0-9/.-]+\.ts$/)
     }
@@ -119,10 +121,21 @@ describe('every file', () => {
   })
 
   test('holds no word that says it is not finished', () => {
-    for (const { path, text } of [...files, ...sources('test')]) {
+    for (const { path, text } of [...files, ...sources('test'), ...sources('examples')]) {
       if (!path.endsWith('architecture.test.ts')) expect(text, path).not.toMatch(/\b(TODO|FIXME|XXX|HACK)\b/)
     }
   })
+})
+
+test('examples use the package by its names, as their users do, and nothing that a user could not install', () => {
+  for (const { path, text, imports } of examples) {
+    expect(text, path).toMatch(/^\/\*\*/)
+    const installable = ['daybook', ...Object.keys({ ...manifest.dependencies, ...manifest.devDependencies })]
+    for (const { to } of imports) {
+      if (to.startsWith('node:') || to.startsWith(`${dirname(path)}/`)) continue
+      expect(installable, `${to} in ${path}`).toContain(packageOf(to))
+    }
+  }
 })
 
 test('no file imports itself by way of others', () => {

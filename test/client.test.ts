@@ -1,7 +1,14 @@
 /** The store over HTTP keeps the contract of the store, also while its server is started anew again and again. */
 import pino from 'pino'
 import { describe, test } from 'vitest'
-import { type OpenStorage, type OpenStore, type StoreSetting, storeConformance } from '../src/conformance/index.ts'
+import {
+  type OpenStorage,
+  type OpenStore,
+  type StoreSetting,
+  storeConformance,
+  viewConformance,
+  workConformance,
+} from '../src/conformance/index.ts'
 import { openStore, type Store } from '../src/core/store.ts'
 import { type Server, serve } from '../src/hosts/node.ts'
 import { createClient } from '../src/http/client.ts'
@@ -19,6 +26,10 @@ function overHttp(openStorage: OpenStorage, serveStore: (store: Store) => Promis
     const client = createClient({ url })
     return {
       ...client,
+      // What runs handlers is where they are: beside the server.
+      projections: { ...client.projections, start: store.projections.start, run: store.projections.run },
+      jobs: { ...client.jobs, work: store.jobs.work },
+      consumers: { ...client.consumers, run: store.consumers.run, consume: store.consumers.consume },
       async close() {
         await client.close()
         await close()
@@ -78,3 +89,14 @@ for (const { name, storage, serveStore, missing } of servers) {
     for (const { promise, run } of storeConformance(overHttp(storage(), serveStore))) held(promise, run)
   })
 }
+
+/** Views and work, whose handlers run beside the server. */
+describe('the client of a server of views and work', () => {
+  const open = overHttp(memory(), steadily)
+  for (const { promise, run } of [...viewConformance(open), ...workConformance(open)]) test.concurrent(promise, run)
+})
+
+/** Pages of views are the storage's. */
+describe('the client of a server of views on SQLite', () => {
+  for (const { promise, run } of viewConformance(overHttp(sqlite(), steadily))) test.concurrent(promise, run)
+})

@@ -11,7 +11,8 @@ import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
-import { errorCodes, reviveError } from '../src/core/errors.ts'
+import { reviveError } from '../src/core/error-data.ts'
+import { errorCodes } from '../src/core/errors.ts'
 import { limits } from '../src/core/limits.ts'
 import { problemKinds } from '../src/http/problem.ts'
 import { missingDynamo } from './engines/dynamodb.ts'
@@ -89,7 +90,7 @@ const onDynamo = /\bdynamodb:\w|\btable: '|:8000\b/
 const tables = /\b(shop|till)\b/g
 const missingEngine = missingDynamo()
 const engine = inject('dynamodb')
-const dynamoEndpoint = 'endpoint' in engine ? engine.endpoint : undefined
+const dynamoEndpoint = 'endpoints' in engine ? engine.endpoints[0] : undefined
 
 function onEngine(name: string, body: () => Promise<void>): void {
   if (missingEngine !== undefined) test.skip(`${name} (${missingEngine})`, body)
@@ -121,7 +122,7 @@ function pattern(shown: string): RegExp {
 }
 
 /** What commands say beside their output. */
-const notes = /^(\d+ (events? exported|keys?)\b|This is the only time that the key is shown).*\n/gm
+const notes = /^(\d+ [a-z]+|This is the only time that the key is shown).*\n/gm
 
 const shows = (page: string) => blocksOf(page).some(({ language }) => ['ts', 'sh', 'sql'].includes(language))
 
@@ -175,9 +176,11 @@ describe.each(pages.filter(shows))('%s', async (page) => {
       onServer(name, () => runSql(database?.url ?? '', here(shown)))
     } else if (language === 'ts') {
       holderOf(shown, test)(name, async () => {
-        writeFileSync(join(place, `block-${index}.ts`), here(shown))
+        // A module that others name says what it is called.
+        const [, file = `block-${index}.ts`] = /^\/\/ (\w+\.ts)\n/.exec(shown) ?? []
+        writeFileSync(join(place, file), here(shown))
         const flags = ['--disable-warning=ExperimentalWarning', '--conditions=daybook-source']
-        const { code: exit, output, errors } = await run(place, process.execPath, [...flags, `block-${index}.ts`])
+        const { code: exit, output, errors } = await run(place, process.execPath, [...flags, file])
         expect([exit, errors]).toEqual([0, ''])
         if (answer) expect(output).toMatch(answer)
       })
@@ -275,7 +278,7 @@ test('the reference of errors has every kind in its order, with its status, its 
 })
 
 test('links between the pages lead somewhere', () => {
-  for (const page of [...pages, 'STYLE.md']) {
+  for (const page of [...pages, 'STYLE.md', 'examples/customer-record/README.md']) {
     for (const [, link = '', anchor] of textOf(page).matchAll(/\]\(([^)#:]*)(?:#([^)]*))?\)/g)) {
       const place = link === '' ? page : join(page, '..', link)
       expect(() => readdirOrRead(join(root, place)), `${page} → ${link}`).not.toThrow()

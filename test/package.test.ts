@@ -101,9 +101,16 @@ describe('the packed package', () => {
       'daybook/dynamodb': ['createTable', 'dynamoSequencer', 'dynamoStorage', 'parseDynamoUrl'],
       'daybook/http': ['createApp', 'jwtAccess', 'keyAccess', 'openKeys'],
       'daybook/client': ['createClient'],
-      'daybook/node': ['createMetrics', 'processTracer', 'serve'],
+      'daybook/node': ['apiPage', 'createMetrics', 'processTracer', 'serve', 'startWorkers'],
       'daybook/lambda': ['sequencerHandler', 'sweepHandler'],
-      'daybook/conformance': ['storageConformance', 'storeConformance'],
+      'daybook/testing': ['testDecider', 'testProjection'],
+      'daybook/conformance': [
+        'embeddedConformance',
+        'storageConformance',
+        'storeConformance',
+        'viewConformance',
+        'workConformance',
+      ],
     })
   })
 
@@ -176,7 +183,9 @@ describe('the packed package', () => {
         console.log(JSON.stringify(loaded))`)
     const front = watched('daybook')
     expect(
-      front.filter((url) => url.startsWith('node:') || /dist\/(storage|http|hosts|cli|conformance)\//.test(url)),
+      front.filter(
+        (url) => url.startsWith('node:') || /dist\/(storage|http|hosts|cli|testing|conformance)\//.test(url),
+      ),
     ).toEqual([])
     expect(front.filter((url) => url.includes('/dist/core/')).length).toBeGreaterThan(10)
     const memory = watched('daybook/memory')

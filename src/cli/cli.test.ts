@@ -1,54 +1,13 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { missingDynamo, newTable, newTableUrl } from '../../test/engines/dynamodb.ts'
 import { places } from '../../test/engines/storages.ts'
 import { range } from '../conformance/kit.ts'
 import { limits } from '../core/limits.ts'
+import { newStore, place, run, start } from './fixtures/command.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'daybook-cli-'))
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
-const bin = fileURLToPath(new URL('../../bin/daybook.js', import.meta.url))
-const place = (name: string = crypto.randomUUID()) => join(folder, name)
-
-/** What the engine of DynamoDB's tests wants to be told. */
-const account = { AWS_ACCESS_KEY_ID: 'tester', AWS_SECRET_ACCESS_KEY: 'tester' }
-
-function start(args: readonly string[], env: Record<string, string> = {}): ChildProcessWithoutNullStreams {
-  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', bin, ...args], {
-    env: { PATH: process.env['PATH'] ?? '', ...account, ...env },
-    stdio: 'pipe',
-  })
-}
-
-/** A command run to its end on a store, with its input. */
-async function run(store: string | undefined, args: readonly string[], input: string | Uint8Array = '') {
-  const child = start([...args, ...(store === undefined ? [] : ['--store', store])])
-  child.stdin.on('error', () => {})
-  child.stdin.end(input)
-  const [output, errors] = await Promise.all([
-    text(child.stdout ?? child),
-    text(child.stderr ?? child),
-    once(child, 'exit'),
-  ])
-  return {
-    code: child.exitCode,
-    output,
-    errors,
-    json: () =>
-      output
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line)),
-  }
-}
-
-const newStore = () => `sqlite:${place()}.db`
 const lines = (...events: readonly object[]) => events.map((event) => `${JSON.stringify(event)}\n`).join('')
 
 describe('append and read', () => {
@@ -211,7 +170,7 @@ describe('import and export', () => {
     expect(existsSync(`${file}.part`)).toBe(false)
     expect((await run(store, ['export', '--event-type', 'Never'])).output).toBe('')
     expect((await run(store, ['export', '--after', '1', '--until', '2'])).json()).toMatchObject([{ stream: 'seat/2' }])
-    expect((await run(store, ['export', join(folder, 'no', 'such', 'folder')])).code).toBe(1)
+    expect((await run(store, ['export', place('no/such/folder')])).code).toBe(1)
   })
 
   test.each([

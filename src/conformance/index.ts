@@ -11,10 +11,22 @@ import { races } from './storage/races.ts'
 import { reading } from './storage/reading.ts'
 import { retries } from './storage/retries.ts'
 import { appending } from './store/appending.ts'
+import { consuming } from './store/consuming.ts'
 import { deciding } from './store/deciding.ts'
+import { declaring } from './store/event-types.ts'
+import { versioning } from './store/event-versions.ts'
 import { histories } from './store/histories.ts'
+import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
+import { liveSnapshotting } from './store/live-snapshots.ts'
+import { parking } from './store/parking.ts'
+import { projecting } from './store/projecting.ts'
 import { reading as storeReading } from './store/reading.ts'
+import { rebuilding } from './store/rebuilding.ts'
+import { replaying } from './store/replaying.ts'
+import { scheduling } from './store/schedules.ts'
+import { snapshotting } from './store/snapshots.ts'
+import { viewing } from './store/viewing.ts'
 
 export type { ConformanceCase, OpenStorage, Setting } from './kit.ts'
 export type { OpenStore, StoreSetting } from './store/kit.ts'
@@ -26,4 +38,19 @@ export function storageConformance(open: OpenStorage): readonly ConformanceCase[
 /** What users hold: the embedded store, and every client that offers the same interface. */
 export function storeConformance(open: OpenStore): readonly ConformanceCase[] {
   return [appending, storeReading, deciding, histories].flatMap((subject) => subject(open))
+}
+
+/** Projections and their views; of a client, with those defined and run beside its server. */
+export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
+  return [projecting, viewing, rebuilding, replaying].flatMap((subject) => subject(open))
+}
+
+/** Work in the background, and what is declared; of a client, with the handlers' work done beside its server. */
+export function workConformance(open: OpenStore): readonly ConformanceCase[] {
+  return [working, scheduling, consuming, parking, declaring].flatMap((subject) => subject(open))
+}
+
+/** What an embedded store alone has: events as they were recorded, and snapshots by deciders that its caller brings. */
+export function embeddedConformance(open: OpenStore): readonly ConformanceCase[] {
+  return [versioning, snapshotting, liveSnapshotting].flatMap((subject) => subject(open))
 }

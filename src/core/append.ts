@@ -12,19 +12,22 @@ import {
   isStoreError,
   LimitExceeded,
   RevisionConflict,
+  type SchemaViolation,
   StorageFailed,
   StoreBusy,
   StreamForgotten,
 } from './errors.ts'
 import { type AnyEvent, checkMeta, type NewEvent } from './event.ts'
 import type { Random } from './id.ts'
+import { type Catalogue, type Guarded, type InForce, nothingInForce, violationOf } from './in-force.ts'
 import { commitmentOf, saltBytes } from './leaf.ts'
 import { limits } from './limits.ts'
 import { checkEventId, checkEventType, checkStream, checkTag } from './name.ts'
 import { type Observer, observe } from './observe.ts'
 import { type AppendCondition, checkQuery, sortedTags } from './query.ts'
 import { checkSchema, type EventSchemas } from './schema.ts'
-import type { CommitOutcome, PreparedEvent, StreamAppend, StreamAppended } from './storage.ts'
+import { refuseStamp, stamped } from './stamp.ts'
+import type { Commit, CommitOutcome, PreparedEvent, StreamAppend, StreamAppended } from './storage.ts'
 import { formatInstant } from './time.ts'
 import { type Upcaster, withOldTypes } from './upcaster.ts'
 
@@ -61,6 +64,7 @@ export interface Making {
   readonly newId: () => string
   readonly random: Random
   readonly schemas?: EventSchemas | undefined
+  readonly catalogue?: Catalogue | undefined
 }
 
 export interface Appending {
@@ -83,25 +87,44 @@ export function append(
 }
 
 async function appendNow(
-  { queue, making, upcasters }: Appending,
+  appending: Appending,
   appends: readonly StreamEvents[],
   condition: AppendCondition | undefined,
 ): Promise<readonly Appended[]> {
-  if (condition !== undefined) checkCondition(condition)
-  const prepared = prepareAppends(making, appends)
-  if (making.schemas !== undefined) await checkSchemas(making.schemas, appends)
-  const outcome = await queue.add({
-    id: making.newId(),
-    appends: prepared,
-    ...(condition && { condition: { ...condition, query: withOldTypes(upcasters, condition.query) } }),
-  })
+  const { queue, making } = appending
+  const prepared = await prepareCommit(appending, appends, condition)
+  const outcome = await queue.add({ id: making.newId(), ...prepared })
+  if (outcome.outcome === 'document-conflict') throw new StoreBusy('Event types were declared just now', 100)
   if (outcome.outcome !== 'committed') throw errorOf(outcome)
-  const written = prepared.filter(({ events }) => events.length > 0)
+  const written = prepared.appends.filter(({ events }) => events.length > 0)
   return written.map((append, index) => appendedOf(append, outcome.streams[index] as StreamAppended, outcome.repeated))
 }
 
+/** The events of a commit, with all that is checked of them before it. */
+export async function prepareCommit(
+  { making, upcasters }: Pick<Appending, 'making' | 'upcasters'>,
+  appends: readonly StreamEvents[],
+  condition: AppendCondition | undefined,
+): Promise<Pick<Commit, 'appends' | 'condition' | 'documents'>> {
+  if (condition !== undefined) checkCondition(condition)
+  const { schemas, catalogue } = making
+  const recent = catalogue === undefined ? nothingInForce : catalogue.recent()
+  // Without a wait where there is nothing to wait for: what is appended before the store closes is accepted.
+  const { inForce, guard }: Guarded = recent ? { inForce: recent } : await (catalogue as Catalogue).readOrGuard()
+  const prepared = prepareAppends(making, appends, inForce)
+  if (schemas !== undefined || inForce.types.size > 0) {
+    const violation = (await schemaViolationOf(schemas, appends)) ?? (await violationOf(inForce, prepared))
+    if (violation !== undefined && !(await isRepeat(catalogue, appends, prepared))) throw violation
+  }
+  return {
+    appends: prepared,
+    ...(condition && { condition: { ...condition, query: withOldTypes(upcasters, condition.query) } }),
+    ...(guard && { documents: [guard] }),
+  }
+}
+
 /** Throws for the first thing that cannot be recorded, naming its place; nothing is written then. */
-function prepareAppends(making: Making, appends: readonly StreamEvents[]): readonly StreamAppend[] {
+function prepareAppends(making: Making, appends: readonly StreamEvents[], { types }: InForce): readonly StreamAppend[] {
   checkList(appends, 'appends')
   atMost('appendStreams', appends.length, 'append')
   const streams = new Set<string>()
@@ -125,7 +148,7 @@ function prepareAppends(making: Making, appends: readonly StreamEvents[]): reado
       stream,
       expected,
       events: append.events.map((event, at) => {
-        const made = prepareEvent(making, event, `${path}events[${at}]`)
+        const made = prepareEvent(making, event, { types, path: `${path}events[${at}]` })
         bytes += made.contentBytes
         atMost('appendBytes', bytes, `${path}events[${at}]`)
         return made
@@ -140,7 +163,7 @@ function prepareAppends(making: Making, appends: readonly StreamEvents[]): reado
 /** Throws as an append of these would before anything is written, whatever the store then holds against it. */
 export function checkAppends(appends: readonly StreamEvents[], condition?: AppendCondition): void {
   if (condition !== undefined) checkCondition(condition)
-  prepareAppends({ newId: numbered(), random: (bytes) => new Uint8Array(bytes) }, appends)
+  prepareAppends({ newId: numbered(), random: (bytes) => new Uint8Array(bytes) }, appends, nothingInForce)
 }
 
 const noEvents = 'must hold at least one event'
@@ -151,10 +174,17 @@ function numbered(): () => string {
   return () => `checked ${++made}`
 }
 
-function prepareEvent(making: Making, event: NewEvent, path: string): PreparedEvent {
+function prepareEvent(
+  making: Making,
+  event: NewEvent,
+  { types, path }: Pick<InForce, 'types'> & { readonly path: string },
+): PreparedEvent {
   checkObject(event, path)
   checkEventType(event.type, `${path}.type`)
-  return makeEvent(making, event, path)
+  checkMeta(event.meta, `${path}.meta`)
+  refuseStamp(event.meta, `${path}.meta`)
+  const version = types.get(event.type)?.declared.version
+  return makeEvent(making, version === undefined ? event : stamped(event, version), path)
 }
 
 /** Also for Daybook's own events, whose types begin with "$". */
@@ -208,13 +238,28 @@ function checkCondition(condition: AppendCondition): void {
   }
 }
 
-async function checkSchemas(schemas: EventSchemas, appends: readonly StreamEvents[]): Promise<void> {
+async function schemaViolationOf(
+  schemas: EventSchemas = {},
+  appends: readonly StreamEvents[],
+): Promise<SchemaViolation | undefined> {
   for (const [index, { events }] of appends.entries()) {
     const path = appends.length === 1 ? '' : `appends[${index}].`
     for (const [at, { type, data }] of events.entries()) {
-      await checkSchema(schemas, type, data, `${path}events[${at}].data`)
+      const violation = await checkSchema(schemas, type, data, `${path}events[${at}].data`)
+      if (violation !== undefined) return violation
     }
   }
+  return undefined
+}
+
+/** What is in the log already was taken when it was recorded, and a repeat is answered as it was then. */
+async function isRepeat(
+  catalogue: Catalogue | undefined,
+  appends: readonly StreamEvents[],
+  prepared: readonly StreamAppend[],
+): Promise<boolean> {
+  const named = appends.some(({ events }) => events.some(({ id }) => id !== undefined))
+  return named && (await catalogue?.isRecorded(prepared)) === true
 }
 
 function appendedOf(

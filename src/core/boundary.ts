@@ -2,6 +2,7 @@
 import { checkObject, checkOrdinal } from './argument.ts'
 import { PositionBeyondHead } from './errors.ts'
 import type { AnyEvent, Recorded } from './event.ts'
+import { formed } from './form.ts'
 import { limits } from './limits.ts'
 import { observe } from './observe.ts'
 import { type AppendCondition, checkQuery, type EventQuery } from './query.ts'
@@ -29,17 +30,18 @@ export interface BoundaryPart<Event extends AnyEvent = AnyEvent> extends Boundar
 }
 
 export function boundaryPage<Event extends AnyEvent>(
-  { storage, upcasters, observer }: Reading,
+  reading: Reading,
   query: EventQuery,
   { after = 0, limit = limits.pageRecordsDefault, signal }: BoundaryPageOptions,
 ): Promise<BoundaryPart<Event>> {
+  const { storage, upcasters, observer } = reading
   const call = { layer: 'store', name: 'read boundary', size: ({ events }: BoundaryPart) => events.length } as const
   return observe(observer, call, async () => {
     signal?.throwIfAborted()
     const page = await storage.readBoundary(withOldTypes(upcasters, query), after, limit)
     // A condition from there would say nothing of what was lost.
     if (after > page.scannedTo) throw new PositionBeyondHead({ position: after, head: page.scannedTo })
-    const events = page.records.map(eventReader<Event>(upcasters))
+    const events = await formed<Event, Recorded<Event>>(reading, page.records.map(eventReader<Event>()))
     return { events, condition: { query, guard: page.guard }, scannedTo: page.scannedTo, more: page.more }
   })
 }

@@ -106,8 +106,9 @@ export function compareIds(
   return misplaced ?? (missing ? known : 'repeated')
 }
 
-/** True where the stream is at what the writer expects. */
-export function asExpected({ expected }: StreamAppend, actual: Revision): boolean {
+/** True where the stream is at what the writer expects, and where its documents were made for. */
+export function asExpected({ expected, at }: StreamAppend, actual: Revision): boolean {
+  if (at !== undefined && at !== actual) return false
   if (expected === 'any') return true
   return expected === 'exists' ? actual > 0 : expected === actual
 }

@@ -1,12 +1,13 @@
 /** Deciders: the domain as three pure functions, and the loop that runs them against a stream. */
 
 import type { Appended, AppendOptions } from './append.ts'
-import { checkFunctions, checkList, checkObject } from './argument.ts'
+import { checkFunctions, checkList, checkObject, checkOrdinal } from './argument.ts'
 import { canonicalJson } from './encoding.ts'
-import { InvalidArgument, isStoreError } from './errors.ts'
+import { InvalidArgument, isStoreError, RevisionConflict, StreamForgotten } from './errors.ts'
 import type { AnyEvent, Meta, NewEvent, Recorded } from './event.ts'
 import { limits } from './limits.ts'
 import type { EventPage, ReadOptions, Until } from './read.ts'
+import { checkPolicy, type SnapshotPolicy } from './snapshot.ts'
 import { backoffMs, sleep } from './turn.ts'
 
 export interface Decider<Command, Event extends AnyEvent, State> {
@@ -15,10 +16,15 @@ export interface Decider<Command, Event extends AnyEvent, State> {
   evolve(state: State, event: Event): State
   /** What the command leads to; no event means that nothing is to be done. Throws to refuse the command. */
   decide(command: Command, state: State): readonly NewEvent<Event>[]
+  /** Left out, its states are not kept. */
+  readonly snapshot?: SnapshotPolicy
 }
 
 /** The reading half of a decider: all that `load` needs. */
-export type Fold<Event extends AnyEvent, State> = Pick<Decider<never, Event, State>, 'initialState' | 'evolve'>
+export type Fold<Event extends AnyEvent, State> = Pick<
+  Decider<never, Event, State>,
+  'initialState' | 'evolve' | 'snapshot'
+>
 
 export interface Loaded<State> {
   readonly state: State
@@ -37,6 +43,12 @@ export interface ExecuteOptions {
   readonly meta?: Meta
   /** How often to decide anew after a lost race; default and most 10. */
   readonly tries?: number
+  /**
+   * The revision that whoever gives the command has seen: it is decided on the stream as it was then, and recorded right
+   * behind it or not at all. Where the decider gives its events ids, the same command may come again, and is answered as
+   * the first time.
+   */
+  readonly expected?: number
   readonly signal?: AbortSignal
 }
 
@@ -48,6 +60,30 @@ export interface Executed<Event extends AnyEvent, State> extends Loaded<State> {
 /** What of a store loading needs; any client of the same interface will do. */
 export interface Loads {
   readPage<Event extends AnyEvent>(stream: string, options?: ReadOptions): Promise<EventPage<Event>>
+  readonly resuming?: Resuming
+}
+
+/** What lets a fold begin behind the first event. */
+export interface Resuming {
+  /** Absent where no snapshot holds, or none before `at`. */
+  resume<Event extends AnyEvent, State>(
+    policy: SnapshotPolicy,
+    stream: string,
+    options: LoadOptions,
+  ): Promise<Resumed<Event, State> | undefined>
+  /** Told what a load of the whole stream had to do; does not keep it waiting. */
+  loaded(policy: SnapshotPolicy, stream: string, cost: LoadCost): void
+}
+
+export interface Resumed<Event extends AnyEvent, State> extends Loaded<State> {
+  /** The events right behind the revision. */
+  readonly page: EventPage<Event>
+}
+
+export interface LoadCost {
+  /** That were read. */
+  readonly events: number
+  readonly ms: number
 }
 
 export interface LoadsAndAppends extends Loads {
@@ -66,24 +102,62 @@ export async function load<Event extends AnyEvent, State>(
 ): Promise<Loaded<State>> {
   checkObject(options, 'options')
   checkFunctions(fold, 'fold', ['initialState', 'evolve'])
+  const policy = fold.snapshot
+  if (policy !== undefined) checkPolicy(policy, 'fold.snapshot')
+  if (policy === undefined || store.resuming === undefined) {
+    const { state, revision } = await foldAll(store, { stream, fold, options })
+    return { state, revision }
+  }
+  const started = performance.now()
+  const resumed = await store.resuming.resume<Event, State>(policy, stream, options)
+  const { state, revision, events } = await foldAll(store, { stream, fold, options, resumed })
+  if (options.at === undefined) store.resuming.loaded(policy, stream, { events, ms: performance.now() - started })
+  return { state, revision }
+}
+
+export interface Folding<Event extends AnyEvent, State> {
+  readonly stream: string
+  readonly fold: Fold<Event, State>
+  readonly options: LoadOptions
+  readonly resumed?: Resumed<Event, State> | undefined
+}
+
+export interface Folded<State> extends Loaded<State> {
+  /** The last event that was read now. */
+  readonly last: Recorded | undefined
+  readonly events: number
+}
+
+/** Page after page, from the beginning or from where the fold is resumed. */
+export async function foldAll<Event extends AnyEvent, State>(
+  store: Pick<Loads, 'readPage'>,
+  { stream, fold, options, resumed }: Folding<Event, State>,
+): Promise<Folded<State>> {
   const { at, signal } = options
-  let state = fold.initialState()
-  let revision = 0
-  while (true) {
-    const range = {
+  let state = resumed === undefined ? fold.initialState() : resumed.state
+  let revision = resumed?.revision ?? 0
+  let page = resumed?.page
+  let last: Recorded | undefined
+  for (let events = 0; ; ) {
+    page ??= await store.readPage<Event>(stream, {
       after: revision,
       limit: limits.pageRecords,
       ...(at !== undefined && { until: at }),
       ...(signal && { signal }),
-    }
-    const page = await store.readPage<Event>(stream, range)
+    })
     for (const event of page.events) state = fold.evolve(state, event)
-    revision = page.events.at(-1)?.revision ?? revision
-    if (!page.more) return { state, revision }
+    events += page.events.length
+    last = page.events.at(-1) ?? last
+    revision = last?.revision ?? revision
+    if (!page.more) return { state, revision, last, events }
+    page = undefined
   }
 }
 
-/** Load, decide, append at the loaded revision; after a lost race again, a bounded number of times. */
+/**
+ * Load, decide, append at the loaded revision; after a lost race again, a bounded number of times. Where a revision is
+ * expected, nothing is decided on another one, and a race is lost for good.
+ */
 export async function execute<Command, Event extends AnyEvent, State>(
   store: LoadsAndAppends,
   decider: Decider<Command, Event, State>,
@@ -97,21 +171,40 @@ export async function execute<Command, Event extends AnyEvent, State>(
   if (!Number.isInteger(most) || most < 1 || most > limits.executeTries) {
     throw new InvalidArgument('tries', `must be 1 to ${limits.executeTries}`)
   }
+  const { expected } = options
+  if (expected !== undefined) checkOrdinal(expected, 'expected')
   const aborting = options.signal ? { signal: options.signal } : {}
   for (let tries = 1; ; tries++) {
-    const { state, revision } = await load(store, stream, decider, aborting)
+    const { state, revision } =
+      expected === undefined
+        ? await load(store, stream, decider, aborting)
+        : await loadAt(store, stream, { fold: decider, options: { at: expected, ...aborting } })
     const decided = decider.decide(command, state)
     checkList(decided, 'decider.decide(…)')
     if (decided.length === 0) return { state, revision, events: [] }
     try {
-      const expected = { expected: revision, ...aborting }
-      const events = await record(store, stream, withMeta(decided, options.meta), expected)
+      const events = await record(store, stream, withMeta(decided, options.meta), { expected: revision, ...aborting })
       return { state: events.reduce<State>(decider.evolve, state), revision: revision + events.length, events }
     } catch (error) {
-      if (!isStoreError(error, 'revision-conflict') || tries >= most) throw error
+      if (!isStoreError(error, 'revision-conflict') || expected !== undefined || tries >= most) throw error
       await sleep(backoffMs(tries, 1, 100))
     }
   }
+}
+
+/** The state at just this revision. Throws `RevisionConflict` where the stream is not that long, `StreamForgotten`. */
+async function loadAt<Event extends AnyEvent, State>(
+  store: Loads,
+  stream: string,
+  { fold, options }: { readonly fold: Fold<Event, State>; readonly options: LoadOptions & { readonly at: number } },
+): Promise<Loaded<State>> {
+  const { at, signal } = options
+  if (at === 0) return { state: fold.initialState(), revision: 0 }
+  const loaded = await load(store, stream, fold, options)
+  if (loaded.revision === at) return loaded
+  const { details } = await store.readPage(stream, { direction: 'backwards', limit: 1, ...(signal && { signal }) })
+  if (details?.forgotten) throw new StreamForgotten(stream)
+  throw new RevisionConflict({ stream, expected: at, actual: details?.revision ?? 0 })
 }
 
 async function record<Event extends AnyEvent>(

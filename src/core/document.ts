@@ -26,7 +26,7 @@ export interface DocumentToWrite {
   readonly body: object
   /** The body that `if` guards; needed where the collection has a unique index. */
   readonly previous?: object | undefined
-  readonly streams?: readonly string[]
+  readonly streams?: readonly string[] | undefined
   readonly if: Guard
 }
 
@@ -111,9 +111,13 @@ function uniqueWrites(
     })
 }
 
-/** The collection's name is printable, so that no user's collection can be called this. */
+/** Of the documents that an index's unique values are. A collection's name is printable, so no user's can be called this. */
+export function uniqueCollection({ collection }: CollectionSpec, index: string): string {
+  return `${collection}\u0001${index}`
+}
+
 function uniqueKey(spec: CollectionSpec, index: IndexSpec, equals: string): DocumentKey {
-  return { collection: `${spec.collection}\u0001${index.name}`, key: equals }
+  return { collection: uniqueCollection(spec, index.name), key: equals }
 }
 
 export function indexEntries(spec: CollectionSpec, body: object, place: string): readonly IndexEntry[] {
@@ -249,7 +253,8 @@ function textAt(body: object, field: string): string {
   return (Array.isArray(value) ? value : [value]).filter((item) => typeof item === 'string').join(' ')
 }
 
-function checkKey(key: string, place: string): void {
+/** Throws `InvalidArgument` or `LimitExceeded`. */
+export function checkKey(key: string, place: string): void {
   if (typeof key !== 'string' || key === '' || !key.isWellFormed() || key.includes('\0')) {
     throw new InvalidArgument(place, 'must have a key: a text that is not empty and holds no U+0000')
   }

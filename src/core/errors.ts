@@ -22,6 +22,18 @@ export const errorCodes = [
   'foreign-log',
   'unsupported',
   'collection-clash',
+  'projection-not-found',
+  'projection-clash',
+  'projection-missing',
+  'projection-failed',
+  'value-taken',
+  'view-not-ready',
+  'view-behind',
+  'definition-clash',
+  'event-type-not-found',
+  'consumer-not-found',
+  'job-not-found',
+  'job-not-parked',
   'store-busy',
   'store-closed',
   'store-missing',
@@ -325,7 +337,7 @@ export class RateLimited extends StoreError {
   }
 }
 
-/** No answer came from the server, however often it was asked. Only reads and checks end so; see `OutcomeUnknown`. */
+/** No answer came from the server, however often it was asked. Appends end otherwise: see `OutcomeUnknown`. */
 export class ServerUnreachable extends StoreError {
   override readonly code = 'server-unreachable'
   declare readonly url: string
@@ -342,58 +354,3 @@ export class RequestFailed extends StoreError {
     super(message, { status })
   }
 }
-
-const classes: Readonly<Record<ErrorCode, { readonly name: string; readonly prototype: StoreError }>> = {
-  'invalid-argument': InvalidArgument,
-  'schema-violation': SchemaViolation,
-  'limit-exceeded': LimitExceeded,
-  'revision-conflict': RevisionConflict,
-  'stream-not-found': StreamNotFound,
-  'stream-forgotten': StreamForgotten,
-  'condition-failed': ConditionFailed,
-  'event-id-reused': EventIdReused,
-  'event-archived': EventArchived,
-  'document-conflict': DocumentConflict,
-  'position-beyond-head': PositionBeyondHead,
-  'log-diverged': LogDiverged,
-  'foreign-log': ForeignLog,
-  unsupported: Unsupported,
-  'collection-clash': CollectionClash,
-  'store-busy': StoreBusy,
-  'store-closed': StoreClosed,
-  'store-missing': StoreMissing,
-  'store-read-only': StoreReadOnly,
-  'not-a-store': NotAStore,
-  'schema-too-new': SchemaTooNew,
-  'outcome-unknown': OutcomeUnknown,
-  'storage-failed': StorageFailed,
-  unauthenticated: Unauthenticated,
-  forbidden: Forbidden,
-  'rate-limited': RateLimited,
-  'server-unreachable': ServerUnreachable,
-  'request-failed': RequestFailed,
-}
-
-/** All that an error knows as plain data, for a way on which classes get lost. */
-export function plainError(error: unknown): Readonly<Record<string, unknown>> {
-  if (!(error instanceof Error)) return { message: String(error) }
-  const { name, message, stack, cause } = error
-  return { ...error, name, message, stack, ...(cause !== undefined && { cause: plainError(cause) }) }
-}
-
-/** The error that `plainError` was made from, of its class again where it is one of ours. */
-export function reviveError(plain: unknown): Error {
-  const { cause, ...facts } = plain as Readonly<Record<string, unknown>>
-  const known = classes[facts['code'] as ErrorCode]
-  const bare = new Error(String(facts['message']))
-  const error = known ? Object.create(known.prototype) : bare
-  const all = { name: known?.name ?? bare.name, stack: bare.stack, ...facts }
-  for (const [name, value] of Object.entries(all)) {
-    Object.defineProperty(error, name, { value, configurable: true, writable: true, enumerable: !hidden.has(name) })
-  }
-  if (cause !== undefined) Object.defineProperty(error, 'cause', { value: reviveError(cause), configurable: true })
-  return error
-}
-
-/** As on an error that was thrown here. */
-const hidden = new Set(['name', 'message', 'stack'])

@@ -2,6 +2,7 @@
 import { checkOrdinal } from './argument.ts'
 import { ForeignLog, InvalidArgument, isStoreError, LogDiverged, PositionBeyondHead } from './errors.ts'
 import type { AnyEvent, LogEntry } from './event.ts'
+import { formed } from './form.ts'
 import { limits } from './limits.ts'
 import { observe } from './observe.ts'
 import { checkFilter, type LogFilter } from './query.ts'
@@ -33,7 +34,7 @@ export interface LogEntries<Event extends AnyEvent = AnyEvent> {
   readonly more: boolean
 }
 
-export interface SubscribeOptions extends LogFilter {
+export interface SubscribeOptions extends LogFilter, Pick<ReadOptions, 'raw'> {
   /** The position that was finished; default 0. */
   readonly after?: number
   readonly logId?: string
@@ -76,17 +77,25 @@ export async function* logPages<Event extends AnyEvent>(
   }
 }
 
-/**
- * One code path for catching up and for what comes live: read after the checkpoint, then wait for a wake-up that carries
- * no events. A lost wake-up costs delay, never an event. Reads that fail are tried again with back-off; what cannot heal
- * is thrown. After a failure or a rest the record that was read last is looked at again, for a log that has lost its tail
- * may have grown past it.
- */
 export async function* subscriptionPages<Event extends AnyEvent>(
   reading: Reading,
   options: SubscribeOptions,
   signal: AbortSignal,
 ): AsyncGenerator<readonly LogEntry<Event>[]> {
+  for await (const { entries } of feedPages<Event>(reading, options, signal)) if (entries.length > 0) yield entries
+}
+
+/**
+ * One code path for catching up and for what comes live: read after the checkpoint, then wait for a wake-up that carries
+ * no events. A lost wake-up costs delay, never an event. Reads that fail are tried again with back-off; what cannot heal
+ * is thrown. After a failure or a rest the record that was read last is looked at again, for a log that has lost its tail
+ * may have grown past it. Gives every page, also those in which the filter has left nothing, for `scannedTo` moves on.
+ */
+export async function* feedPages<Event extends AnyEvent>(
+  reading: Reading,
+  options: SubscribeOptions,
+  signal: AbortSignal,
+): AsyncGenerator<LogEntries<Event>> {
   const filter = filterOf(reading, options)
   let after = options.after ?? 0
   let caughtUpAt = -1
@@ -110,8 +119,7 @@ export async function* subscriptionPages<Event extends AnyEvent>(
           failures = 0
           lookedAt = performance.now()
           mark = page.records.at(-1) ?? mark
-          const { entries } = entriesOf<Event>(reading, page, options)
-          if (entries.length > 0) yield entries
+          yield await entriesOf<Event>(reading, page, options)
           if (signal.aborted) return
           after = page.scannedTo
         } while (page.more)
@@ -195,7 +203,7 @@ export function checkSubscribe(options: SubscribeOptions): void {
   }
 }
 
-function mayHeal(error: unknown): boolean {
+export function mayHeal(error: unknown): boolean {
   return !isStoreError(error) || error.code === 'store-busy' || error.code === 'storage-failed'
 }
 
@@ -217,13 +225,14 @@ async function checkedPage(
   return page
 }
 
-function entriesOf<Event extends AnyEvent>(
-  { upcasters }: Reading,
+async function entriesOf<Event extends AnyEvent>(
+  reading: Reading,
   page: LogPage,
   { types }: LogFilter,
-): LogEntries<Event> {
+): Promise<LogEntries<Event>> {
+  const { upcasters } = reading
   const { logId, head, scannedTo, more } = page
-  const all = page.records.map(logEntryReader<Event>(upcasters))
+  const all = await formed<Event, LogEntry<Event>>(reading, page.records.map(logEntryReader<Event>()))
   const asked = (entry: LogEntry<Event>) => entry.forgotten || entry.tombstone || types?.includes(entry.type)
   return { logId, head, entries: upcasters.length === 0 || !types?.length ? all : all.filter(asked), scannedTo, more }
 }

@@ -45,6 +45,30 @@ export const limits = {
   searchWords: 10,
   wordCharacters: 64,
 
+  // Projections
+  projectionNameCharacters: 40,
+  replayLabelCharacters: 16,
+  replayLabels: 100,
+  projectionStateMs: 5_000,
+  foldTries: 30,
+  foldBackoffMs: 1,
+  foldBackoffMsMax: 100,
+  foldStreams: 10_000,
+  foldViews: 10_000,
+  foldViewCharacters: 16_777_216,
+  catchUpEvents: 50_000,
+  catchUpCharacters: 16_777_216,
+  catchUpCommits: 64,
+  checkpointMs: 250,
+  settleMs: 2_000,
+  parkTries: 3,
+  parkBackoffMs: 50,
+  parkedViews: 10_000,
+  viewWaitMs: 5_000,
+  viewWaitMsMost: 600_000,
+  viewBackoffMs: 2,
+  viewBackoffMsMax: 50,
+
   // The commit queue
   queueCommits: 10_000,
   queueBytes: 67_108_864,
@@ -78,6 +102,41 @@ export const limits = {
   jwksCooldownMs: 10_000,
   clockSkewMs: 30_000,
 
+  // Work in the background: leases, jobs, consumers
+  leaseMs: 15_000,
+  leaseMsLeast: 100,
+  leaseMsMost: 3_600_000,
+  workPollMs: 1_000,
+  workStopMs: 10_000,
+  workParallel: 1_000,
+  workParallelDefault: 10,
+  workTries: 100,
+  failureCharacters: 2_000,
+  jobKeyCharacters: 200,
+  jobTriesDefault: 10,
+  jobBackoffMs: 1_000,
+  jobBackoffMsMost: 3_600_000,
+  jobKeepMs: 604_800_000,
+  consumerTriesDefault: 5,
+  consumerBackoffMs: 200,
+  consumerBackoffMsMost: 60_000,
+  consumerRetryMs: 3_600_000,
+  consumerEvents: 1_000,
+  consumerCheckpointMs: 100,
+  consumers: 1_000,
+  runningJobs: 1_000,
+  schedules: 1_000,
+  // Event types: how many there are, how long a process may go by what it has read of them, what a refusal tells
+  eventTypes: 1_000,
+  eventTypesMs: 2_000,
+  upcastSteps: 100,
+  schemaIssues: 20,
+  schemaComparisons: 10_000,
+
+  // How long a process goes by having asked for a snapshot
+  snapshotAskMs: 60_000,
+  snapshotsAsked: 10_000,
+
   // Deciders, subscriptions, erasure
   executeTries: 10,
   subscribeTries: 20,
@@ -86,4 +145,5 @@ export const limits = {
   subscribeBackoffMs: 50,
   subscribeBackoffMsMax: 5_000,
   eraseRecords: 1_000,
+  scrubAgainMs: 60_000,
 } as const

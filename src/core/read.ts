@@ -3,13 +3,13 @@ import { checkObject, checkOrdinal } from './argument.ts'
 import { parseContent } from './content.ts'
 import { EventArchived, InvalidArgument } from './errors.ts'
 import type { AnyEvent, ForgottenEntry, LogEntry, Recorded } from './event.ts'
+import { type Forming, formed } from './form.ts'
 import { limits } from './limits.ts'
 import { checkStream } from './name.ts'
 import { type Observer, observe } from './observe.ts'
 import type { Direction, LogPage, LogRecord, Storage } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
 import { formatInstant, instantFormatter, parseInstant } from './time.ts'
-import { type Upcaster, upcast } from './upcaster.ts'
 
 /** Where a read ends: an ordinal (revision or position), or an instant (RFC 3339 text or `Date`); both inclusive. */
 export type Until = number | string | Date
@@ -24,6 +24,8 @@ export interface ReadOptions {
   readonly direction?: Direction
   /** At most so many events; for a page 1 to 1,000, default 100. */
   readonly limit?: number
+  /** Events as they were recorded: not in their newest form, and with the version that they were written under in `meta`. */
+  readonly raw?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -76,9 +78,7 @@ export function totalLimit(limit: number = Number.POSITIVE_INFINITY): number {
 }
 
 /** Turns the records of a page into events. Throws `EventArchived` for a trimmed record: nothing is folded past it. */
-export function eventReader<Event extends AnyEvent>(
-  upcasters: readonly Upcaster[],
-): (record: LogRecord) => Recorded<Event> {
+export function eventReader<Event extends AnyEvent>(): (record: LogRecord) => Recorded<Event> {
   const format = instantFormatter()
   return (record) => {
     if (record.state === 'trimmed') throw new EventArchived(record)
@@ -93,15 +93,12 @@ export function eventReader<Event extends AnyEvent>(
       position === undefined
         ? { id, stream, revision, time, type, data, meta, tags }
         : { id, stream, revision, position, time, type, data, meta, tags }
-    const read = record.state === 'tombstone' ? { ...event, tombstone: true as const } : event
-    return (upcasters.length === 0 ? read : upcast(upcasters, read)) as Recorded<Event>
+    return (record.state === 'tombstone' ? { ...event, tombstone: true as const } : event) as Recorded<Event>
   }
 }
 
-export function logEntryReader<Event extends AnyEvent>(
-  upcasters: readonly Upcaster[],
-): (record: LogRecord) => LogEntry<Event> {
-  const readEvent = eventReader<Event>(upcasters)
+export function logEntryReader<Event extends AnyEvent>(): (record: LogRecord) => LogEntry<Event> {
+  const readEvent = eventReader<Event>()
   return (record) => (record.state === 'forgotten' ? forgottenEntry(record) : readEvent(record))
 }
 
@@ -126,11 +123,10 @@ export async function* flatten<Item>(
 }
 
 /** What reads need of the store. */
-export interface Reading {
+export interface Reading extends Forming {
   readonly storage: Storage
-  readonly upcasters: readonly Upcaster[]
   readonly observer?: Observer | undefined
-  /** By filter, what subscriptions read last in this turn of the event loop. */
+  /** By filter, what subscriptions have just begun to read. */
   readonly tail: Map<string, { readonly after: number; readonly page: Promise<LogPage> }>
 }
 
@@ -142,14 +138,15 @@ export interface EventPage<Event extends AnyEvent = AnyEvent> {
 }
 
 export function eventPage<Event extends AnyEvent>(
-  { storage, upcasters, observer }: Reading,
+  reading: Reading,
   stream: string,
   range: PageRange,
 ): Promise<EventPage<Event>> {
+  const { storage, observer } = reading
   const call = { layer: 'store', name: 'read', size: ({ events }: EventPage) => events.length } as const
   return observe(observer, call, async () => {
     const page = await storage.readStream(stream, range)
-    const events = page.records.map(eventReader<Event>(upcasters))
+    const events = await formed<Event, Recorded<Event>>(reading, page.records.map(eventReader<Event>()))
     return { ...(page.head && { details: detailsOf(page.head) }), events, more: page.more }
   })
 }
@@ -173,6 +170,11 @@ export async function* eventPages<Event extends AnyEvent>(
 /** What one page of an iteration asks for, which may want less in all. */
 export function iteratedPage(limit: number = limits.iterateRecords): number {
   return Math.max(1, Math.min(limits.iterateRecords, limit))
+}
+
+/** What gives events as the options ask for them. */
+export function readingAs(reading: Reading, { raw = false }: Pick<ReadOptions, 'raw'>): Reading {
+  return raw ? { ...reading, upcasters: [], raw } : reading
 }
 
 /** Says at the call, and not at the first event, what is wrong with it. */

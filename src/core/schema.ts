@@ -13,16 +13,21 @@ export type EventFrom<Schemas extends EventSchemas> = {
   [Type in keyof Schemas & string]: { readonly type: Type; readonly data: StandardSchemaV1.InferInput<Schemas[Type]> }
 }[keyof Schemas & string]
 
-/** Resolves where the type has no schema or its schema takes the data; else throws `SchemaViolation`. */
-export async function checkSchema(schemas: EventSchemas, type: string, data: unknown, path: string): Promise<void> {
-  if (!Object.hasOwn(schemas, type)) return
+/** What the schema of the type has against the data; nothing where it takes it, or where there is none. */
+export async function checkSchema(
+  schemas: EventSchemas,
+  type: string,
+  data: unknown,
+  path: string,
+): Promise<SchemaViolation | undefined> {
+  if (!Object.hasOwn(schemas, type)) return undefined
   const result = await schemas[type]?.['~standard'].validate(data)
-  if (!result?.issues) return
+  if (!result?.issues) return undefined
   const issues = result.issues.map(({ message, path: steps = [] }) => ({
     path: pathText('data', steps.map(stepOf)),
     message,
   }))
-  throw new SchemaViolation({ path, eventType: type, issues })
+  return new SchemaViolation({ path, eventType: type, issues })
 }
 
 function stepOf(step: PropertyKey | StandardSchemaV1.PathSegment): string | number {

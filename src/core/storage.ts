@@ -26,6 +26,8 @@ export interface Storage {
    * as a new commit leaves the transaction as it was. Only where the engine has such transactions.
    */
   commitWithin?(transaction: Transaction, commit: Commit): Promise<CommitOutcome>
+  /** Reads as the transaction sees it, with what it has written itself. Given where `commitWithin` is. */
+  readWithin?(transaction: Transaction): Pick<Storage, 'getDocuments' | 'readStream'>
   /** Strongly consistent. Once the stream is forgotten: its tombstone alone. */
   readStream(stream: string, range: RevisionRange): Promise<StreamPage>
   /** Strongly consistent, events without a position too. Neither tombstones nor forgotten events. */
@@ -76,6 +78,8 @@ export interface StorageAbilities {
   /** Whether every item of a condition must name a boundary tag. */
   readonly conditions: 'any' | 'tagged'
   readonly search: boolean
+  /** Whether statements of others can run in a commit's transaction. */
+  readonly statements: boolean
 }
 
 /** As the driver has it: for PostgreSQL the client of `pg` on which it was begun. */
@@ -90,12 +94,22 @@ export interface Commit {
   readonly condition?: AppendCondition
   /** A key at most once; at least one put where there are no events. */
   readonly documents?: readonly DocumentWrite[]
+  /**
+   * Runs in the storage's own transaction, where the ability `statements` is there: its statements are recorded if and only if
+   * the commit is, and not again for a repeat. What it throws fails the commit.
+   */
+  readonly inside?: (sql: Transaction) => void | Promise<void>
 }
 
 /** Without events it only checks `expected` (a number or 'exists'); it is left out of the outcome's streams. */
 export interface StreamAppend {
   readonly stream: string
   readonly expected: Expected
+  /**
+   * Where the writer takes the stream's end to be, beside what is expected: documents of the commit were made for it. A
+   * repeat is none the less one; else the outcome is a conflict where the end is elsewhere.
+   */
+  readonly at?: Revision
   readonly events: readonly PreparedEvent[]
   /** Its one event closes the stream for good. */
   readonly tombstone?: true
@@ -352,6 +366,8 @@ export type EraseStep =
   | { readonly erase: 'events'; readonly stream: string; readonly from: Revision }
   /** Deletes the documents that hold content of a closed stream. */
   | { readonly erase: 'documents'; readonly stream: string }
+  /** Deletes the documents of a collection, from `cursor` on; with the last of them its declaration. */
+  | { readonly erase: 'collection'; readonly collection: string; readonly cursor?: string | undefined }
   /** Overwrites what the engine still holds of erased bytes; not done while somebody's long read holds it up. */
   | { readonly erase: 'scrub' }
 
@@ -360,5 +376,7 @@ export interface EraseProgress {
   readonly erased: number
   /** Revision from which the next step goes on. */
   readonly next?: Revision
+  /** Of a collection, where the next step goes on, for a storage that has to know. */
+  readonly cursor?: string
   readonly done: boolean
 }

@@ -1,6 +1,7 @@
 /** The store: what users hold. Everything that it does lives in the file of its noun; here is the whole of it at a glance. */
 import { type Appended, type AppendOptions, append, type Making, type StreamEvents } from './append.ts'
 import { checkObject } from './argument.ts'
+import type { Background } from './background.ts'
 import {
   type Boundary,
   type BoundaryPageOptions,
@@ -9,7 +10,11 @@ import {
   checkBoundaryRead,
   readBoundary,
 } from './boundary.ts'
-import { type CommitQueue, createCommitQueue } from './commit-queue.ts'
+import { createCatalogue, type EventTypes, eventTypes } from './catalogue.ts'
+import { overtakeRunners } from './checkpoint.ts'
+import { type CommitQueue, commitAlone, createCommitQueue } from './commit-queue.ts'
+import { consumers } from './consumer.ts'
+import { type Consumers, createConsumers } from './consumers.ts'
 import {
   type Decider,
   type Executed,
@@ -18,6 +23,7 @@ import {
   type Fold,
   type Loaded,
   type LoadOptions,
+  type LoadsAndAppends,
   load,
 } from './decider.ts'
 import { isStoreError, StorageFailed, StoreClosed, StoreReadOnly, Unsupported } from './errors.ts'
@@ -32,11 +38,20 @@ import {
   type SubscribeOptions,
   subscriptionPages,
 } from './feed.ts'
-import { type ForgetOptions, type ForgetReport, forget, jobs, resumeForgetting } from './forget.ts'
+import { type ForgetOptions, type ForgetReport, forget, forgetHandler, resumeForgetting } from './forget.ts'
 import { newId, type Random, secureRandom } from './id.ts'
+import { createInline } from './inline.ts'
+import { forgetKind, jobs } from './job.ts'
+import { createJobs, type Jobs } from './jobs.ts'
 import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
+import { snapshottingOf } from './live.ts'
 import { checkStream, checkStreamType } from './name.ts'
 import { type Observer, observe } from './observe.ts'
+import { parkedItems } from './parked.ts'
+import { parkedViews } from './parked-view.ts'
+import { type AnyProjection, collectionsOf, shapesOf } from './projection.ts'
+import { checkRegistered, createKnownStates, projectionStates, register } from './projection-state.ts'
+import { createProjections, type Projections } from './projections.ts'
 import { checkFilter, type EventQuery } from './query.ts'
 import {
   checkRead,
@@ -47,11 +62,21 @@ import {
   pageRangeOf,
   type Reading,
   type ReadOptions,
+  readingAs,
 } from './read.ts'
+import { forgetInViews } from './refold.ts'
+import { addingRepeats } from './repeat.ts'
+import { createReplays, type Replays } from './replay.ts'
+import { schedules } from './schedule.ts'
 import type { EventSchemas } from './schema.ts'
-import type { Storage, Transaction } from './storage.ts'
+import { snapshots } from './snapshot.ts'
+import { createSnapshots, type Snapshots, type Snapshotting } from './snapshots.ts'
+import type { Commit, Storage, Transaction } from './storage.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
+import { type AnyTables, tableShapesOf } from './tables.ts'
+import type { Clock } from './time.ts'
 import type { Upcaster } from './upcaster.ts'
+import { createViews, type Views } from './view.ts'
 
 export interface Store extends AsyncDisposable {
   /** Appends to one stream: all or nothing, on disk when it resolves. Safe to repeat with the same event ids. */
@@ -106,10 +131,22 @@ export interface Store extends AsyncDisposable {
     fold: Fold<Event, State>,
     options?: LoadOptions,
   ): Promise<Loaded<State>>
+  /** What projections make of the events. */
+  readonly views: Views
   /** Closes the stream with a tombstone and erases its content; resolves when that is done. Safe to repeat. */
   forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
+  /** States of deciders, so that loads begin there. */
+  readonly snapshots: Snapshots
+  /** Work that is to be done once, and is not lost: a queue, and schedules. */
+  readonly jobs: Jobs
+  /** Named readers of the log that know how far they are: for reactions, and for what goes out of the store. */
+  readonly consumers: Consumers
+  /** What builds the views: its state, its runners, its versions; and replay. */
+  readonly projections: Projections & Replays
+  /** What events of a type must look like, whoever writes them; versions, and how old events come up to them. */
+  readonly eventTypes: EventTypes
   info(): Promise<StoreInfo>
-  /** Takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
+  /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
 }
 
@@ -118,10 +155,18 @@ export interface StoreOptions {
   readonly schemas?: EventSchemas
   /** How old events are read as new ones, in order. */
   readonly upcasters?: readonly Upcaster[]
+  /** How events become views; also old versions that are still in use. */
+  readonly projections?: readonly AnyProjection[]
+  /** Those whose snapshots are taken here, by this store's workers or by name. */
+  readonly deciders?: readonly Snapshotting[]
+  /** Tables of your own in the storage's database (SQLite, PostgreSQL), written in the transaction that records the events. */
+  readonly tables?: readonly AnyTables[]
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */
   readonly observer?: Observer
+  /** What time it is, for what is due, and is yet to come; the time of events is the storage's. Default: the machine's. */
+  readonly clock?: Clock
   /** Where event ids come from; default UUIDv7. */
   readonly newId?: () => string
   /** Where salts come from; default the platform's secure source. */
@@ -139,14 +184,45 @@ export interface StoreInfo {
 
 /** Takes the storage over, and closes it with the store. First finishes what an earlier process left of its forgetting. */
 export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<Store> {
-  const { schemas, upcasters = [], readOnly = false, observer } = options
+  const { schemas, upcasters = [], deciders = [], readOnly = false, observer, clock = Date.now } = options
   const random = options.random ?? secureRandom()
-  const making: Making = { newId: options.newId ?? (() => newId(random)), random, schemas }
+  const shapes = shapesOf(options.projections ?? [], bare)
   const closing = new AbortController()
   const storage = watched(bare, closing.signal, observer)
-  const queue = createCommitQueue(storage)
-  const reading: Reading = { storage, upcasters, observer, tail: new Map() }
-  const forgetting = { storage, queue, making }
+  const makeId = options.newId ?? (() => newId(random))
+  const accepted = { ...bare, commit: storage.commit }
+  const states = createKnownStates(bare, [...new Set(shapes.map(({ name }) => name))])
+  const declaring = { add: (commit: Commit) => queue.add(commit) }
+  const cataloguing = { storage, queue: declaring, newId: makeId, readOnly, closing: closing.signal }
+  const { face, ...catalogue } = createCatalogue(cataloguing)
+  const { commitDocuments } = bare.limits
+  const tables = tableShapesOf(options.tables ?? [], bare, upcasters)
+  const inline = createInline({ shapes, tables, states, catalogue, upcasters, commitDocuments })
+  const repeating = (to: Pick<CommitQueue, 'add'>) => addingRepeats(to, storage, { random })
+  const commits = createCommitQueue(accepted, inline)
+  const queue: CommitQueue = { ...repeating(commits), close: commits.close }
+  const making: Making = { newId: makeId, random, schemas, catalogue }
+  const reading: Reading = { storage, upcasters, catalogue, observer, tail: new Map() }
+  const writing = { storage, queue, making, catalogue, upcasters, clock }
+  const views = { ...writing, shapes, states }
+  const forgetting = {
+    ...writing,
+    async forgetInViews(stream: string) {
+      await overtakeRunners(writing, stream)
+      await forgetInViews(views, stream)
+    },
+  }
+  const background: Background = {
+    ...{ storage, queue, making, catalogue, upcasters, reading, clock, readOnly },
+    closing: closing.signal,
+    running: new Set(),
+  }
+  const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes)])
+  const deciding: LoadsAndAppends = {
+    readPage: (stream, options) => store.readPage(stream, options),
+    append: (stream, events, options) => store.append(stream, events, options),
+    resuming: snapshotted.resuming,
+  }
   let closed: Promise<void> | undefined
 
   const write = async (
@@ -160,6 +236,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     return append({ queue: to, making, upcasters, observer }, appends, options.condition)
   }
   const shutDown = async () => {
+    await Promise.all([...background.running].map((running) => running.stop()))
     closing.abort()
     await queue.close()
     await bare.close()
@@ -174,16 +251,20 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
     appendMany: (appends, options) => write(queue, appends, options),
     async appendWithin(transaction, appends, options) {
-      const { commitWithin } = storage
-      if (commitWithin === undefined) {
+      const { commitWithin, readWithin } = storage
+      if (commitWithin === undefined || readWithin === undefined) {
         throw new Unsupported('appendWithin', `${bare.name} takes no part in transactions of others`)
       }
-      return write({ add: (commit) => commitWithin(transaction, commit) }, appends, options)
+      const within = {
+        ...readWithin(transaction),
+        commit: (commits: readonly Commit[]) => Promise.all(commits.map((commit) => commitWithin(transaction, commit))),
+      }
+      return write(repeating({ add: (commit) => commitAlone(within, inline, commit) }), appends, options)
     },
     read<Event extends AnyEvent>(stream: string, options: ReadOptions = {}) {
       checkRead(stream, options)
       return flatten(
-        eventPages((range) => eventPage<Event>(reading, stream, range), options),
+        eventPages((range) => eventPage<Event>(readingAs(reading, options), stream, range), options),
         options.limit,
       )
     },
@@ -191,7 +272,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       checkStream(stream)
       const range = pageRangeOf(options)
       options.signal?.throwIfAborted()
-      return eventPage(reading, stream, range)
+      return eventPage(readingAs(reading, options), stream, range)
     },
     async details(stream) {
       checkStream(stream)
@@ -220,7 +301,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     readLog<Event extends AnyEvent>(options: LogReadOptions = {}) {
       checkLogRead(options)
       return flatten(
-        logPages((range) => logPage<Event>(reading, options, range), options),
+        logPages((range) => logPage<Event>(readingAs(reading, options), options, range), options),
         options.limit,
       )
     },
@@ -228,18 +309,27 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       checkFilter(options, 'filter')
       const range = pageRangeOf(options)
       options.signal?.throwIfAborted()
-      return logPage(reading, options, range)
+      return logPage(readingAs(reading, options), options, range)
     },
     subscribe<Event extends AnyEvent>(options: SubscribeOptions = {}) {
       checkSubscribe(options)
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
-      return flatten(subscriptionPages<Event>(reading, options, signal), undefined, signal)
+      return flatten(subscriptionPages<Event>(readingAs(reading, options), options, signal), undefined, signal)
     },
-    execute: (decider, stream, command, options) => execute(store, decider, stream, command, options),
-    load: (stream, fold, options) => load(store, stream, fold, options),
+    views: createViews({ ...views, loads: deciding }),
+    execute: (decider, stream, command, options) => execute(deciding, decider, stream, command, options),
+    load: (stream, fold, options) => load(deciding, stream, fold, options),
     async forget(stream, options) {
       if (readOnly) throw new StoreReadOnly()
       return forget(forgetting, stream, options)
+    },
+    eventTypes: face,
+    snapshots: snapshotted.face,
+    jobs: createJobs(background, { [forgetKind]: forgetHandler(forgetting), ...snapshotted.handlers }),
+    consumers: createConsumers(background),
+    projections: {
+      ...createProjections(background, shapes, states),
+      ...createReplays({ ...background, shapes, states }),
     },
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
@@ -252,14 +342,19 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     [Symbol.asyncDispose]: () => store.close(),
   }
 
-  if (!readOnly) {
-    try {
-      await storage.declare([jobs])
-      await resumeForgetting(forgetting)
-    } catch (error) {
-      await store.close()
-      throw error
-    }
+  const prepare = async () => {
+    if (readOnly) return checkRegistered(storage, shapes)
+    await storage.declare([jobs, schedules, consumers, parkedItems, projectionStates, eventTypes, snapshots])
+    await register(writing, shapes)
+    states.expire()
+    await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))
+    await resumeForgetting(forgetting)
+  }
+  try {
+    await prepare()
+  } catch (error) {
+    await store.close()
+    throw error
   }
   return store
 }

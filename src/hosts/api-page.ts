@@ -1,4 +1,4 @@
-/** The interactive page of the API. It and all that it loads come from here, so that it works without internet. */
+/** The interactive page of an API. It and all that it loads come from here, so that it works without internet. */
 import { readFile } from 'node:fs/promises'
 
 const pageTypes: Readonly<Record<string, string>> = {
@@ -8,12 +8,15 @@ const pageTypes: Readonly<Record<string, string>> = {
   'swagger-ui-bundle.js': 'text/javascript; charset=utf-8',
 }
 
-/** A file of the page by its name, or undefined for what is none of it. */
-export async function apiPage(file: string): Promise<Response | undefined> {
+/**
+ * A file of the page by its name, or undefined for what is none of it. The page is `index.html`, and shows the OpenAPI document
+ * that is served beside it as `openapi-spec.json`.
+ */
+export async function apiPage(file: string, title = 'Daybook API'): Promise<Response | undefined> {
   const type = pageTypes[file]
   if (type === undefined) return undefined
   const body =
-    file === 'index.html' ? pageHtml : file === 'openapi.js' ? pageScript : await readFile(await pageFile(file))
+    file === 'index.html' ? pageHtml(title) : file === 'openapi.js' ? pageScript : await readFile(await pageFile(file))
   return new Response(body, {
     headers: {
       'content-type': type,
@@ -30,12 +33,12 @@ async function pageFile(file: string): Promise<URL> {
     : new URL(`./openapi/${file}`, import.meta.url)
 }
 
-const pageHtml = `<!doctype html>
+const pageHtml = (title: string) => `<!doctype html>
 <html lang="en">
   <head>
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>Daybook API</title>
+    <title>${title}</title>
     <link rel="stylesheet" href="swagger-ui.css">
     <link rel="icon" href="data:,">
   </head>

@@ -12,8 +12,10 @@ import { apiPage } from './api-page.ts'
 import { createMetrics, type ServerMetrics } from './metrics.ts'
 import { traceRequest } from './trace.ts'
 
+export { apiPage } from './api-page.ts'
 export { createMetrics } from './metrics.ts'
 export { processTracer } from './trace.ts'
+export { startWorkers, type Workers, type WorkersOptions } from './workers.ts'
 
 export interface ServeOptions extends Pick<AppOptions, 'corsOrigins' | 'principalInMeta'> {
   readonly store: Store

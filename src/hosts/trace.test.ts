@@ -35,6 +35,8 @@ const open = () => openStore(memoryStorage(), { observer: { tracer: processTrace
 
 test('a request, its append and the commit of the storage are one trace, which is the caller’s', async () => {
   const store = await open()
+  // What a process reads of declarations, and then goes by for a while.
+  await store.append('seat/0', [{ type: 'Reserved' }])
   const server = await serve({ store, port: 0, logger: pino({ level: 'silent' }) })
   exporter.reset()
   const body = JSON.stringify({ events: [{ type: 'Reserved' }, { type: 'Paid' }] })

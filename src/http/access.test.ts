@@ -9,6 +9,8 @@ import type { Access } from './access.ts'
 import { type AppOptions, createApp } from './app.ts'
 import { jwtAccess } from './jwt.ts'
 import { keyAccess, openKeys } from './keys.ts'
+import type { Asked } from './route.ts'
+import { routes } from './routes.ts'
 
 const closers: (() => void)[] = []
 afterEach(() => {
@@ -73,7 +75,18 @@ describe('API keys', () => {
       })
     await refused({ name: '' }, 'name')
     await refused({ scopes: [] }, 'scopes')
-    for (const scope of ['', 'read', 'write:*', 'read:not a type', 'operate:*', 'read:a:b', '*:a']) {
+    for (const scope of [
+      '',
+      'read',
+      'write:*',
+      'read:not a type',
+      'operate:*',
+      'manage:ads',
+      'view',
+      'view:a b',
+      'read:a:b',
+      '*:a',
+    ]) {
       await refused({ scopes: ['read:*', scope] }, 'scopes[1]')
     }
     await refused({ expiresAt: 'soon' }, 'expiresAt')
@@ -141,7 +154,7 @@ describe('scopes', () => {
     const create = { initialEvent: { eventType: 'A', payload: 1 } }
     const query = [{ types: ['B'] }]
     /** Each request with the only scope that it needs. */
-    const routes: readonly (readonly [scope: string, method: string, path: string, body?: unknown])[] = [
+    const requests: readonly (readonly [scope: string, method: string, path: string, body?: unknown])[] = [
       ['append:seat', 'POST', '/streams/seat', create],
       ['append:seat', 'PUT', '/streams/seat/1/events/2', { event: create.initialEvent }],
       ['append:seat', 'POST', '/streams/seat/1/events', one],
@@ -169,7 +182,7 @@ describe('scopes', () => {
       'forget:show',
       'operate',
     ]
-    for (const [needed, method, path, body] of routes) {
+    for (const [needed, method, path, body] of requests) {
       for (const scope of [...scopes.filter((scope) => scope !== needed), needed]) {
         const covers = scope === needed || (needed.startsWith('read:') && scope === 'read:*')
         const { status, body: problem } = await send(method, path, await keyOf(scope), body)
@@ -177,6 +190,68 @@ describe('scopes', () => {
         else expect([status, problem.scope], `${scope} for ${method} ${path}`).toEqual([403, needed])
       }
     }
+  })
+
+  test('of a view are its own, or to read everything; a label is of its view', async () => {
+    const { keyOf, send } = await withKeys()
+    const scopeOf = async (path: string, ...scopes: string[]) => {
+      const { status, body } = await send('GET', path, await keyOf(...scopes))
+      // There is no projection here, so that who may read it is told that.
+      expect([403, 404]).toContain(status)
+      return status === 403 ? body.scope : 'open'
+    }
+    for (const path of ['/views/ads/1', '/views/ads?text=a', '/views/ads~before/1']) {
+      expect(await scopeOf(path, 'view:ads')).toBe('open')
+      expect(await scopeOf(path, 'view:*')).toBe('open')
+      expect(await scopeOf(path, 'read:*')).toBe('open')
+      expect(await scopeOf(path, 'view:cars', 'read:ads', 'manage', 'append:*')).toBe('view:ads')
+    }
+  })
+
+  test('to see how work is at are operate, to steer it manage, which sees it too', async () => {
+    const { keyOf, send } = await withKeys()
+    const [operate, manage, none] = [await keyOf('operate'), await keyOf('manage'), await keyOf('read:*', 'append:*')]
+    const names: Readonly<Record<string, string>> = { version: '1', jobKind: 'mail' }
+    let steering = 0
+    for (const { method, path, needs, manages, body, query = {} } of routes) {
+      const [need] = needs && !path.includes('{stream') && !body ? needs({ params: {}, query: {} } as Asked) : []
+      if (need?.action !== 'operate' && !manages) continue
+      const required = Object.entries(query).flatMap(([name, { required, example }]) =>
+        required ? [`${name}=${example}`] : [],
+      )
+      const address = `${path.replaceAll(/\{(\w+)\}/g, (_, name) => names[name] ?? 'x')}?${required.join('&')}`
+      const asked = async (token: string) => {
+        const { status, body: problem } = await send(method, address, token, body?.example)
+        return status === 403 ? problem.scope : 'open'
+      }
+      const own = manages ? 'manage' : 'operate'
+      expect(await asked(none), address).toBe(own)
+      expect(await asked(operate), address).toBe(manages ? 'manage' : 'open')
+      expect(await asked(manage), address).toBe('open')
+      if (manages) steering++
+    }
+    expect(steering).toBeGreaterThan(20)
+    for (const path of [
+      '/jobs',
+      '/schedules',
+      '/consumers/x/parked',
+      '/projections/x/parked',
+      '/snapshots?stream=a/1',
+    ]) {
+      expect((await send('GET', path, operate)).body.scope, path).toBe('manage')
+    }
+  })
+
+  test('of what steers work stand in the audit line, with the parts of the path', async () => {
+    const { keys, send, lines } = await withKeys()
+    const { token } = await keys.add({ name: 'ops', scopes: ['manage'] })
+    await send('POST', '/jobs', token, { kind: 'mail', key: 'a' })
+    await send('DELETE', '/jobs/mail/a', token)
+    await send('DELETE', '/jobs/mail/a', token)
+    expect(lines.filter(({ audit }) => audit)).toMatchObject([
+      { principal: 'key:ops', method: 'POST', route: '/jobs' },
+      { principal: 'key:ops', method: 'DELETE', route: '/jobs/{jobKind}/{jobKey}', jobKind: 'mail', jobKey: 'a' },
+    ])
   })
 
   test('of every stream that is written, and of reading everything where a condition is asked', async () => {

@@ -2,19 +2,20 @@
 import { Forbidden, InvalidArgument, Unauthenticated } from '../core/errors.ts'
 import { streamTypePattern } from '../core/name.ts'
 
-/** `read`, `append` and `forget` are of a stream type; `operate` is the server: metrics and what it tells of itself. */
-export type Action = 'read' | 'append' | 'forget' | 'operate'
-
-/** What a request needs; without a stream type, that of all. */
-export interface Need {
-  readonly action: Action
-  readonly streamType?: string
-}
+/**
+ * `read`, `append` and `forget` are of a stream type, `view` is of a projection. `operate` is to see how the server and its
+ * work are; `manage` is to steer that work, and to see what may quote an event.
+ */
+export type Need =
+  /** Without a stream type, that of all. */
+  | { readonly action: 'read' | 'append' | 'forget'; readonly streamType?: string }
+  | { readonly action: 'view'; readonly view: string }
+  | { readonly action: 'operate' | 'manage' }
 
 export interface Principal {
   /** `key:import-job`, `jwt:alice`: for the audit line and, on request, the events' meta. */
   readonly name: string
-  /** `append:permit`, `read:*`, `operate`, `*`; checked by `checkScope`. */
+  /** `append:permit`, `read:*`, `view:customers`, `operate`, `*`; checked by `checkScope`. */
   readonly scopes: readonly string[]
 }
 
@@ -50,27 +51,46 @@ export function authorize({ scopes }: Principal, needs: readonly Need[]): void {
   }
 }
 
-function allows(scope: string, { action, streamType }: Need): boolean {
-  if (scope === '*') return true
-  if (action === 'operate') return scope === action
-  const colon = scope.indexOf(':')
-  const type = scope.slice(colon + 1)
-  return scope.slice(0, colon) === action && (type === '*' || type === streamType)
+function allows(scope: string, need: Need): boolean {
+  if (scope === '*' || scope === scopeOf(need)) return true
+  switch (need.action) {
+    case 'operate':
+      return scope === 'manage'
+    case 'manage':
+      return false
+    case 'view':
+      // Whoever reads all streams could fold them himself.
+      return scope === 'view:*' || scope === 'read:*'
+    case 'read':
+    case 'append':
+    case 'forget':
+      return scope === `${need.action}:*`
+  }
 }
 
-function scopeOf({ action, streamType }: Need): string {
-  return action === 'operate' ? action : `${action}:${streamType ?? '*'}`
+function scopeOf(need: Need): string {
+  switch (need.action) {
+    case 'operate':
+    case 'manage':
+      return need.action
+    case 'view':
+      return `view:${need.view}`
+    case 'read':
+    case 'append':
+    case 'forget':
+      return `${need.action}:${need.streamType ?? '*'}`
+  }
 }
 
 /** Throws `InvalidArgument` for what is no scope. */
 export function checkScope(scope: string, path: string): void {
   if (isScope(scope)) return
-  const examples = 'read:permit, append:*, forget:permit, operate or *'
+  const examples = 'read:permit, append:*, forget:permit, view:customers, operate, manage or *'
   throw new InvalidArgument(path, `${JSON.stringify(scope)} is no scope; write ${examples}`)
 }
 
 export function isScope(scope: string): boolean {
-  if (scope === '*' || scope === 'operate') return true
-  const [, action, type = ''] = /^(read|append|forget):(.*)$/.exec(scope) ?? []
+  if (scope === '*' || scope === 'operate' || scope === 'manage') return true
+  const [, action, type = ''] = /^(read|append|forget|view):(.*)$/.exec(scope) ?? []
   return action !== undefined && (type === '*' || streamTypePattern.test(type))
 }

@@ -440,6 +440,8 @@ test('any bytes on any path lead to an answer that says what is wrong, and to no
       '2',
       'openapi',
       'metrics',
+      ...['views', 'projections', 'rebuild', 'replays', 'consumers', 'reset', 'jobs', 'schedules', 'snapshots'],
+      'event-types',
       '..',
       '.',
       '%2e%2e',
@@ -452,7 +454,10 @@ test('any bytes on any path lead to an answer that says what is wrong, and to no
   )
   const path = fc.array(segment, { maxLength: 7 }).map((segments) => `/${segments.join('/')}`.replaceAll(/[?#\\]/g, ''))
   const query = fc.array(
-    fc.tuple(fc.constantFrom('after-revision', 'updated-after', 'nextPageKey', 'x'), fc.string()),
+    fc.tuple(
+      fc.constantFrom('after-revision', 'updated-after', 'nextPageKey', 'equals', 'at', 'cursor', 'x'),
+      fc.string(),
+    ),
     { maxLength: 3 },
   )
   const body = fc.oneof(

@@ -7,7 +7,7 @@ import { accepts } from 'hono/accepts'
 import { compress } from 'hono/compress'
 import { cors } from 'hono/cors'
 import { utf8Length } from '../core/encoding.ts'
-import { InvalidArgument, isStoreError, SchemaViolation } from '../core/errors.ts'
+import { InvalidArgument, isStoreError, SchemaViolation, StoreClosed } from '../core/errors.ts'
 import type { Store } from '../core/store.ts'
 import { type Access, authenticate, authorize, type Principal } from './access.ts'
 import { readAsked } from './asked.ts'
@@ -94,7 +94,7 @@ export function createApp(options: AppOptions): App {
         return await run(requestId)
       } catch (error) {
         const { problem, headers, unexpected } = problemOf(error, requestId)
-        if (unexpected) log?.error({ requestId, method, path, err: error }, 'request failed')
+        if (unexpected && !request.signal.aborted) log?.error({ requestId, method, path, err: error }, 'request failed')
         const text = printJson(problem)
         return new Response(text, {
           status: problem.status,
@@ -142,11 +142,19 @@ export function createApp(options: AppOptions): App {
       closing: options.closing,
     })
     if (principal) authorize(principal, route.needs?.(asked) ?? [])
-    const answer = await route.handle(asked)
-    if (route.wrote) {
-      const facts = { requestId, principal: principal?.name ?? null, method: route.method, route: route.path }
-      log?.info({ audit: true, ...facts, wrote: route.wrote(answer) }, 'written')
+    const answer = await route.handle(asked).catch((error: unknown) => {
+      // It was made to end: by the server that stops, or by a client who has gone and sees no answer.
+      throw asked.signal.aborted && error === asked.signal.reason ? new StoreClosed() : error
+    })
+    const facts = {
+      audit: true,
+      requestId,
+      principal: principal?.name ?? null,
+      method: route.method,
+      route: route.path,
     }
+    if (route.wrote) log?.info({ ...facts, wrote: route.wrote(answer) }, 'written')
+    if (route.manages) log?.info({ ...facts, ...asked.params }, 'managed')
     return answer instanceof Response ? answer : respond(route, request, answer)
   }
 

@@ -43,7 +43,7 @@ export async function readAsked(route: Route, arrived: Arrived): Promise<Asked> 
       return value === null ? [] : [value]
     },
   ) as Params
-  const body = route.body && validate(route.body.schema, await readJson(request))
+  const body = route.body && validate(route.body.schema, await readJson(request, route.body.optional))
   const keyed = keyedIds(route, params, principal, headers['Idempotency-Key'])
   const named = arrived.principalInMeta ? principal : undefined
   return {
@@ -71,6 +71,24 @@ export function streamOf(params: Params): string {
 
 export function readsType({ params }: Asked): readonly Need[] {
   return [{ action: 'read', streamType: String(params['streamType']) }]
+}
+
+/** Of what tells how the server and its work are. */
+export function operates(): readonly Need[] {
+  return [{ action: 'operate' }]
+}
+
+/** Of what steers its work, or may quote an event. */
+export function manages(): readonly Need[] {
+  return [{ action: 'manage' }]
+}
+
+/** Which page of a listing a query asks for. */
+export function pageOf({ limit, cursor }: Query): { readonly limit?: number; readonly cursor?: string } {
+  return {
+    ...(limit !== undefined && { limit: Number(limit) }),
+    ...(cursor !== undefined && { cursor: String(cursor) }),
+  }
 }
 
 /** The range that a query asks for, of revisions or of positions by the names of its two ends. */

@@ -5,8 +5,9 @@ import { limits } from '../core/limits.ts'
 import { HttpError, invalid } from './problem.ts'
 
 /** Throws `HttpError` (400, 413, 415) or what `parseJson` throws; paths begin at the body's own fields. */
-export async function readJson(request: Request): Promise<unknown> {
+export async function readJson(request: Request, optional?: true): Promise<unknown> {
   const text = decode(await readBytes(request))
+  if (text.trim() === '' && optional) return {}
   if (text.trim() === '') throw invalid({ requestBody: ['required'] })
   try {
     return parseJson(text, '')

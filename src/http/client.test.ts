@@ -40,6 +40,26 @@ async function stranger(answer: (request: IncomingMessage, response: ServerRespo
 
 const one = [{ type: 'Reserved' }]
 
+test('what is declared in the store holds for every client, and a repeat of what was before is answered', async () => {
+  const { client, store, url } = await open()
+  const event = { type: 'Reserved', id: 'mine', data: 7 }
+  await client.append('seat/1', [event], { expected: 0 })
+  const schema = { type: 'object', properties: { by: { type: 'string' } }, required: ['by'] }
+  await store.eventTypes.declare({ type: 'Reserved', version: 1, schema, upcast: [{ move: '', to: '/by' }] })
+  await expect(client.append('seat/1', [{ type: 'Reserved', data: { by: 7 } }])).rejects.toMatchObject({
+    ...{ code: 'schema-violation', eventType: 'Reserved', path: 'events[0].data' },
+    issues: [{ path: 'data.by', message: 'must be string' }],
+  })
+  const initialEvent = { eventType: 'Reserved', payload: {} }
+  const created = await fetch(`${url}/streams/seat`, { method: 'POST', body: JSON.stringify({ initialEvent }) })
+  expect([created.status, ((await created.json()) as { type: string }).type]).toEqual([
+    400,
+    'urn:daybook:problem:schema-violation',
+  ])
+  expect(await client.append('seat/1', [event], { expected: 0 })).toMatchObject({ repeated: true, revision: 1 })
+  expect((await collect(client.read('seat/1'))).map(({ data, meta }) => [data, meta])).toEqual([[{ by: 7 }, null]])
+})
+
 describe('an append whose answer is lost', () => {
   test('is sent again, and recorded once', async () => {
     let lost = 2

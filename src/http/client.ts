@@ -33,6 +33,13 @@ import {
 } from '../core/read.ts'
 import type { Store, StoreInfo } from '../core/store.ts'
 import { formatInstant } from '../core/time.ts'
+import { consumersOver } from './faces/consumers.ts'
+import { eventTypesOver } from './faces/event-types.ts'
+import { jobsOver } from './faces/jobs.ts'
+import { projectionsOver } from './faces/projections.ts'
+import { snapshotsOver } from './faces/snapshots.ts'
+import { viewsOver } from './faces/views.ts'
+import { instantText, parameters } from './parameters.ts'
 import { createRequester, type Parameters, type RequesterOptions } from './request.ts'
 import { subscriptionPages } from './subscription.ts'
 
@@ -71,7 +78,7 @@ export function createClient(options: ClientOptions): Store {
       signal: options.signal,
     })
   const streamsPage = (type: string, { updatedAfter, cursor, limit, signal }: StreamsPageOptions) => {
-    const since = updatedAfter instanceof Date ? formatInstant(updatedAfter.getTime()) : updatedAfter
+    const since = instantText(updatedAfter, 'updatedAfter')
     const query = parameters({ 'stream-type': type, 'updated-after': since, cursor, limit: pageSize(limit) })
     return ask<StreamsPage>('GET', '/streams', { query, signal })
   }
@@ -100,6 +107,7 @@ export function createClient(options: ClientOptions): Store {
     },
     read<Event extends AnyEvent>(stream: string, options: ReadOptions = {}) {
       checkRead(stream, options)
+      refuseRaw(options)
       return flatten(
         eventPages((range) => eventPage<Event>(stream, range, options.signal), options),
         options.limit,
@@ -107,6 +115,7 @@ export function createClient(options: ClientOptions): Store {
     },
     async readPage(stream, options = {}) {
       checkStream(stream)
+      refuseRaw(options)
       return eventPage(stream, pageRangeOf(options), options.signal)
     },
     async details(stream) {
@@ -138,6 +147,7 @@ export function createClient(options: ClientOptions): Store {
     },
     readLog<Event extends AnyEvent>(options: LogReadOptions = {}) {
       checkLogRead(options)
+      refuseRaw(options)
       return flatten(
         logPages((range) => logPage<Event>(options, range), options),
         options.limit,
@@ -145,21 +155,29 @@ export function createClient(options: ClientOptions): Store {
     },
     async readLogPage(options = {}) {
       checkFilter(options, 'filter')
+      refuseRaw(options)
       return logPage(options, pageRangeOf(options))
     },
     subscribe<Event extends AnyEvent>(options: SubscribeOptions = {}) {
       checkSubscribe(options)
+      refuseRaw(options)
       const signal = options.signal ? AbortSignal.any([options.signal, closing.signal]) : closing.signal
       return flatten(subscriptionPages<Event>(requester, feedParameters(options), options, signal), undefined, signal)
     },
     execute: (decider, stream, command, options) => execute(client, decider, stream, command, options),
     load: (stream, fold, options) => load(client, stream, fold, options),
+    views: viewsOver(requester),
     async forget(stream, options) {
       checkStream(stream)
       checkObject(options, 'options')
       const { signal, ...body } = options
       return ask('POST', `${streamPath(stream)}/forget`, { body, signal, ids: [derivedId(['tombstone', stream])] })
     },
+    jobs: jobsOver(requester, makeId),
+    consumers: consumersOver(requester),
+    projections: projectionsOver(requester),
+    eventTypes: eventTypesOver(requester),
+    snapshots: snapshotsOver(requester),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()
@@ -168,6 +186,10 @@ export function createClient(options: ClientOptions): Store {
     [Symbol.asyncDispose]: () => client.close(),
   }
   return client
+}
+
+function refuseRaw({ raw }: Pick<ReadOptions, 'raw'>): void {
+  if (raw) throw new Unsupported('raw', 'A server gives events in their newest form; ask a store on its storage')
 }
 
 function streamPath(stream: string): string {
@@ -188,10 +210,4 @@ function feedParameters({ logId, streamTypes, types, tags }: LogFilter & { reado
     ...named('event-type', types),
     ...named('tag', tags),
   ]
-}
-
-function parameters(values: Readonly<Record<string, string | number | undefined>>): Parameters {
-  return Object.entries(values).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name, String(value)] as const],
-  )
 }

@@ -72,7 +72,7 @@ function operation(route: Route): Json {
     ...(parameters.length > 0 && { parameters }),
     ...(body && {
       requestBody: {
-        required: true,
+        required: body.optional !== true,
         content: { 'application/json': { schema: jsonSchema(body.schema), example: body.example } },
       },
     }),

@@ -1,11 +1,11 @@
 /** One request of the client: its credential, its time, its tries, and the typed error that a problem becomes. */
+import { reviveError } from '../core/error-data.ts'
 import {
   errorCodes,
   InvalidArgument,
   isStoreError,
   OutcomeUnknown,
   RequestFailed,
-  reviveError,
   ServerUnreachable,
   StoreClosed,
 } from '../core/errors.ts'
@@ -29,28 +29,48 @@ export interface RequesterOptions {
   readonly closing: AbortSignal
 }
 
+export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
 export type Parameters = readonly (readonly [name: string, value: string])[]
 
-export interface Demand {
-  readonly query?: Parameters
-  readonly body?: unknown
+/** When something is sent again, and when no more. */
+export interface Repeating {
   /** Of the events that it writes: it may have been done although no answer came. */
   readonly ids?: readonly string[]
+  /** Whether an error tells that an earlier try, of which no answer came, has done it: then the answer is undefined. */
+  readonly isDone?: (failure: Error) => boolean
+  /** Done twice it may come out otherwise: it is not sent again where an earlier try may have done it. */
+  readonly once?: boolean
   readonly signal?: AbortSignal | undefined
 }
 
+export interface Demand extends Repeating {
+  readonly query?: Parameters
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: unknown
+  /** The kind of the problem that there is no such thing: then the answer is undefined. */
+  readonly absent?: string
+  /** For how long the server is asked to wait; on top of the time for one try. */
+  readonly waitMs?: number
+}
+
+/** What comes of one try. */
+export type Came<Answer> = { readonly answer: Answer } | { readonly failure: Error }
+
 export interface Requester {
   readonly url: string
+  /** Aborted when the client closes. */
+  readonly closing: AbortSignal
   /** The answer's JSON. Throws typed errors, with the server's `requestId` where it has answered. */
-  ask<Answer>(method: 'GET' | 'POST', path: string, demand?: Demand): Promise<Answer>
+  ask<Answer>(method: Method, path: string, demand?: Demand): Promise<Answer>
+  /** Tries until there is an answer, or an error that does not heal. `doubtful`: an earlier try may have done it. */
+  trying<Answer>(one: (doubtful: boolean) => Promise<Came<Answer>>, repeating: Repeating): Promise<Answer>
   /** Resolves when what was asked before it closed has ended. */
   settled(): Promise<void>
   /** A response as it begins, sent once; what is no success is thrown. */
   begin(
+    method: Method,
     path: string,
-    query: Parameters,
-    headers: Readonly<Record<string, string>>,
-    signal: AbortSignal,
+    demand: Pick<Demand, 'query' | 'body' | 'headers'> & { readonly signal: AbortSignal },
   ): Promise<Response>
 }
 
@@ -78,60 +98,83 @@ export function createRequester(options: RequesterOptions): Requester {
   async function once(
     address: string,
     init: RequestInit,
-    signal: AbortSignal | undefined,
-  ): Promise<{ answer: unknown } | { failure: Error }> {
-    const timeout = AbortSignal.timeout(timeoutMs)
+    { signal, absent, waitMs = 0 }: Demand,
+  ): Promise<Came<unknown>> {
+    const timeout = AbortSignal.timeout(timeoutMs + waitMs)
     const ended = signal ? AbortSignal.any([signal, timeout]) : timeout
     try {
       const response = await send(address, { ...init, redirect: 'manual', signal: ended })
-      return response.ok ? { answer: await response.json() } : { failure: await errorOf(response) }
+      if (response.ok) return { answer: await response.json() }
+      const { kind, error } = await failureOf(response)
+      return kind !== undefined && kind === absent ? { answer: undefined } : { failure: error }
     } catch (error) {
       signal?.throwIfAborted()
       return { failure: new ServerUnreachable(url, error) }
     }
   }
 
-  async function ask(method: 'GET' | 'POST', path: string, demand: Demand): Promise<unknown> {
-    const { query = [], body, signal, ids } = demand
+  async function ask(method: Method, path: string, demand: Demand): Promise<unknown> {
+    const { query = [], body, headers } = demand
     // Left to itself, fetch asks for compression, which costs more than it saves on a fast network.
     const plain = { 'accept-encoding': options.compression ?? 'identity', 'content-type': 'application/json' }
     const address = addressOf(path, query)
-    const text = body === undefined ? {} : { body: JSON.stringify(body) }
+    const init = { method, ...bodyOf(body) }
+    return tryOn(
+      async () => once(address, { ...init, headers: await headersOf({ ...plain, ...headers }) }, demand),
+      demand,
+    )
+  }
+
+  async function tryOn<Answer>(
+    one: (doubtful: boolean) => Promise<Came<Answer>>,
+    { ids, isDone, once, signal }: Repeating,
+  ): Promise<Answer> {
     for (let tries = 1, doubtful = false; ; tries++) {
-      const came = await once(address, { method, headers: await headersOf(plain), ...text }, signal)
+      const came = await one(doubtful)
       if ('answer' in came) return came.answer
       const { failure } = came
+      if (doubtful && isDone?.(failure)) return undefined as Answer
       doubtful ||= mayHaveBeenDone(failure)
-      const over = !mayHeal(failure) || tries >= most || closing.aborted
+      const over = !mayHeal(failure) || tries >= most || closing.aborted || (once === true && doubtful)
       if (over) throw doubtful && ids && mayHeal(failure) ? new OutcomeUnknown(ids, failure) : failure
       await sleep(waitMs(failure, tries), signal ? AbortSignal.any([closing, signal]) : closing)
       signal?.throwIfAborted()
     }
   }
 
+  async function watched<Answer>(asking: () => Promise<Answer>, signal: AbortSignal | undefined): Promise<Answer> {
+    if (closing.aborted) throw new StoreClosed()
+    signal?.throwIfAborted()
+    const asked = asking()
+    underWay.add(asked)
+    try {
+      return await asked
+    } finally {
+      underWay.delete(asked)
+    }
+  }
+
   return {
     url,
-    async ask<Answer>(method: 'GET' | 'POST', path: string, demand: Demand = {}) {
-      if (closing.aborted) throw new StoreClosed()
-      demand.signal?.throwIfAborted()
-      const asked = ask(method, path, demand)
-      underWay.add(asked)
-      try {
-        return (await asked) as Answer
-      } finally {
-        underWay.delete(asked)
-      }
-    },
+    closing,
+    ask: <Answer>(method: Method, path: string, demand: Demand = {}) =>
+      watched(() => ask(method, path, demand) as Promise<Answer>, demand.signal),
+    trying: (one, repeating) => watched(() => tryOn(one, repeating), repeating.signal),
     async settled() {
       await Promise.allSettled(underWay)
     },
-    async begin(path, query, headers, signal) {
-      const init = { headers: await headersOf({ 'accept-encoding': 'identity', ...headers }), signal }
+    async begin(method, path, { query = [], body, headers, signal }) {
+      const plain = { 'accept-encoding': 'identity', ...(body !== undefined && { 'content-type': 'application/json' }) }
+      const init = { method, ...bodyOf(body), headers: await headersOf({ ...plain, ...headers }), signal }
       const response = await send(addressOf(path, query), { ...init, redirect: 'manual' })
-      if (!response.ok) throw await errorOf(response)
+      if (!response.ok) throw (await failureOf(response)).error
       return response
     },
   }
+}
+
+function bodyOf(body: unknown): { readonly body?: string } {
+  return body === undefined ? {} : { body: JSON.stringify(body) }
 }
 
 /** The request may have had its effect although this came back. */
@@ -168,21 +211,25 @@ function waitMs(error: unknown, tries: number): number {
   )
 }
 
-/** The typed error of a response that is no success. */
-async function errorOf(response: Response): Promise<Error> {
+/** The typed error of a response that is no success, and the kind of its problem where it is one of Daybook. */
+async function failureOf(response: Response): Promise<{ readonly kind?: string; readonly error: Error }> {
   const text = await response.text().catch(() => '')
   const requestId = response.headers.get('x-request-id')
   const problem = parseProblem(text)
   if (problem === undefined) {
     const message = `${response.url || 'The server'} answered ${response.status}, and nothing that Daybook says`
-    return withRequestId(new RequestFailed(message, response.status), requestId)
+    return { error: withRequestId(new RequestFailed(message, response.status), requestId) }
   }
-  return errorOfProblem(problem, requestId)
+  return { kind: kindOf(problem), error: errorOfProblem(problem, requestId) }
+}
+
+function kindOf({ type }: Readonly<Record<string, unknown>>): string {
+  return String(type).replace('urn:daybook:problem:', '')
 }
 
 export function errorOfProblem(problem: Readonly<Record<string, unknown>>, requestId: string | null): Error {
   const { type, title: _, status, details, requestId: __, ...rest } = problem
-  const code = String(type).replace('urn:daybook:problem:', '')
+  const code = kindOf(problem)
   const message = String(rest['message'])
   if (!errorCodes.some((known) => known === code)) {
     return withRequestId(new RequestFailed(`${message} (${String(type)})`, Number(status)), requestId)

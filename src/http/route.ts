@@ -11,7 +11,7 @@ export type Params = Readonly<Record<string, string | number>>
 export type Query = Readonly<Record<string, string | number | readonly string[]>>
 
 export interface Route {
-  readonly method: 'GET' | 'POST' | 'PUT'
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   /** With names in braces: `/streams/{streamType}`. */
   readonly path: string
   readonly summary: string
@@ -20,7 +20,12 @@ export interface Route {
   readonly params?: Readonly<Record<string, Param>>
   readonly query?: Readonly<Record<string, Param>>
   readonly headers?: Readonly<Record<string, Param>>
-  readonly body?: { readonly schema: z.ZodMiniType; readonly example: unknown }
+  readonly body?: {
+    readonly schema: z.ZodMiniType
+    readonly example: unknown
+    /** No body is an empty object. */
+    readonly optional?: true
+  }
   /** `Idempotency-Key` is taken. */
   readonly idempotent?: true
   /** What the caller must be allowed to do; left out, anybody may ask. */
@@ -34,6 +39,8 @@ export interface Route {
   handle(asked: Asked): Promise<unknown>
   /** What an answer says was written, for the audit line. */
   wrote?(answer: unknown): readonly Written[]
+  /** It changes what the server does, and not the log: the audit line has the parts of its path. */
+  readonly manages?: true
 }
 
 export interface Answer {
@@ -64,7 +71,7 @@ export interface Asked {
   readonly media: string
   readonly requestId: string
   /** The id that a retry with the same key derives again; undefined without a key. */
-  readonly keyed: ((kind: 'stream' | 'event', ordinal: number) => string) | undefined
+  readonly keyed: ((kind: 'stream' | 'event' | 'job', ordinal: number) => string) | undefined
   /** Lays what the request itself says (ids by its key, trace, principal) under the events that it brought. */
   prepare(events: readonly NewEvent[]): readonly NewEvent[]
   /** Throws once the caller is not known or not allowed any more: what lasts must ask again. */

@@ -73,8 +73,9 @@ async function* messages(
   const parser = createParser({ onEvent: (message) => came.push(message) })
   const decoder = new TextDecoder()
   try {
-    const accept = { accept: 'text/event-stream' }
-    const response = await requester.begin('/log', query, accept, AbortSignal.any([signal, ended.signal]))
+    const headers = { accept: 'text/event-stream' }
+    const ending = AbortSignal.any([signal, ended.signal])
+    const response = await requester.begin('GET', '/log', { query, headers, signal: ending })
     // Not every browser can iterate a body.
     const reader = response.body?.getReader()
     for (let part = await reader?.read(); part && !part.done; part = await reader?.read()) {

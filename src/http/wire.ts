@@ -69,7 +69,7 @@ export const record = <Shape extends z.core.$ZodShape>(shape: Shape) =>
 
 const printable = '[^\\u0000-\\u001f\\u007f-\\u009f]'
 /** Without its anchors, for it is a part of others. */
-const typePattern = streamTypePattern.source.slice(1, -1)
+export const typePattern = streamTypePattern.source.slice(1, -1)
 const idPattern = '(?!\\.{1,2}$)[^/\\u0000-\\u001f\\u007f-\\u009f]{1,200}'
 
 /** What the core's rules look like as JSON Schema, for those who make requests from the document. */
@@ -89,12 +89,12 @@ export const streamId: Param = {
   description: 'The id of the stream: no control characters, no "/", neither "." nor "..".',
   example: 'case-891',
 }
-const instantText = text(
+export const instantText = text(
   keeps((value) => parseInstant(value, 'instant')),
   z.meta({ format: 'date-time' }),
 )
 /** 1 to `most` characters, none of them a control character. */
-const named = (what: string, most: number) =>
+export const named = (what: string, most: number) =>
   text(
     keeps((name) => checkName(name, what, what, most)),
     looksLike(`${printable}+`, most),
@@ -125,6 +125,10 @@ export const pageLimit: Param = {
   description: `At most so many, 1 to ${limits.pageRecords}; default ${limits.pageRecordsDefault}. A page may hold less.`,
   example: 50,
 }
+export const cursor: Param = {
+  schema: text(),
+  description: '`next` of the page before, to be sent with the same parameters.',
+}
 export const direction: Param = {
   schema: z.enum(['forwards', 'backwards'], { error: 'must be forwards or backwards' }),
   description: '`backwards` begins with the newest of the range; default `forwards`.',
@@ -141,15 +145,15 @@ export const untilRevision: Param = {
   example: 10,
 }
 
-const streamName = text(
+export const streamName = text(
   keeps((stream) => checkStream(stream)),
   looksLike(`${typePattern}/${idPattern}`),
   z.meta({ examples: ['permit/case-891'] }),
 )
 const tag = named('tag', limits.tagCharacters)
 /** Daybook's own types may be asked for, but not written. */
-const askedType = named('event type', limits.eventTypeCharacters)
-const list = <Item extends z.ZodMiniType>(item: Item) => z.array(item, { error: required('must be a list') })
+export const askedType = named('event type', limits.eventTypeCharacters)
+export const list = <Item extends z.ZodMiniType>(item: Item) => z.array(item, { error: required('must be a list') })
 
 export const streamTypes: Param = { ...streamType, many: true, description: 'Only streams of any of these types.' }
 export const eventTypes: Param = {
@@ -226,7 +230,6 @@ export const forgetBody = record({
   reasonCode: named('reason code', limits.reasonCodeCharacters),
   tombstone: z.optional(record({ type: eventType, data: z.optional(z.unknown()) })),
 })
-
 export const details = z.object({
   stream: z.string(),
   revision,
@@ -292,6 +295,15 @@ export const storeInfo = z.object({
   storage: z.string(),
   gauges: z.record(z.string(), z.number()),
 })
+/** What went wrong with work in the background. */
+export const failure = z.object({
+  name: z.string(),
+  message: z.string(),
+  code: z.optional(z.string()),
+  time: instant,
+})
+/** Who has what is leased, and since when. */
+export const held = z.object({ owner: z.string(), since: instant, termMs: revision, beat: revision })
 export const problem = z.looseObject({
   type: z.string(),
   title: z.string(),

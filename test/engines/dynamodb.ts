@@ -1,5 +1,5 @@
 /**
- * A DynamoDB for one test run: the one that DYNAMODB_ENDPOINT names, else a server of the package that holds its binary
+ * A DynamoDB for one test run: the one that DYNAMODB_ENDPOINT names, else servers of the package that holds their binary
  * for this platform, in memory, stopped at the end. Each test case has a table of its own in it.
  */
 import type { ChildProcess } from 'node:child_process'
@@ -12,7 +12,7 @@ import { endProgram, freePort, startProgram } from './programs.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    dynamodb: { readonly endpoint: string } | { readonly missing: string }
+    dynamodb: { readonly endpoints: readonly string[] } | { readonly missing: string }
   }
 }
 
@@ -20,7 +20,7 @@ declare module 'vitest' {
 export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
   const given = process.env['DYNAMODB_ENDPOINT']
   if (given) {
-    project.provide('dynamodb', { endpoint: given })
+    project.provide('dynamodb', { endpoints: [given] })
     return undefined
   }
   const program = findProgram()
@@ -29,9 +29,12 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     project.provide('dynamodb', { missing: `no DYNAMODB_ENDPOINT, and no package @dynoxide/${platform}` })
     return undefined
   }
-  const server = await startDynamo({ program })
-  project.provide('dynamodb', { endpoint: server.endpoint })
-  return server.stop
+  // It does one thing at a time, so that each of Vitest's workers has one.
+  const servers = await Promise.all([startDynamo({ program }), startDynamo({ program })])
+  project.provide('dynamodb', { endpoints: servers.map(({ endpoint }) => endpoint) })
+  return async () => {
+    for (const server of servers) await server.stop()
+  }
 }
 
 /** Why tests on DynamoDB are skipped here, in a line; where everything must hold they are not. */
@@ -61,7 +64,8 @@ export async function newTable(endpoint = runEndpoint()): Promise<{ readonly url
 function runEndpoint(): string {
   const engine = inject('dynamodb')
   if ('missing' in engine) throw new Error(engine.missing)
-  return engine.endpoint
+  const { endpoints } = engine
+  return endpoints[Number(process.env['VITEST_POOL_ID'] ?? 1) % endpoints.length] ?? ''
 }
 
 export function findProgram(): string | undefined {

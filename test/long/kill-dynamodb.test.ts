@@ -7,9 +7,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openStorage } from '../../src/open.ts'
-import { dynamoSequencer, parseDynamoUrl } from '../../src/storage/dynamodb/storage.ts'
 import { type DynamoServer, findProgram, newTable, startDynamo } from '../engines/dynamodb.ts'
-import { endless, killServer, killsOfOneLog, killWriters, pause } from '../processes/kills.ts'
+import { endless, killServer, killsOfOneLog, killWriters, pause, sweep } from '../processes/kills.ts'
 import { sequenceChanges, startSequencer } from '../processes/sequencer.ts'
 import { checkFile, startWriter } from '../processes/writers.ts'
 import { chance, seed, times } from './share.ts'
@@ -18,13 +17,6 @@ const program = findProgram() ?? ''
 const reason = program === '' ? ' (there is no DynamoDB server for this machine)' : ''
 const folder = mkdtempSync(join(tmpdir(), 'daybook-kill-dynamodb-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
-
-/** As an operator would, until it finds nothing more: what was asked for at the moment of a kill may still be done. */
-async function sweep(url: string): Promise<void> {
-  const sequencer = await dynamoSequencer(parseDynamoUrl(url))
-  while ((await sequencer.sweep()).positioned > 0);
-  await sequencer.close()
-}
 
 describe.skipIf(program === '')(`on DynamoDB${reason}`, () => {
   let server: DynamoServer

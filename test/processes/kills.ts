@@ -5,6 +5,7 @@ import { until } from '../../src/conformance/store/kit.ts'
 import type { Storage } from '../../src/core/storage.ts'
 import { openStore } from '../../src/core/store.ts'
 import { openStorage } from '../../src/open.ts'
+import { dynamoSequencer, parseDynamoUrl } from '../../src/storage/dynamodb/storage.ts'
 import type { Acknowledged } from './writer.ts'
 import { checkFile, startWriter } from './writers.ts'
 
@@ -102,6 +103,13 @@ export async function killServer({
     await store.close()
     await storage.close()
   }
+}
+
+/** As an operator would, until it finds nothing more: what was asked for at the moment of a kill may still be done. */
+export async function sweep(url: string): Promise<void> {
+  const sequencer = await dynamoSequencer(parseDynamoUrl(url))
+  while ((await sequencer.sweep()).positioned > 0);
+  await sequencer.close()
 }
 
 export function pause(ms: number): Promise<unknown> {

@@ -1,44 +1,13 @@
 /** Starting writers and checking what they left. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { text } from 'node:stream/consumers'
-import { fileURLToPath } from 'node:url'
 import { logAll, range } from '../../src/conformance/kit.ts'
 import { parseContent } from '../../src/core/content.ts'
 import type { Storage } from '../../src/core/storage.ts'
+import { startTelling, type Telling } from './telling.ts'
 import { type Acknowledged, counters, type WriterOptions } from './writer.ts'
 
-export interface Writer {
-  readonly process: ChildProcess
-  /** Resolves when it has acknowledged something, or has ended. */
-  readonly begun: Promise<unknown>
-  /** How much it has acknowledged until now. */
-  told(): number
-  /** What it has acknowledged, once it ended; throws where it failed and was not killed. */
-  readonly done: Promise<readonly Acknowledged[]>
-}
-
-export function startWriter(options: WriterOptions, wrapper: readonly string[] = []): Writer {
-  const script = fileURLToPath(new URL('./writer.ts', import.meta.url))
-  const [command = '', ...args] = [...wrapper, process.execPath, '--disable-warning=ExperimentalWarning', script]
-  const child = spawn(command, [...args, JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'pipe'] })
-  const errors = text(child.stderr)
-  let output = ''
-  let told = 0
-  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    output += chunk
-    told += chunk.split('\n').length - 1
-  })
-  const begun = Promise.race([once(child.stdout, 'data'), once(child, 'close')])
-  const done = (async () => {
-    const [code, signal] = (await once(child, 'close')) as [number | null, string | null]
-    if (code !== 0 && signal !== 'SIGKILL') throw new Error(`the writer ended with ${code ?? signal}: ${await errors}`)
-    // The last line may be cut off where it was killed.
-    const lines = output.split('\n').slice(0, -1)
-    return lines.map((line) => JSON.parse(line) as Acknowledged)
-  })()
-  return { process: child, begun, told: () => told, done }
+export function startWriter(options: WriterOptions, wrapper: readonly string[] = []): Telling<Acknowledged> {
+  return startTelling('./writer.ts', options, wrapper)
 }
 
 /** Every acknowledged append is there once, positions and revisions have no gaps, documents and lists agree with events. */

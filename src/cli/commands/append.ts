@@ -3,10 +3,10 @@ import { type Command, InvalidArgumentError } from 'commander'
 import type { Expected } from '../../core/errors.ts'
 import type { Meta } from '../../core/event.ts'
 import { parseJson } from '../../core/json.ts'
-import { collect, json, ordinal, type StoreChoice, storeCommand, withStore } from '../options.ts'
+import { type AppChoice, appCommand, collect, json, ordinal, withStore } from '../options.ts'
 import { print, printJson } from '../output.ts'
 
-interface Choice extends StoreChoice {
+interface Choice extends AppChoice {
   readonly id?: string
   readonly tag?: readonly string[]
   readonly meta?: Meta
@@ -14,7 +14,7 @@ interface Choice extends StoreChoice {
 }
 
 export function appendCommand(): Command {
-  return storeCommand('append', 'Append an event to a stream.')
+  return appCommand('append', 'Append an event to a stream.', 'optional')
     .argument('<stream>', 'type and id: customer/42')
     .argument('<type>', 'the event type')
     .argument('[data]', 'the data as JSON; "-" reads it from the standard input')

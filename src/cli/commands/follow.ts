@@ -5,6 +5,7 @@ import {
   ordinal,
   type StoreChoice,
   storeCommand,
+  untilSignal,
   withFilter,
   withStore,
 } from '../options.ts'
@@ -25,15 +26,15 @@ export function followCommand(): Command {
 }
 
 async function run(choice: Choice): Promise<void> {
-  const ended = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ended.abort())
+  const done = new AbortController()
+  const signal = AbortSignal.any([done.signal, untilSignal()])
   await withStore(choice, 'reading', async (store) => {
     const entries = store.subscribe({
       ...filterOf(choice),
       after: choice.after ?? 0,
-      signal: ended.signal,
+      signal,
       onCaughtUp(position) {
-        if (choice.once) ended.abort()
+        if (choice.once) done.abort()
         else if (!choice.json) note(`-- caught up at position ${position} --`)
       },
       onTrouble: (error, retryInMs) => note(`-- ${String(error)}; again in ${Math.round(retryInMs)} ms --`),

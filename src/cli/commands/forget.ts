@@ -1,16 +1,16 @@
 import type { Command } from 'commander'
 import { InvalidArgument } from '../../core/errors.ts'
-import { type StoreChoice, storeCommand, withStore } from '../options.ts'
+import { type AppChoice, appCommand, withStore } from '../options.ts'
 import { plural, print, printJson } from '../output.ts'
 
-interface Choice extends StoreChoice {
+interface Choice extends AppChoice {
   readonly reason: string
   readonly tombstone?: string
   readonly yes?: true
 }
 
 export function forgetCommand(): Command {
-  return storeCommand('forget', 'Erase the content of a stream for good, and close it with a tombstone.')
+  return appCommand('forget', 'Erase the content of a stream for good, and close it with a tombstone.', 'optional')
     .argument('<stream>', 'type and id: customer/42')
     .requiredOption('--reason <code>', 'why, as a code without personal data; it stays readable')
     .option('--tombstone <type>', 'the event type of the tombstone', '$forgotten')

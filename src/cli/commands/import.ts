@@ -13,10 +13,10 @@ import { limits } from '../../core/limits.ts'
 import { checkStream } from '../../core/name.ts'
 import { sortedTags } from '../../core/query.ts'
 import { type Line, readLines } from '../lines.ts'
-import { type StoreChoice, storeCommand, withStore } from '../options.ts'
+import { type AppChoice, appCommand, withStore } from '../options.ts'
 import { createProgress, exitCodes, note, plural, print, printJson } from '../output.ts'
 
-interface Choice extends StoreChoice {
+interface Choice extends AppChoice {
   readonly onError: 'stop' | 'skip'
 }
 
@@ -27,7 +27,7 @@ interface ImportedLine {
 }
 
 export function importCommand(): Command {
-  return storeCommand('import', 'Append the events of an NDJSON file, one a line. Safe to repeat.')
+  return appCommand('import', 'Append the events of an NDJSON file, one a line. Safe to repeat.', 'optional')
     .argument('<file>', 'where from; "-" is the standard input')
     .addOption(
       new Option('--on-error <how>', 'what to do at a line that cannot be recorded')
@@ -45,7 +45,7 @@ async function run(file: string, choice: Choice): Promise<void> {
   const counts = { read: 0, recorded: 0, repeated: 0, skipped: 0 }
   await withStore(choice, 'writing', async (store) => {
     const input = file === '-' ? process.stdin : createReadStream(file)
-    const progress = createProgress('import', file === '-' ? 0 : (await stat(file)).size)
+    const progress = createProgress('import, bytes', file === '-' ? 0 : (await stat(file)).size)
     const ordinals = new Map<string, number>()
     let group: ImportedLine[] = []
     let groupBytes = 0

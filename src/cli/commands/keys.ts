@@ -3,7 +3,7 @@ import type { Storage } from '../../core/storage.ts'
 import { openKeys } from '../../http/keys.ts'
 import { openStorage } from '../../open.ts'
 import { collect, type StoreChoice, storeCommand } from '../options.ts'
-import { note, plural, print, printJson } from '../output.ts'
+import { note, print, printJson, printList } from '../output.ts'
 
 interface AddChoice extends StoreChoice {
   readonly scope: readonly string[]
@@ -19,7 +19,7 @@ export function keysCommand(): Command {
         .argument('<name>', 'who has it; stands in the audit line')
         .requiredOption(
           '--scope <scope>',
-          'what it may do (may be repeated): read:permit, append:*, forget:permit, operate, *',
+          'what it may do (may be repeated): read:permit, append:*, forget:permit, view:customers, operate, manage, *',
           collect,
         )
         .option('--expires <instant>', 'when it ends to be valid; without it, never')
@@ -42,12 +42,14 @@ async function add(name: string, { scope, expires, ...choice }: AddChoice): Prom
 async function list(choice: StoreChoice): Promise<void> {
   await withStorage(choice, async (storage) => {
     const all = await (await openKeys(storage)).list()
-    for (const key of all) {
-      const until = key.expiresAt === null ? '' : `  until ${key.expiresAt}`
-      if (choice.json) await printJson(key)
-      else await print(`${key.id}  ${key.name}  ${key.scopes.join(' ')}  made ${key.createdAt}${until}`)
-    }
-    if (!choice.json) note(plural(all.length, 'key'))
+    await printList(all, {
+      json: choice.json,
+      noun: 'key',
+      cells: ({ id, name, scopes, createdAt, expiresAt }) => [
+        ...[id, name, scopes.join(' '), `made ${createdAt}`],
+        ...(expiresAt === null ? [] : [`until ${expiresAt}`]),
+      ],
+    })
   })
 }
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { InvalidArgument } from '../../core/errors.ts'
 import type { Storage } from '../../core/storage.ts'
@@ -6,9 +7,11 @@ import type { Access } from '../../http/access.ts'
 import type { JwtOptions } from '../../http/jwt.ts'
 import { keyAccess, openKeys } from '../../http/keys.ts'
 import { openStorage } from '../../open.ts'
-import { collect, json, ordinal, type StoreChoice, storeCommand } from '../options.ts'
+import { loadApp } from '../app.ts'
+import { type AppChoice, appCommand, collect, json, ordinal, untilSignal } from '../options.ts'
 
-interface Choice extends StoreChoice {
+interface Choice extends AppChoice {
+  readonly workers: boolean
   readonly port: number
   readonly host: string
   readonly trustedHost?: readonly string[]
@@ -23,9 +26,10 @@ interface Choice extends StoreChoice {
 }
 
 export function serveCommand(): Command {
-  return storeCommand('serve', 'Serve the store over HTTP until a signal ends it.')
+  return appCommand('serve', 'Serve the store over HTTP, and work for it, until a signal ends it.', 'optional')
     .addOption(new Option('--port <port>', 'the port; 0 for any free one').env('PORT').default(8080).argParser(ordinal))
     .addOption(new Option('--host <host>', 'the address to listen on').env('HOST').default('127.0.0.1'))
+    .option('--no-workers', 'only serve: "daybook work" does the rest elsewhere')
     .addOption(
       new Option('--trusted-host <name>', 'a name by which a server without access rules may be asked (repeatable)')
         .env('DAYBOOK_TRUSTED_HOST')
@@ -64,35 +68,44 @@ export function serveCommand(): Command {
     .action(run)
 }
 
-/** Stops at SIGINT or SIGTERM: answers what was accepted, then closes the store. */
-async function run({ store: url, port, host, ...choice }: Choice): Promise<void> {
+/** Stops at SIGINT or SIGTERM: answers what was accepted, ends what is worked on, then closes the store. */
+async function run({ store: url, app: file, workers, port, host: address, ...choice }: Choice): Promise<void> {
   // Half of the start-up time is the server's; no other command should wait for it.
-  const { createMetrics, processTracer, serve } = await import('../../hosts/node.ts')
+  const [{ pino }, host] = await Promise.all([import('pino'), import('../../hosts/node.ts')])
+  const { createMetrics, processTracer, serve, startWorkers } = host
+  const app = file === undefined ? {} : await loadApp(file)
   const storage = await openStorage(url)
   const metrics = createMetrics()
-  await using store = await openStore(storage, { observer: { tracer: processTracer(), ended: metrics.ended } })
+  const observer = { tracer: processTracer(), ended: metrics.ended }
+  await using store = await openStore(storage, { ...app, observer })
   const access = await accessOf(storage, choice)
+  const ended = untilSignal()
+  const logger = pino()
   const server = await serve({
-    store,
-    port,
-    host,
-    metrics,
+    ...{ store, port, host: address, metrics, logger },
     ...(access && { access }),
     ...(choice.trustedHost && { trustedHosts: choice.trustedHost }),
     ...(choice.corsOrigin && { corsOrigins: choice.corsOrigin }),
     ...(choice.rateLimit !== undefined && { ratePerSecond: choice.rateLimit }),
     ...(choice.principalInMeta && { principalInMeta: true }),
   })
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
-  })
-  await server.close()
+  const working = workers ? await startWorkers({ store, app, logger }).catch(closing(server)) : undefined
+  if (!ended.aborted) await once(ended, 'abort')
+  await Promise.all([server.close(), working?.stop()])
+}
+
+/** What keeps the workers from starting ends the server too: half of what was asked for would be overlooked. */
+function closing(server: { close(): Promise<void> }): (error: unknown) => Promise<never> {
+  return async (error) => {
+    await server.close()
+    throw error
+  }
 }
 
 /** The rules that there are: keys from the first one on, tokens where an issuer is named. */
 async function accessOf(
   storage: Storage,
-  choice: Omit<Choice, 'store' | 'port' | 'host'>,
+  choice: Omit<Choice, 'store' | 'workers' | 'port' | 'host'>,
 ): Promise<Access | undefined> {
   const { jwtJwks: jwks, jwtIssuer: issuer, jwtAudience: audience, jwtScopeClaim, jwtScopes } = choice
   const hasKeys = await (await openKeys(storage)).inUse()

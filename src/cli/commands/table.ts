@@ -1,7 +1,7 @@
 import { type Command, Command as Group } from 'commander'
 import { InvalidArgument } from '../../core/errors.ts'
 import { type StoreChoice, storeCommand } from '../options.ts'
-import { createProgress, type Progress, plural, print, printJson } from '../output.ts'
+import { lateProgress, plural, print, printJson } from '../output.ts'
 
 interface CreateChoice extends StoreChoice {
   readonly boundaryTags?: readonly string[]
@@ -38,15 +38,10 @@ async function create(url: string | undefined, { store, boundaryTags, json }: Cr
 async function sweep(url: string | undefined, { store, json }: StoreChoice): Promise<void> {
   const { dynamoSequencer, place } = await tableOf(url ?? store)
   const sequencer = await dynamoSequencer(place)
-  let bar: Progress | undefined
-  const sweeping = sequencer.sweep({
-    onProgress({ items, ofItems }) {
-      bar ??= createProgress('sweep', ofItems)
-      bar.update(items)
-    },
-  })
+  const bar = lateProgress('sweep')
+  const sweeping = sequencer.sweep({ onProgress: ({ items, ofItems }) => bar.update(items, ofItems) })
   const swept = await sweeping.finally(() => {
-    bar?.stop()
+    bar.stop()
     return sequencer.close()
   })
   if (json) return printJson({ table: place.table, ...swept })

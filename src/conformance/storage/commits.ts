@@ -1,6 +1,7 @@
 /** Atomic commits, revisions, positions and record times. */
 import assert from 'node:assert/strict'
 import { canonicalJson } from '../../core/encoding.ts'
+import type { Expected } from '../../core/errors.ts'
 import { limits } from '../../core/limits.ts'
 import {
   append,
@@ -9,6 +10,7 @@ import {
   commitOf,
   event,
   events,
+  forget,
   is,
   logAll,
   type OpenStorage,
@@ -64,6 +66,37 @@ export const commits = (open: OpenStorage) =>
         [odd.content, large.content],
       )
       assert.equal(odd.content, canonicalJson(JSON.parse(odd.content)))
+    },
+
+    'An append for which documents were made at one end of the stream conflicts at another, whatever it expects':
+      async (open) => {
+        const storage = await open()
+        const at = (at: number, expected: Expected = 'any') => ({ ...append('seat/1', expected, ...events(1)), at })
+        assert.equal(is(await commit(storage, [at(0, 'exists')]), 'conflict').actual, 0)
+        is(await commit(storage, [at(0)]), 'committed')
+        assert.equal(is(await commit(storage, [at(0, 'exists')]), 'conflict').actual, 1)
+        assert.equal(is(await commit(storage, [at(0)]), 'conflict').actual, 1)
+        is(await commit(storage, [at(1, 'exists')]), 'committed')
+        const refused = is(await commit(storage, [at(1, 'exists')]), 'conflict')
+        assert.deepEqual([refused.stream, refused.expected, refused.actual], ['seat/1', 'exists', 2])
+        is(await commit(storage, [at(2, 2)]), 'committed')
+        const chained = await storage.commit([3, 4, 4].map((end) => commitOf([at(end)])))
+        assert.deepEqual(outcomesOf(chained), ['committed', 'committed', 'conflict'])
+        assert.equal((await readAll(storage, 'seat/1')).length, 5)
+      },
+
+    'A repeat is one wherever its documents were made for; a closed stream is forgotten': async (open) => {
+      const storage = await open()
+      const first = { ...append('seat/1', 'any', ...events(2)), at: 0 }
+      is(await commit(storage, [first]), 'committed')
+      await write(storage, 'seat/1', ...events(1))
+      for (const again of [first, { ...first, at: 2 }, { ...first, at: 3 }]) {
+        const { repeated, streams } = is(await commit(storage, [again]), 'committed')
+        assert.deepEqual([repeated, streams[0]?.first, streams[0]?.last], [true, 1, 2])
+      }
+      await forget(storage, 'seat/1')
+      is(await commit(storage, [first]), 'forgotten')
+      assert.equal((await readAll(storage, 'seat/1')).length, 1)
     },
 
     'A commit to several streams is in all of them, side by side in the log, or in none': async (open) => {

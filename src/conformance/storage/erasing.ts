@@ -1,8 +1,9 @@
 /** Trimming and forgetting keep the key and the proof of every record; restoring brings all of it back. */
 import assert from 'node:assert/strict'
+import { indexQuery, putDocument, wordsQuery } from '../../core/document.ts'
 import { entryOf } from '../../core/leaf.ts'
 import { limits } from '../../core/limits.ts'
-import type { LogRecord, Storage } from '../../core/storage.ts'
+import type { CollectionSpec, LogRecord, Storage } from '../../core/storage.ts'
 import {
   append,
   cases,
@@ -190,6 +191,47 @@ export const erasing = (open: OpenStorage) =>
       await assert.rejects(target.restore([next]), { code: 'invalid-argument' })
       const bare = await logAll(source)
       await assert.rejects((await fresh()).restore(bare), { code: 'invalid-argument' })
+    },
+
+    'A collection is emptied in bounded steps, with its indexes, words and streams, and no other': async (open) => {
+      const storage = await open()
+      const spec = (collection: string): CollectionSpec => {
+        return { collection, indexes: [{ name: 'by', equals: ['of'] }], search: ['text'] }
+      }
+      const [here, there] = [spec('of one'), spec('of one too')]
+      await storage.declare([here, there])
+      const put = (into: CollectionSpec, keys: readonly number[]) => {
+        const documents = keys.flatMap((key) => {
+          const body = { of: 'all', text: 'words' }
+          return putDocument(into, { key: String(key), body, streams: ['seat/1'], if: { is: 'anything' } })
+        })
+        return commit(storage, [], { documents })
+      }
+      for (let key = 1; key <= 1_010; key += 10) is(await put(here, range(key, key + 9)), 'committed')
+      is(await put(there, [1]), 'committed')
+      let erased = 0
+      for (let cursor: string | undefined, done = false; !done; ) {
+        const step = await storage.erase({ erase: 'collection', collection: here.collection, cursor })
+        erased += step.erased
+        cursor = step.cursor
+        done = step.done
+      }
+      assert.equal(erased, 1_010)
+      const byIndex = (of: CollectionSpec) =>
+        storage.queryDocuments(indexQuery(of, { index: 'by', equals: ['all'], limit: 5 }))
+      const byWord = (of: CollectionSpec) => storage.queryDocuments(wordsQuery(of, { text: 'word', limit: 5 }))
+      for (const find of [byIndex, byWord]) {
+        assert.deepEqual((await find(here)).documents, [])
+        assert.equal((await find(there)).documents.length, 1)
+      }
+      assert.deepEqual(await storage.getDocuments([{ collection: here.collection, key: '7' }]), [undefined])
+      // It may be declared otherwise now, and is as good as new.
+      const other: CollectionSpec = { collection: here.collection, indexes: [{ name: 'of', equals: ['of'] }] }
+      await storage.declare([other])
+      is(await put(other, [1]), 'committed')
+      const found = await storage.queryDocuments(indexQuery(other, { index: 'of', equals: ['all'] }))
+      assert.equal(found.documents.length, 1)
+      assert.equal((await storage.erase({ erase: 'collection', collection: 'never there' })).erased, 0)
     },
   })
 

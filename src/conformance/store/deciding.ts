@@ -90,6 +90,54 @@ export const deciding = (open: OpenStore) =>
       await assert.rejects(store.execute(seat, 'seat/1', 'free', { tries: 0 }), { code: 'invalid-argument' })
     },
 
+    'A command on a revision that was seen is decided on that one, and recorded right behind it or not at all': async (
+      open,
+    ) => {
+      const store = await open()
+      const rename: Decider<{ to: string; id?: string }, EventOf<{ Named: { to: string; was: string } }>, string> = {
+        initialState: () => 'nobody',
+        evolve: (was, event) => (event.type === 'Named' ? event.data.to : was),
+        decide: ({ to, id }, was) => [{ type: 'Named', data: { to, was }, ...(id !== undefined && { id }) }],
+      }
+      const named = (to: string, expected: number, id?: string) =>
+        store.execute(rename, 'seat/1', { to, ...(id !== undefined && { id }) }, { expected })
+      const [first, second] = [await named('ann', 0, 'one'), await named('bob', 1, 'two')]
+      assert.deepEqual([first.state, first.revision, second.state, second.revision], ['ann', 1, 'bob', 2])
+      await named('eve', 2)
+      // The same again is answered as the first time, whatever has come since.
+      const again = [await named('ann', 0, 'one'), await named('bob', 1, 'two')]
+      for (const [index, { state, revision, events }] of [first, second].entries()) {
+        assert.deepEqual([again[index]?.state, again[index]?.revision], [state, revision])
+        const [told, toldAgain] = [events, again[index]?.events].map((events) =>
+          events?.map(({ id, time }) => [id, time]),
+        )
+        assert.deepEqual(toldAgain, told)
+      }
+      await assert.rejects(named('mal', 1, 'two'), { code: 'event-id-reused' })
+      await assert.rejects(named('mal', 0), { code: 'revision-conflict', expected: 0, actual: 3 })
+      await assert.rejects(named('mal', 2), { code: 'revision-conflict', expected: 2, actual: 3 })
+      await assert.rejects(named('mal', 4), { code: 'revision-conflict', expected: 4, actual: 3 })
+      await assert.rejects(store.execute(rename, 'seat/2', { to: 'mal' }, { expected: 1 }), {
+        ...{ code: 'revision-conflict', stream: 'seat/2', expected: 1, actual: 0 },
+      })
+      await assert.rejects(named('mal', -1), { code: 'invalid-argument', path: 'expected' })
+      const events = await collect(store.read('seat/1'))
+      assert.deepEqual(
+        events.map(({ data }) => data),
+        [
+          { to: 'ann', was: 'nobody' },
+          { to: 'bob', was: 'ann' },
+          { to: 'eve', was: 'bob' },
+        ],
+      )
+      const rivals = await Promise.allSettled(range(1, 6).map((rival) => named(`${rival}`, 3)))
+      assert.equal(rivals.filter(({ status }) => status === 'fulfilled').length, 1)
+      await store.forget('seat/1', { reasonCode: 'asked' })
+      for (const expected of [0, 1, 4, 5, 6]) {
+        await assert.rejects(named('mal', expected), { code: 'stream-forgotten' })
+      }
+    },
+
     'The meta of a command is laid under that of its events, and what causes what can be followed': async (open) => {
       const store = await open()
       const meta = { correlationId: 'case-7', occurredAt: '2026-01-01T00:00:00Z' }

@@ -1,5 +1,6 @@
 /** What the store's cases share. */
 
+import type { Consumer } from '../../core/consumer-run.ts'
 import type { Store, StoreOptions } from '../../core/store.ts'
 import type { Opener, Setting } from '../kit.ts'
 
@@ -28,6 +29,24 @@ export async function until(holds: () => boolean | Promise<boolean>): Promise<vo
   throw new Error('It did not come about within 10 s')
 }
 
+/** Options of a store that can be as good as dead: from then on it writes nothing more in the background. */
+export function mortal() {
+  let dead = false
+  const newId = () => {
+    if (dead) throw new Error('dead')
+    return crypto.randomUUID()
+  }
+  return {
+    options: { newId },
+    die() {
+      dead = true
+    },
+    revive() {
+      dead = false
+    },
+  }
+}
+
 /** The position of a stream's newest event, once it has one. */
 export async function positionOf(store: Store, stream: string): Promise<number> {
   let position: number | undefined
@@ -36,4 +55,35 @@ export async function positionOf(store: Store, stream: string): Promise<number> 
     return position !== undefined
   })
   return position ?? 0
+}
+
+/** So many events for each of the streams. */
+export async function fill(store: Store, streams: readonly string[], events: number): Promise<void> {
+  for (let event = 1; event <= events; event++) {
+    for (const stream of streams) await store.append(stream, [{ type: 'Reserved' }])
+  }
+}
+
+/** Waits until all that was appended to the streams has a position, and the consumer has handled it. */
+export async function caughtUp(
+  store: Store,
+  consumer: Consumer | undefined,
+  ...streams: readonly string[]
+): Promise<void> {
+  for (const stream of streams) await positionOf(store, stream)
+  await consumer?.whenCaughtUp()
+}
+
+/** A store at half past nine, in whose hands the clock is. */
+export async function clocked(open: StoreOpener) {
+  const clock = {
+    now: Date.UTC(2026, 0, 31, 9, 30),
+    /** Time passes, and workers look at once instead of a second later. */
+    async pass(ms: number) {
+      clock.now += ms
+      await store.jobs.add('nothing', { delayMs: 1e12 })
+    },
+  }
+  const store = await open({ clock: () => clock.now })
+  return { store, jobs: store.jobs, clock }
 }

@@ -2,6 +2,7 @@
 import * as z from 'zod/mini'
 import type { Store } from '../../core/store.ts'
 import { formatInstant } from '../../core/time.ts'
+import { operates } from '../asked.ts'
 import { HttpError } from '../problem.ts'
 import type { Route } from '../route.ts'
 import { instant, revision, storeInfo } from '../wire.ts'
@@ -52,7 +53,7 @@ export const healthRoutes: readonly Route[] = [
       example: { logId, head: 8_577, storage: 'sqlite:./daybook.db', gauges: { walBytes: 0, fileBytes: 5_877_760 } },
     },
     problems: [],
-    needs: () => [{ action: 'operate' }],
+    needs: operates,
     handle: ({ store }) => store.info(),
   },
   {
@@ -68,7 +69,7 @@ export const healthRoutes: readonly Route[] = [
       },
     },
     problems: ['unknown-path'],
-    needs: () => [{ action: 'operate' }],
+    needs: operates,
     async handle({ printMetrics }) {
       if (printMetrics === undefined) throw new HttpError('unknown-path', 'This server keeps no metrics')
       return printMetrics()

@@ -10,6 +10,7 @@ import {
   type BoundaryBody,
   boundaryBody,
   boundaryPage,
+  cursor,
   direction,
   eventPage,
   eventTypes,
@@ -54,7 +55,6 @@ const untilPosition: Param = {
   description: 'Only up to and with this position.',
   example: 1_000,
 }
-const cursor: Param = { schema: text(), description: '`next` of the page before, to be sent with the same parameters.' }
 const lastEventId: Param = {
   schema: text(),
   description: 'Where a feed of server-sent events goes on: the `id` of the last one that came. Outweighs `after`.',

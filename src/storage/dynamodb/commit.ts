@@ -62,9 +62,9 @@ export async function commitOne(session: Session, commit: Commit): Promise<Commi
 /** The one append that is all of the commit, and fits one item. */
 function plainOf(session: Session, { appends, condition, documents = [] }: Commit): StreamAppend | undefined {
   const [append] = appends
-  if (append === undefined || appends.length > 1 || condition || documents.length > 0 || append.tombstone)
-    return undefined
-  const { events } = append
+  if (append === undefined || appends.length > 1 || condition || documents.length > 0) return undefined
+  const { events, tombstone, at } = append
+  if (tombstone || at !== undefined) return undefined
   const tagged = events.some(({ tags }) => tags.some((tag) => isBoundaryTag(session, tag)))
   return events.length > 0 && !tagged && fitsOneItem(events) ? append : undefined
 }

@@ -23,6 +23,7 @@ import {
   type DocumentItem,
   type DocumentPointer,
   documentKey,
+  type Item,
   type Key,
   sortKey,
 } from './items.ts'
@@ -235,4 +236,38 @@ export async function eraseHolders(session: Session, stream: string): Promise<Er
   }
   if (missed) await table.pause(1)
   return { erased, done: !more && !missed }
+}
+
+/**
+ * Deletes documents of the collection that lie on one page of the table, and after the last page its declaration. Nothing
+ * lists a collection, for that would cost every document a write more; so all of the table is looked through.
+ */
+export async function eraseCollection(
+  { table }: Session,
+  collection: string,
+  cursor: string | undefined,
+): Promise<EraseProgress> {
+  const after = cursor === undefined ? undefined : (JSON.parse(cursor) as Key)
+  let page: readonly Item[] = []
+  for await (const items of table.scan({ segment: 0, total: 1, after })) {
+    page = items
+    break
+  }
+  const found = (page as readonly DocumentItem[]).filter(({ sk, co }) => sk === 'document' && co === collection)
+  let erased = 0
+  for (let start = 0; start < found.length; start += eraseDocuments) {
+    const results = found.slice(start, start + eraseDocuments).map((item) => {
+      return table.transact(deletesOf(item, { is: 'equal', attribute: 'v', value: item.v }))
+    })
+    erased += (await Promise.all(results)).filter(({ written }) => written).length
+  }
+  if (erased < found.length) {
+    // Somebody else has changed one of them: the same page again.
+    await table.pause(1)
+    return { erased, done: false, ...(cursor !== undefined && { cursor }) }
+  }
+  const last = page.at(-1)
+  if (last !== undefined) return { erased, done: false, cursor: JSON.stringify({ pk: last.pk, sk: last.sk }) }
+  await table.write({ write: 'delete', key: collectionKey(collection), if: { is: 'anything' } })
+  return { erased, done: true }
 }

@@ -55,6 +55,13 @@ export interface UpdatedRange {
   readonly limit: number
 }
 
+export interface ScanPart {
+  readonly segment: number
+  readonly total: number
+  /** The key behind which it begins. */
+  readonly after?: Key | undefined
+}
+
 /** All reads but that of the index are strongly consistent. A rejection of a write means "outcome unknown". */
 export interface Table {
   get(key: Key): Promise<Item | undefined>
@@ -64,7 +71,7 @@ export interface Table {
   /** The index `updated`, by stream type in order of position; may lag. */
   listUpdated(range: UpdatedRange): Promise<{ readonly items: readonly Item[]; readonly more: boolean }>
   /** All items of one of `total` parts, page by page; items of one partition follow each other in order. */
-  scan(part: { readonly segment: number; readonly total: number }): AsyncIterable<readonly Item[]>
+  scan(part: ScanPart): AsyncIterable<readonly Item[]>
   write(write: TableWrite): Promise<Written>
   /** All or none; at most 100, of different items. */
   transact(writes: readonly TableWrite[]): Promise<Transacted>
@@ -210,8 +217,8 @@ export function openTable(sdk: Sdk, client: DynamoDBClient, table: string): Tabl
       )
       return { items: (answer.Items ?? []).map(unpack), more: answer.LastEvaluatedKey !== undefined }
     },
-    async *scan({ segment, total }) {
-      let start: Record<string, AttributeValue> | undefined
+    async *scan({ segment, total, after }) {
+      let start: Record<string, AttributeValue> | undefined = after && keyOf(after)
       do {
         const answer = await ask(() =>
           client.send(

@@ -4,7 +4,7 @@ import { InvalidArgument, StorageFailed } from '../../core/errors.ts'
 import { limits } from '../../core/limits.ts'
 import type { EraseProgress, EraseStep, Revision } from '../../core/storage.ts'
 import { bodyOf, entryOfSlot, idOfSlot, packLines, type Slot, slotsIn } from './body.ts'
-import { eraseHolders } from './documents.ts'
+import { eraseCollection, eraseHolders } from './documents.ts'
 import { put, type TableWrite } from './driver.ts'
 import {
   type ClaimItem,
@@ -28,6 +28,8 @@ export async function erase(session: Session, step: EraseStep): Promise<ErasePro
       return forgetEvents(session, step)
     case 'documents':
       return eraseHolders(session, step.stream)
+    case 'collection':
+      return eraseCollection(session, step.collection, step.cursor)
     case 'scrub':
       // The engine overwrites what it deletes; copies in its change stream go within a day.
       return { erased: 0, done: true }

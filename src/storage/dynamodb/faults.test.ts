@@ -235,12 +235,17 @@ describe.skipIf(missing !== undefined)(`faults of DynamoDB${missing ? ` (${missi
       })
       wire.take()
       for (const kind of kinds) {
-        await expect(appendAs(kind)).rejects.toMatchObject(told('write to'))
+        // It may have to read before what it goes by for some seconds.
+        const error = await appendAs(kind).catch((error: Error) => error)
+        expect([told('write to'), told('read from')]).toContainEqual({
+          code: (error as { code?: string }).code,
+          message: (error as Error).message,
+        })
       }
       await expect(Array.fromAsync(store.read('seat/1'))).rejects.toMatchObject(told('read from'))
       await expect(store.readLogPage()).rejects.toMatchObject(told('read from'))
-      // Each was asked once: that does not get better by asking again.
-      expect(wire.take().length).toBeLessThanOrEqual(12)
+      // Each was asked once: that does not get better by asking again. An append may ask what is declared before.
+      expect(wire.take().length).toBeLessThanOrEqual(12 + kinds.length)
       wire.heal()
       expect(await store.details('seat/1')).toBeUndefined()
     })

@@ -93,7 +93,7 @@ export async function dynamoStorage(options: DynamoOptions): Promise<Storage> {
   return {
     name: place,
     limits: widestLimits,
-    abilities: { positions: 'later', ids: 'per-append', conditions: 'tagged', search: true },
+    abilities: { positions: 'later', ids: 'per-append', conditions: 'tagged', search: true, statements: false },
     commit,
     readStream: (stream, range) => read(() => readStream(session, stream, range)),
     readBoundary: (query, from, limit) => read(() => readBoundary(session, query, { from, limit })),

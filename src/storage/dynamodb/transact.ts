@@ -2,6 +2,7 @@
  * Commits that are more than a plain append: several streams, documents, conditions, boundary tags, tombstones, events
  * too large for one item. Everything is looked at, then written in one transaction that is void if any of it has changed.
  */
+import { asExpected } from '../../core/commit.ts'
 import type { Commit, CommitOutcome, StreamAppend, StreamAppended } from '../../core/storage.ts'
 import { busyMs, claimKeyOf, commitTries, endOf } from './append.ts'
 import { cutEvents, packEvents, wordsOf } from './body.ts'
@@ -140,11 +141,11 @@ async function check(session: Session, commit: Commit, seen: Seen): Promise<Comm
   }
   const repeat = await findRepeat(session, commit, starts)
   if (repeat !== 'new') return repeat
-  for (const { stream, expected } of commit.appends) {
+  for (const append of commit.appends) {
+    const { stream, expected } = append
     const newest = last.get(stream)
     const actual = newest ? lastOf(newest) : 0
-    if (expected === 'any' || (expected === 'exists' ? actual > 0 : expected === actual)) continue
-    return { outcome: 'conflict', stream, expected, actual }
+    if (!asExpected(append, actual)) return { outcome: 'conflict', stream, expected, actual }
   }
   const ends = commit.condition ? await checkCondition(session, commit.condition) : new Map<string, number>()
   return 'outcome' in ends ? ends : (checkDocuments(commit, documents) ?? ends)

@@ -197,8 +197,11 @@ describe.skipIf(missing !== undefined)(`costs on DynamoDB${missing ? ` (${missin
       wire.take()
       is(await commit(here, [append('seat/1', 1, event('Booked'))]), 'committed')
       await here.close()
+      // Whatever idles beside it looks for news now and then, which a slow engine gives it time for.
       const all = wire.take().filter((request) => !isPresence(request))
-      expect(costOf(all)).toEqual({ requests: 5, reads: 1, writes: 1 + 4 + 2, indexWrites: 2 })
+      const { requests, reads, ...written } = costOf(all)
+      expect(written).toEqual({ writes: 1 + 4 + 2, indexWrites: 2 })
+      expect(requests - reads).toBe(5 - 1)
     })
 
     test('an event that is alone on its page costs 4 units for its position', async () => {
@@ -215,7 +218,7 @@ describe.skipIf(missing !== undefined)(`costs on DynamoDB${missing ? ` (${missin
       expect(requests.length).toBeLessThanOrEqual(5_000 / 50)
       // A look at the end of the log, and a transaction for each full page.
       expect(requests.length).toBe(1 + Math.ceil(5_000 / 99))
-    })
+    }, 300_000)
 
     test('so does one that gets them in batches, and one that starts anew in the middle', async () => {
       const { session, hints } = await writeMany({ streams: 100, each: 20 })

@@ -21,6 +21,8 @@ export interface MemoryDocuments {
   declare(specs: readonly CollectionSpec[]): void
   /** Deletes what holds content of the stream; says how many. */
   eraseStream(stream: string): number
+  /** Deletes up to so many of its documents, and after the last its declaration; says how many. */
+  eraseCollection(collection: string, limit: number): number
 }
 
 interface Row extends Omit<DocumentPut, 'kind' | 'if'> {
@@ -85,6 +87,12 @@ export function memoryDocuments(): MemoryDocuments {
       const held = [...rows].filter(([, row]) => row.streams?.includes(stream))
       for (const [key] of held) rows.delete(key)
       return held.length
+    },
+    eraseCollection(collection, limit) {
+      const found = [...rows].filter(([, row]) => row.key.collection === collection).slice(0, limit)
+      for (const [key] of found) rows.delete(key)
+      if (found.length < limit) specs.delete(collection)
+      return found.length
     },
   }
 }

@@ -87,7 +87,7 @@ export function memoryStorage({
   return {
     name: 'memory',
     limits: widestLimits,
-    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true },
+    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: false },
     async commit(commits) {
       await undefined // Where another storage waits for its disk, so that races show here too.
       const outcomes = commits.map((commit) => commitOne(log, commit, clock))
@@ -342,6 +342,10 @@ function erase(log: MemoryLog, step: EraseStep): EraseProgress {
     }
     case 'documents':
       return { erased: log.documents.eraseStream(step.stream), done: true }
+    case 'collection': {
+      const erased = log.documents.eraseCollection(step.collection, limits.eraseRecords)
+      return { erased, done: erased < limits.eraseRecords }
+    }
     case 'scrub':
       return { erased: 0, done: true }
   }

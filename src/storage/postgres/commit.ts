@@ -45,7 +45,8 @@ async function append(
   try {
     const plain = plainBatchOf(commits, clock())
     if (plain !== undefined) {
-      const [row] = await rowsOf<{ answer: string | null }>(session.pool, session.sql.appendPlain, plain.values)
+      const statement = plain.documents ? session.sql.appendDocuments : session.sql.appendPlain
+      const [row] = await rowsOf<{ answer: string | null }>(session.pool, statement, plain.values)
       if (row?.answer) return plain.outcomesOf(numbersOf(row.answer))
     }
     const [row] = await rowsOf<{ outcomes: readonly Answer[] }>(
@@ -78,9 +79,13 @@ function numbersOf(array: string): readonly number[] {
   return array.slice(1, -1).split(',').map(Number)
 }
 
-function outcomeOf({ condition = { query: [] } }: Commit, answer: Answer | undefined): CommitOutcome {
+function outcomeOf({ appends, condition = { query: [] } }: Commit, answer: Answer | undefined): CommitOutcome {
   if (answer === undefined) throw new Error('A commit was not answered')
   if (answer.outcome === 'committed') return { ...answer, streams: answer.streams.map(appendedOf) }
+  if (answer.outcome === 'conflict') {
+    const { expected = answer.expected } = appends.find(({ stream }) => stream === answer.stream) ?? {}
+    return { ...answer, expected }
+  }
   if (answer.outcome !== 'no-such-position') return answer
   const refused = conditionAfter(condition, answer.head)
   if (typeof refused === 'number') throw new Error(`The condition was refused at ${refused} of ${answer.head}`)
@@ -115,7 +120,7 @@ function afterOf(condition: NonNullable<Commit['condition']>): number {
   return typeof after === 'number' ? after : -1
 }
 
-function describeAppend({ stream, expected, events, tombstone }: StreamAppend, columns: Columns) {
+function describeAppend({ stream, expected, at, events, tombstone }: StreamAppend, columns: Columns) {
   const first = columns.ids.length + 1
   const firstTag = columns.tags.length + 1
   for (const { id, type, content, salt, commitment, tags } of events) {
@@ -132,12 +137,17 @@ function describeAppend({ stream, expected, events, tombstone }: StreamAppend, c
   return {
     stream,
     type: streamTypeOf(stream),
-    expected,
+    expected: typeof expected === 'number' || at === undefined ? expected : endText(expected, at),
     first,
     last: columns.ids.length,
     ...(lastTag >= firstTag && { tags: [firstTag, lastTag] }),
     ...(tombstone && { tombstone }),
   }
+}
+
+/** As a text it says where the stream must end, and yet not where a repeat has to be. A new one never exists. */
+function endText(expected: 'any' | 'exists', at: number): string {
+  return expected === 'exists' && at === 0 ? 'nowhere' : String(at)
 }
 
 function describeDocument(write: DocumentWrite) {

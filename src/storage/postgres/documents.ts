@@ -14,7 +14,7 @@ import type {
   EraseProgress,
 } from '../../core/storage.ts'
 import { rowsOf, transact } from './driver.ts'
-import { read, type Session } from './session.ts'
+import { type Asking, read, type Session } from './session.ts'
 
 interface DocumentRow {
   readonly key: string
@@ -47,7 +47,7 @@ function collectionWord(collection: string): string {
 }
 
 export async function getDocuments(
-  session: Session,
+  session: Asking,
   keys: readonly DocumentKey[],
 ): Promise<readonly (Document | undefined)[]> {
   const values = [keys.map(({ collection }) => collection), keys.map(({ key }) => key)]
@@ -128,5 +128,18 @@ export function eraseHeld({ pool, sql }: Session, stream: string): Promise<Erase
     const numbers = held.map(({ document_no: number }) => number)
     const { length: erased } = await rowsOf(client, sql.deleteHeld, [stream, numbers])
     return { erased, done: held.length < limits.eraseRecords }
+  })
+}
+
+/** Deletes documents of the collection, a bounded number, and after the last its declaration. */
+export function eraseCollection({ pool, sql }: Session, collection: string): Promise<EraseProgress> {
+  return transact(pool, async (client) => {
+    const found = await rowsOf<{ key: string }>(client, sql.documentsOf, [collection, limits.eraseRecords])
+    const keys = found.map(({ key }) => key)
+    await rowsOf(client, sql.lockDocuments, [keys.map((key) => `${collection} ${key}`)])
+    const { length: erased } = await rowsOf(client, sql.deleteDocuments, [collection, keys])
+    const done = found.length < limits.eraseRecords
+    if (done) await rowsOf(client, sql.deleteCollection, [collection])
+    return { erased, done }
   })
 }

@@ -6,7 +6,7 @@ import { entryOf } from '../../core/leaf.ts'
 import { limits } from '../../core/limits.ts'
 import { streamTypeOf } from '../../core/name.ts'
 import type { EraseProgress, EraseStep, LogRecord, Revision } from '../../core/storage.ts'
-import { eraseHeld } from './documents.ts'
+import { eraseCollection, eraseHeld } from './documents.ts'
 import { type PostgresClient, rowsOf, transact } from './driver.ts'
 import type { Stub } from './record.ts'
 import {
@@ -45,6 +45,8 @@ export function erase(session: Session, step: EraseStep): Promise<EraseProgress>
       return forgetEvents(session, step.stream, step.from)
     case 'documents':
       return eraseHeld(session, step.stream)
+    case 'collection':
+      return eraseCollection(session, step.collection)
     case 'scrub':
       return scrub(session)
   }

@@ -2,6 +2,7 @@
 import { streamTypeOf } from '../../core/name.ts'
 import type { Commit, CommitOutcome, PreparedEvent, StreamAppend } from '../../core/storage.ts'
 import { bytesArray, intArray, textArray } from './binary-array.ts'
+import { documentValues, gatherDocuments, type Places } from './plain-documents.ts'
 
 /** A stream of the batch. What is counted begins at 1. */
 interface Stream {
@@ -46,15 +47,19 @@ interface Gathered {
 
 export interface PlainBatch {
   readonly values: readonly unknown[]
+  /** Whether there are any among the values. */
+  readonly documents: boolean
   outcomesOf(answer: readonly number[]): readonly CommitOutcome[]
 }
 
-/** Nothing where one of the commits is more than events for streams, or cannot pass whatever the log holds. */
+/** Nothing where one of the commits is more than events for streams and documents, or cannot pass whatever the store holds. */
 export function plainBatchOf(commits: readonly Commit[], now: number): PlainBatch | undefined {
   const gathered: Gathered = { streams: new Map(), kinds: new Map(), events: [] }
   const ends: (readonly End[])[] = []
-  for (const { appends, condition, documents = [] } of commits) {
-    if (condition !== undefined || documents.length > 0) return undefined
+  const places: Places = new Map()
+  for (const commit of commits) {
+    const { appends, condition } = commit
+    if (condition !== undefined || appends.length === 0 || !gatherDocuments(places, commit)) return undefined
     const itsEnds: End[] = []
     for (const append of appends) {
       const end = gather(append, gathered)
@@ -66,7 +71,8 @@ export function plainBatchOf(commits: readonly Commit[], now: number): PlainBatc
   const ids = new Set(gathered.events.map(({ prepared }) => prepared.id))
   if (ids.size < gathered.events.length) return undefined
   return {
-    values: [...valuesOf(gathered), now],
+    values: [...valuesOf(gathered), now, ...(places.size > 0 ? documentValues(places) : [])],
+    documents: places.size > 0,
     outcomesOf: ([head = 0, time = 0, ...revisions]) =>
       ends.map((itsEnds) => ({
         outcome: 'committed',
@@ -80,12 +86,12 @@ export function plainBatchOf(commits: readonly Commit[], now: number): PlainBatc
 }
 
 function gather(append: StreamAppend, { streams, kinds, events }: Gathered): End | undefined {
-  const { stream: name, expected, tombstone } = append
-  if (tombstone || append.events.length === 0) return undefined
+  const { stream: name, expected, at, tombstone } = append
+  if (tombstone || append.events.length === 0 || (expected === 'exists' && at === 0)) return undefined
   const known = streams.get(name)
   const stream = known ?? { number: streams.size + 1, required: any, events: 0, lastEvent: 0 }
   if (known === undefined) streams.set(name, stream)
-  if (!narrow(stream, expected)) return undefined
+  if (!narrow(stream, typeof expected === 'number' ? expected : (at ?? expected))) return undefined
   const streamType = streamTypeOf(name)
   for (const prepared of append.events) {
     const { type } = prepared

@@ -1,4 +1,4 @@
-/** Behind a pooler that gives a connection away after each transaction. The contract itself is in `test/conformance.test.ts`. */
+/** Behind a pooler that gives a connection away after each transaction. The contract itself is in `test/conformance-postgres.test.ts`. */
 import pg from 'pg'
 import { beforeEach, describe, expect, test } from 'vitest'
 import { missingPooler, newDatabase, pooled } from '../../../test/engines/postgres.ts'

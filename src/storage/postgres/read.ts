@@ -17,7 +17,7 @@ import type {
 } from '../../core/storage.ts'
 import { type LogWindow, readColumns, type WindowPage } from './log-columns.ts'
 import { type LogRow, logRecordOf, type RecordRow, recordOf } from './record.ts'
-import { read, type Session } from './session.ts'
+import { type Asking, read, type Session } from './session.ts'
 
 interface StreamRow extends RecordRow {
   readonly head: number
@@ -27,7 +27,7 @@ interface StreamRow extends RecordRow {
   readonly until: number
 }
 
-export async function readStream(session: Session, stream: string, range: RevisionRange): Promise<StreamPage> {
+export async function readStream(session: Asking, stream: string, range: RevisionRange): Promise<StreamPage> {
   const { after, until = null, asOf = null, direction, limit } = range
   const values = [stream, after, until, asOf, limit]
   const rows = await read<StreamRow>(session, session.sql.streamPage[direction], values)

@@ -15,6 +15,7 @@ import {
   StoreMissing,
 } from '../../core/errors.ts'
 import { appendOf } from './append.ts'
+import { appendDocumentsOf } from './append-documents.ts'
 import { appendPlainOf } from './append-plain.ts'
 import { type PostgresPool, patient, rowsOf, transact } from './driver.ts'
 import { functionsOf } from './functions.ts'
@@ -29,7 +30,10 @@ export interface Migration {
   readonly oldest: number
 }
 
-export const migrations: readonly Migration[] = [{ oldest: 1, sql: firstTables }]
+export const migrations: readonly Migration[] = [
+  { oldest: 1, sql: firstTables },
+  { oldest: 1, sql: appendDocumentsOf },
+]
 
 function firstTables(s: string): string {
   return `

@@ -1,5 +1,5 @@
 /** What every part of the storage works with: the pool, the statements of the schema, the log's id. */
-import { isStoreError, StorageFailed } from '../../core/errors.ts'
+import { isStoreError, StorageFailed, StoreBusy } from '../../core/errors.ts'
 import { backoffMs, sleep } from '../../core/turn.ts'
 import { failureOf, type PostgresPool, rowsOf } from './driver.ts'
 import type { Statements } from './statements.ts'
@@ -13,6 +13,9 @@ export interface Session {
   /** What an error of a statement comes from, where more can be said than the server does. */
   readonly explain: (error: unknown) => Promise<unknown>
 }
+
+/** For what only asks: on the pool, or on a client whose transaction it is to see. */
+export type Asking = Omit<Session, 'pool'> & { readonly pool: Pick<PostgresPool, 'query'> }
 
 /** Kinds of a class: events, tombstones, forgotten events. */
 export const eventKind = 0
@@ -29,9 +32,12 @@ export const forgotten = 3
 const readTries = 3
 const readBackoffMs = 20
 
-/** The rows of a statement that only reads, which therefore may be asked again. Throws `StorageFailed`. */
+/**
+ * The rows of a statement that only reads, which therefore may be asked again. Throws `StorageFailed` where the server refuses
+ * it, `StoreBusy` where it has not answered.
+ */
 export async function read<Row>(
-  { pool, place, explain }: Session,
+  { pool, place, explain }: Asking,
   statement: string,
   values: readonly unknown[] = [],
 ): Promise<readonly Row[]> {
@@ -39,10 +45,16 @@ export async function read<Row>(
     try {
       return await rowsOf<Row>(pool, statement, values)
     } catch (error) {
-      if (tries === readTries || failureOf(error) === 'refused') {
+      if (failureOf(error) === 'refused') {
         const cause = await explain(error)
         throw isStoreError(cause) ? cause : new StorageFailed(`read from ${place}`, cause)
       }
+      if (tries === readTries)
+        throw new StoreBusy(
+          `${place} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+          1_000,
+          error,
+        )
       await sleep(backoffMs(tries, readBackoffMs, 1_000))
     }
   }

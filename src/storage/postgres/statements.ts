@@ -113,6 +113,10 @@ export function statementsOf(s: string) {
     appendPlain: `
       SELECT ${s}.append_plain_1(
         $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) AS answer`,
+    appendDocuments: `
+      SELECT ${s}.append_documents_1(
+        $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+        $18, $19, $20, $21, $22, $23, $24, $25, $26) AS answer`,
     /**
      * What kind of transaction a client is in. While it then idles it holds the log for itself, and so is ended soon,
      * unless the session has a narrower limit.
@@ -190,6 +194,11 @@ export function statementsOf(s: string) {
     deleteHeld: `
       SELECT ${s}.delete_document_1(h.document_no) FROM ${s}.document_stream h
       WHERE h.stream = $1 AND h.document_no = ANY ($2::bigint[])`,
+    documentsOf: `SELECT key FROM ${s}.document WHERE collection = $1 LIMIT $2`,
+    deleteDocuments: `
+      SELECT ${s}.delete_document_1(d.document_no) FROM ${s}.document d
+      WHERE d.collection = $1 AND d.key = ANY ($2::text[])`,
+    deleteCollection: `DELETE FROM ${s}.collection WHERE name = $1`,
     horizon: 'SELECT pg_current_xact_id()::text AS xid',
     /** Whether a session, a standby or a prepared transaction may still see what is older than $1. */
     heldUp: `

@@ -6,17 +6,17 @@ import { widestLimits } from '../../core/commit.ts'
 import { InvalidArgument, isStoreError, StorageFailed, StoreBusy, StoreReadOnly } from '../../core/errors.ts'
 import type { Storage } from '../../core/storage.ts'
 import { createBell } from '../../core/wake.ts'
-import { commit } from './commit.ts'
 import { declareCollections, getDocuments, isDeclared, queryDocuments } from './documents.ts'
 import { failureOf, listenForErrors, openPool, type PostgresPool } from './driver.ts'
 import { erase, restore } from './erase.ts'
+import { commitInTurn } from './inside.ts'
 import type { PostgresOptions } from './options.ts'
 import { listStreams, listStreamTypes, positionOf, readBoundary, readLog, readStream } from './read.ts'
 import { checkSchema, explain, migrations, openSchema } from './schema.ts'
 import type { Session } from './session.ts'
 import { statementsOf } from './statements.ts'
 import { createWaker } from './wake.ts'
-import { commitWithin } from './within.ts'
+import { commitWithin, readWithin } from './within.ts'
 
 export type { PostgresClient, PostgresPool, PostgresQuery } from './driver.ts'
 export type { PostgresOptions, PostgresPlace } from './options.ts'
@@ -63,14 +63,15 @@ export async function postgresStorage(options: PostgresOptions): Promise<Storage
   return {
     name: place,
     limits: widestLimits,
-    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true },
-    commit: (commits) => write(() => commit(session, commits, clock)),
+    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: true },
+    commit: (commits) => write(() => commitInTurn(session, commits, clock)),
     async commitWithin(transaction, one) {
       if (readOnly) throw new StoreReadOnly()
       const outcome = await commitWithin(session, transaction, { commit: one, clock })
       if (outcome.outcome === 'committed' && !outcome.repeated) waker.expect(outcome.streams.at(-1)?.position ?? 0)
       return outcome
     },
+    readWithin: (transaction) => readWithin(session, transaction),
     readStream: (stream, range) => readStream(session, stream, range),
     readBoundary: (query, from, limit) => readBoundary(session, query, from, limit),
     readLog: (query) => readLog(session, query),

@@ -1,10 +1,12 @@
 /** Appending inside a transaction of the application's own, and all the ways in which that one may end. */
+import assert from 'node:assert/strict'
 import pg from 'pg'
 import { beforeEach, describe, expect, test } from 'vitest'
 import * as z from 'zod/mini'
 import { missingPostgres, newDatabase } from '../../../test/engines/postgres.ts'
 import { range } from '../../conformance/kit.ts'
 import { collect, until } from '../../conformance/store/kit.ts'
+import { projection } from '../../core/projection.ts'
 import { openStore, type Store, type StoreOptions } from '../../core/store.ts'
 import { memoryStorage } from '../memory/storage.ts'
 import { postgresStorage } from './storage.ts'
@@ -235,6 +237,69 @@ describe.skipIf(missing !== undefined)(`appending within a transaction${missing 
     await other.query('ROLLBACK')
     await other.end()
     expect((await store.append('order/3', [{ type: 'Placed' }])).position).toBe(1)
+  })
+
+  describe('with inline views', () => {
+    const orders = projection<{ type: 'Placed'; data: unknown }, { placed: number; revision: number }>()({
+      name: 'orders',
+      lifecycle: 'inline',
+      streamTypes: ['order'],
+      on: { Placed: (view, { revision }) => ({ placed: (view?.placed ?? 0) + 1, revision }) },
+    })
+    const all = projection<{ type: 'Placed'; data: unknown }, { placed: number }>()({
+      name: 'all',
+      lifecycle: 'inline',
+      holds: 'totals',
+      key: () => 'all',
+      on: { Placed: (view) => ({ placed: (view?.placed ?? 0) + 1 }) },
+    })
+    const projections = [orders, all]
+
+    test('views are recorded with the events, and what the transaction has written already is in them', async () => {
+      const mine = await open({ projections })
+      await mine.append('order/1', [{ type: 'Placed' }])
+      await client.query('BEGIN')
+      await mine.appendWithin(client, [placed('order/1'), placed('order/2')])
+      await mine.appendWithin(client, [placed('order/1', { expected: 2 })])
+      expect(await mine.views.get(orders, '1')).toEqual({ placed: 1, revision: 1 })
+      await client.query('COMMIT')
+      expect(await mine.views.get(orders, '1')).toEqual({ placed: 3, revision: 3 })
+      expect(await mine.views.get(all, 'all')).toEqual({ placed: 4 })
+    })
+
+    test('what is rolled back is in no view, and a handler that throws leaves the transaction as it was', async () => {
+      const failing = { ...orders, name: 'failing', on: { Broken: () => assert.fail('never') } }
+      const mine = await open({ projections: [...projections, failing] })
+      await client.query('BEGIN')
+      await mine.appendWithin(client, [placed('order/1')])
+      await client.query('ROLLBACK')
+      expect(await mine.views.get(orders, '1')).toBeUndefined()
+      await client.query("BEGIN; INSERT INTO orders VALUES ('1', 'placed')")
+      const broken = { stream: 'order/1', events: [{ type: 'Broken' }] }
+      await expect(mine.appendWithin(client, [broken])).rejects.toMatchObject({ code: 'projection-failed' })
+      await mine.appendWithin(client, [placed('order/1')])
+      await client.query('COMMIT')
+      expect(await mine.views.get(orders, '1')).toEqual({ placed: 1, revision: 1 })
+      expect(await ordersOf()).toEqual(['1'])
+    })
+
+    test('many transactions and many appends at once are in one view, each once', async () => {
+      const mine = await open({ projections })
+      await Promise.all(
+        range(1, 4).map(async (writer) => {
+          const within = await connect()
+          for (const turn of range(1, 5)) {
+            await within.query('BEGIN')
+            await mine.appendWithin(within, [placed('order/1')])
+            await within.query(turn === 5 ? 'ROLLBACK' : 'COMMIT')
+            await mine.append(`order/${writer}`, [{ type: 'Placed' }])
+          }
+          await within.end()
+        }),
+      )
+      expect(await mine.views.get(all, 'all')).toEqual({ placed: 36 })
+      expect(await mine.views.get(orders, '1')).toEqual({ placed: 21, revision: 21 })
+    })
   })
 
   test('subscribers elsewhere are woken after the commit', async () => {

@@ -3,11 +3,13 @@
  * itself. A savepoint keeps the two apart: whatever goes wrong here, the transaction is as it was, and holds no lock of ours.
  */
 import { InvalidArgument, isStoreError } from '../../core/errors.ts'
-import type { Commit, CommitOutcome, Transaction } from '../../core/storage.ts'
+import type { Commit, CommitOutcome, Storage, Transaction } from '../../core/storage.ts'
 import type { Clock } from '../../core/time.ts'
 import { commit } from './commit.ts'
+import { getDocuments } from './documents.ts'
 import { failureOf, type PostgresClient, rowsOf } from './driver.ts'
-import type { Session } from './session.ts'
+import { readStream } from './read.ts'
+import type { Asking, Session } from './session.ts'
 
 type TransactionClient = Pick<PostgresClient, 'query'>
 
@@ -24,16 +26,37 @@ export async function commitWithin(
   transaction: Transaction,
   one: { readonly commit: Commit; readonly clock: Clock },
 ): Promise<CommitOutcome> {
+  return apart(session, transaction, async (within) => {
+    await one.commit.inside?.(transaction)
+    const [outcome] = await commit(within, [one.commit], one.clock)
+    if (outcome === undefined) throw new Error('A commit was not answered')
+    const written = outcome.outcome === 'committed' && !outcome.repeated
+    if (!written) await rowsOf(within.pool, undo)
+    return outcome
+  })
+}
+
+/** What the transaction sees, with all that it has written. */
+export function readWithin(session: Session, transaction: Transaction): Pick<Storage, 'getDocuments' | 'readStream'> {
+  return {
+    getDocuments: (keys) => apart(session, transaction, (within) => getDocuments(within, keys)),
+    readStream: (stream, range) => apart(session, transaction, (within) => readStream(within, stream, range)),
+  }
+}
+
+/** Behind a savepoint: an error leaves the transaction as it was. */
+async function apart<Answer>(
+  session: Session,
+  transaction: Transaction,
+  run: (within: Asking) => Promise<Answer>,
+): Promise<Answer> {
   if (!isClient(transaction)) throw unusable('must be a client of "pg"')
   await begin(transaction)
   try {
     await check(session, transaction)
-    const [outcome] = await commit({ ...session, pool: transaction }, [one.commit], one.clock)
-    if (outcome === undefined) throw new Error('A commit was not answered')
-    const written = outcome.outcome === 'committed' && !outcome.repeated
-    if (!written) await rowsOf(transaction, undo)
+    const answer = await run({ ...session, pool: transaction })
     await rowsOf(transaction, leave)
-    return outcome
+    return answer
   } catch (error) {
     if (!isStoreError(error) && failureOf(error) === 'lost') throw error
     await rowsOf(transaction, undo)

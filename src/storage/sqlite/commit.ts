@@ -1,9 +1,10 @@
 /** One commit inside a transaction: all checks first, in the order that every storage keeps; then the rows. */
 import { asExpected, compareIds, conditionAfter, limitBroken, sizeOf, widestLimits } from '../../core/commit.ts'
+import { InvalidArgument } from '../../core/errors.ts'
 import { commitmentOf } from '../../core/leaf.ts'
 import { streamTypeOf } from '../../core/name.ts'
 import type { Commit, CommitOutcome, PreparedEvent, StreamAppend, StreamAppended } from '../../core/storage.ts'
-import { checkDocuments, writeDocuments } from './documents.ts'
+import { checkDocuments, type DocumentRows, findDocuments, writeDocuments } from './documents.ts'
 import { forgottenAfter, matchOf } from './search.ts'
 import { eventKind, kindNumber, type Session, stored, tombstone, tombstoneKind, trimmed } from './session.ts'
 
@@ -40,14 +41,16 @@ interface Target {
 
 export function commitOne(session: Session, commit: Commit, head: Head, now: number): CommitOutcome {
   const targets = commit.appends.map((append) => ({ append, row: findStream(session, append.stream) }))
+  const rows = findDocuments(session, commit)
   return (
     limitBroken(sizeOf(commit), widestLimits) ??
     checkClosed(session, targets) ??
     checkRepeat(session, commit) ??
     checkExpected(targets) ??
     checkCondition(session, commit, head) ??
-    checkDocuments(session, commit) ??
-    write(session, commit, targets, head, now)
+    checkDocuments(commit, rows) ??
+    runInside(session, commit) ??
+    write(session, commit, { targets, rows }, { head, now })
   )
 }
 
@@ -115,13 +118,37 @@ function checkCondition(session: Session, { condition }: Commit, head: Head): Co
   return found && { outcome: 'condition-failed', ...found }
 }
 
-function write(session: Session, commit: Commit, targets: readonly Target[], head: Head, now: number): CommitOutcome {
+/** Before anything of the commit is written: what it throws takes its own statements back, and nothing else. */
+function runInside({ db, sql }: Session, { inside }: Commit): CommitOutcome | undefined {
+  if (inside === undefined) return undefined
+  sql.savepoint.run()
+  try {
+    const running = inside(db)
+    if (running instanceof Promise) {
+      running.catch(() => {})
+      throw new InvalidArgument('tables', 'must be synchronous on SQLite, whose transactions wait for nobody')
+    }
+    sql.release.run()
+    return undefined
+  } catch (cause) {
+    sql.rollbackTo.run()
+    sql.release.run()
+    return { outcome: 'failed', cause }
+  }
+}
+
+function write(
+  session: Session,
+  commit: Commit,
+  { targets, rows }: { readonly targets: readonly Target[]; readonly rows: DocumentRows },
+  { head, now }: { readonly head: Head; readonly now: number },
+): CommitOutcome {
   const streams: StreamAppended[] = []
   const time = Math.max(now, head.time)
   for (const { append, row } of targets) {
     if (append.events.length > 0) streams.push(writeEvents(session, append, row, head, time))
   }
-  writeDocuments(session, commit)
+  writeDocuments(session, commit, rows)
   if (streams.length > 0 && !session.live) {
     session.sql.deleteMeta.run('restoring')
     session.live = true

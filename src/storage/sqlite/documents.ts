@@ -19,7 +19,6 @@ import type { Session } from './session.ts'
 interface DocumentRow {
   readonly document_no: number
   readonly version: string
-  readonly body: string
   readonly attached: string
 }
 
@@ -31,39 +30,47 @@ interface Attached {
 }
 
 export function getDocument({ sql }: Session, { collection, key }: DocumentKey): Document | undefined {
-  const row = sql.findDocument.get(collection, key) as DocumentRow | undefined
+  const row = sql.getDocument.get(collection, key) as Pick<Document, 'version' | 'body'> | undefined
   return row && { collection, key, version: row.version, body: row.body }
 }
 
+/** As the documents of a commit are before it, in its order. */
+export type DocumentRows = readonly (DocumentRow | undefined)[]
+
+export function findDocuments({ sql }: Session, { documents = [] }: Commit): DocumentRows {
+  return documents.map(({ key }) => sql.findDocument.get(key.collection, key.key) as DocumentRow | undefined)
+}
+
 /** The commit was here before, or one of its guards fails, or nothing stands against it. */
-export function checkDocuments(session: Session, { id, appends, documents = [] }: Commit): CommitOutcome | undefined {
+export function checkDocuments({ id, appends, documents = [] }: Commit, rows: DocumentRows): CommitOutcome | undefined {
   if (documents.length === 0) return undefined
-  const versions = documents.map(({ key }) => getDocument(session, key)?.version)
-  const puts = documents.flatMap((write, index) => (write.kind === 'put' ? [versions[index]] : []))
+  const puts = documents.flatMap((write, index) => (write.kind === 'put' ? [rows[index]?.version] : []))
   const again = puts.length > 0 && puts.every((version) => version === id)
   if (again && appends.every(({ events }) => events.length === 0)) {
     return { outcome: 'committed', repeated: true, streams: [] }
   }
   for (const [index, { key, if: guard }] of documents.entries()) {
-    const version = versions[index]
+    const version = rows[index]?.version
     const holds = guard.is === 'anything' || (guard.is === 'absent' ? version === undefined : version === guard.version)
     if (!holds) return { outcome: 'document-conflict', key, ...(version !== undefined && { version }) }
   }
   return undefined
 }
 
-export function writeDocuments(session: Session, { id, documents = [] }: Commit): void {
-  for (const write of documents) {
-    if (write.kind === 'put') putDocument(session, write, id)
+export function writeDocuments(session: Session, { id, documents = [] }: Commit, rows: DocumentRows): void {
+  for (const [index, write] of documents.entries()) {
+    if (write.kind === 'put') putDocument(session, write, { version: id, row: rows[index] })
     if (write.kind === 'delete') deleteDocument(session, write.key)
   }
 }
 
-function putDocument(session: Session, put: DocumentPut, version: string): void {
+function putDocument(
+  session: Session,
+  { key, body, index, streams = [], words }: DocumentPut,
+  { version, row }: { readonly version: string; readonly row: DocumentRow | undefined },
+): void {
   const { sql } = session
-  const { key, body, index, streams = [], words } = put
   const attached = JSON.stringify({ index, streams, words: words !== undefined } satisfies Attached)
-  const row = sql.findDocument.get(key.collection, key.key) as DocumentRow | undefined
   const number = row
     ? row.document_no
     : Number(sql.insertDocument.run(key.collection, key.key, version, body, attached).lastInsertRowid)
@@ -103,6 +110,14 @@ export function eraseHeld(session: Session, stream: string, limit: number): numb
   const held = session.sql.heldBy.all(stream, limit) as unknown as DocumentKey[]
   for (const key of held) deleteDocument(session, key)
   return held.length
+}
+
+/** Deletes up to `limit` documents of the collection, and after the last its declaration. */
+export function eraseCollection(session: Session, collection: string, limit: number): number {
+  const found = session.sql.documentsOf.all(collection, limit) as { key: string }[]
+  for (const { key } of found) deleteDocument(session, { collection, key })
+  if (found.length < limit) session.sql.deleteCollection.run(collection)
+  return found.length
 }
 
 export function declareCollections({ sql }: Session, collections: readonly CollectionSpec[]): void {

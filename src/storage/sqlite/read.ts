@@ -20,7 +20,7 @@ import type {
   StreamPage,
 } from '../../core/storage.ts'
 import { findStream } from './commit.ts'
-import { filterPositions, queryPositions } from './search.ts'
+import { denseKinds, filterPositions, queryPositions } from './search.ts'
 import { forgotten, type Session, stored, tombstone } from './session.ts'
 
 interface StreamEventRow {
@@ -89,13 +89,9 @@ export function readLog(session: Session, query: LogQuery): LogPage {
     after: filtered && !forwards ? Math.max(after, until - limits.scanRecords) : after,
     until: filtered && forwards ? Math.min(until, after + limits.scanRecords) : until,
   }
-  const found = filtered ? filterPositions(session, query, window, direction, limit) : undefined
-  const statement = forwards ? sql.logForwards : sql.logBackwards
-  const records = found
-    ? takeAt(session, found)
-    : takePage({ after, until, forwards, limit }, (from, to) => (statement.all(from, to) as LogRow[]).map(logRecordOf))
-  // Short of its limit, a page of filtered records has seen its window to the end.
-  const whole = found === undefined || found.length === limit || records.length < found.length
+  const { records, whole } = filtered
+    ? takeFiltered(session, query, { ...window, forwards, limit })
+    : { records: takeLog(session, { after, until, forwards, limit }), whole: true }
   const end = forwards ? window.until : window.after + 1
   const scannedTo = whole ? (records.at(-1)?.position ?? end) : end
   return {
@@ -205,6 +201,49 @@ function takePage(
 }
 
 const chunkRecords = 128
+
+function takeLog({ sql }: Session, range: Ordinals): readonly LogRecord[] {
+  const statement = range.forwards ? sql.logForwards : sql.logBackwards
+  return takePage(range, (from, to) => (statement.all(from, to) as LogRow[]).map(logRecordOf))
+}
+
+/** `whole`: the page ended at its limit or its bytes; else it has seen its window to the end. */
+function takeFiltered(
+  session: Session,
+  query: LogQuery,
+  range: Ordinals,
+): { readonly records: readonly LogRecord[]; readonly whole: boolean } {
+  const { forwards, limit } = range
+  const dense = denseKinds(session, query, range)
+  if (dense !== undefined) {
+    const statement = forwards ? session.sql.logForwardsOf : session.sql.logBackwardsOf
+    const { kinds, forgotten } = dense
+    return takeDense(range, (from, to) => {
+      return (statement.all(from, to, kinds, Number(forgotten)) as LogRow[]).map(logRecordOf)
+    })
+  }
+  const found = filterPositions(session, query, range, forwards ? 'forwards' : 'backwards', limit)
+  const records = takeAt(session, found)
+  return { records, whole: found.length === limit || records.length < found.length }
+}
+
+/** Chunk after chunk of the log, of which not every record is taken. */
+function takeDense(
+  { after, until, forwards, limit }: Ordinals,
+  take: (after: number, until: number) => readonly LogRecord[],
+): { readonly records: readonly LogRecord[]; readonly whole: boolean } {
+  const page: LogRecord[] = []
+  let bytes = 0
+  for (let done = 0; done < until - after; done += chunkRecords) {
+    const next = Math.min(done + chunkRecords, until - after)
+    for (const record of forwards ? take(after + done, after + next) : take(until - next, until - done)) {
+      bytes += 'content' in record ? record.content.length : 0
+      if (page.length === limit || (bytes > limits.pageBytes && page.length > 0)) return { records: page, whole: true }
+      page.push(record)
+    }
+  }
+  return { records: page, whole: page.length === limit }
+}
 
 /** Those of the positions that are a page. */
 function takeAt({ sql }: Session, positions: readonly Position[]): readonly LogRecord[] {

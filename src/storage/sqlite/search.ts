@@ -90,6 +90,19 @@ export function filterPositions(
   return merge([of(events, tags, false), closing], direction, limit)
 }
 
+/** The kinds (a JSON list) that pass a filter without tags, where so many do that the log is best read along. */
+export function denseKinds(
+  session: Session,
+  { streamTypes = [], types = [], tags = [] }: LogFilter,
+  window: Window,
+): { readonly kinds: string; readonly forgotten: boolean } | undefined {
+  if (tags.length > 0) return undefined
+  const forgotten = types.length === 0
+  const kinds = findKinds(session, streamTypes, types).map(({ kind_no }) => kind_no)
+  const search = { ...window, kinds, tags, selective: true, forgotten }
+  return rarest(session, search).dense ? { kinds: JSON.stringify(kinds), forgotten } : undefined
+}
+
 function searchOf(session: Session, { types = [], tags = [] }: QueryItem, window: Window): Search {
   const kinds = findKinds(session, [], types).filter((kind) => kind.class === eventKind)
   return { ...window, kinds: kinds.map(({ kind_no }) => kind_no), tags, selective: types.length > 0, forgotten: false }

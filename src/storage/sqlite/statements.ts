@@ -37,6 +37,9 @@ export const statements = {
   // Transactions
   begin: 'BEGIN IMMEDIATE',
   commit: 'COMMIT',
+  savepoint: 'SAVEPOINT inside',
+  rollbackTo: 'ROLLBACK TO inside',
+  release: 'RELEASE inside',
   userVersion: 'PRAGMA user_version',
   dataVersion: 'PRAGMA data_version',
   getMeta: 'SELECT value FROM meta WHERE key = ?',
@@ -70,6 +73,17 @@ export const statements = {
     WHERE stream_no = ? AND revision > ? AND revision <= ? ORDER BY revision DESC`,
   logForwards: `SELECT ${record} WHERE l.position > ? AND l.position <= ? ORDER BY l.position`,
   logBackwards: `SELECT ${record} WHERE l.position > ? AND l.position <= ? ORDER BY l.position DESC`,
+  /** Of kinds (a JSON list), and with 1 also of forgotten streams what was not emptied yet. */
+  logForwardsOf: `
+    SELECT ${record}
+    WHERE l.position > ? AND l.position <= ? AND l.kind_no IN (SELECT value FROM json_each(?))
+      AND (s.closed = 0 OR l.state = 1 OR ?)
+    ORDER BY l.position`,
+  logBackwardsOf: `
+    SELECT ${record}
+    WHERE l.position > ? AND l.position <= ? AND l.kind_no IN (SELECT value FROM json_each(?))
+      AND (s.closed = 0 OR l.state = 1 OR ?)
+    ORDER BY l.position DESC`,
   logAt: `SELECT ${record} WHERE l.position = ?`,
   evidenceAt: 'SELECT salt, commitment, entry FROM log WHERE position = ?',
   listStreams: `
@@ -116,7 +130,10 @@ export const statements = {
   // Documents
   findCollection: 'SELECT spec FROM collection WHERE name = ?',
   insertCollection: 'INSERT INTO collection (name, spec) VALUES (?, ?)',
-  findDocument: 'SELECT document_no, version, body, attached FROM document WHERE collection = ? AND key = ?',
+  deleteCollection: 'DELETE FROM collection WHERE name = ?',
+  documentsOf: 'SELECT key FROM document WHERE collection = ? LIMIT ?',
+  getDocument: 'SELECT version, body FROM document WHERE collection = ? AND key = ?',
+  findDocument: 'SELECT document_no, version, attached FROM document WHERE collection = ? AND key = ?',
   insertDocument: 'INSERT INTO document (collection, key, version, body, attached) VALUES (?, ?, ?, ?, ?)',
   updateDocument: 'UPDATE document SET version = ?, body = ?, attached = ? WHERE document_no = ?',
   deleteDocument: 'DELETE FROM document WHERE document_no = ?',

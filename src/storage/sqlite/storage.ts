@@ -9,7 +9,7 @@ import type { Commit, CommitOutcome, EraseProgress, EraseStep, Storage } from '.
 import { createBell } from '../../core/wake.ts'
 import { createCheckpoints, walBytes } from './checkpoint.ts'
 import { commitOne, type Head } from './commit.ts'
-import { declareCollections, eraseHeld, getDocument, isDeclared, queryDocuments } from './documents.ts'
+import { declareCollections, eraseCollection, eraseHeld, getDocument, isDeclared, queryDocuments } from './documents.ts'
 import { failureOf, nodeSqlite, whenFree } from './driver.ts'
 import { forgetEvents, restoreOne, trimEvents } from './erase.ts'
 import type { SqliteOptions } from './options.ts'
@@ -115,7 +115,7 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
   return {
     name: `sqlite:${file}`,
     limits: widestLimits,
-    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true },
+    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: true },
     commit,
     readStream: (stream, range) => read((session) => readStream(session, stream, range)),
     readBoundary: (query, from, limit) => read((session) => readBoundary(session, query, from, limit)),
@@ -176,6 +176,10 @@ function erase(session: Session, step: Exclude<EraseStep, { erase: 'scrub' }>): 
       return forgetEvents(session, step.stream, step.from)
     case 'documents': {
       const erased = eraseHeld(session, step.stream, limits.eraseRecords)
+      return { erased, done: erased < limits.eraseRecords }
+    }
+    case 'collection': {
+      const erased = eraseCollection(session, step.collection, limits.eraseRecords)
       return { erased, done: erased < limits.eraseRecords }
     }
   }

@@ -5,14 +5,18 @@
 import { statSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { widestLimits } from '../../core/commit.ts'
-import { InvalidArgument, reviveError, StoreClosed } from '../../core/errors.ts'
+import { reviveError } from '../../core/error-data.ts'
+import { InvalidArgument, StoreClosed } from '../../core/errors.ts'
 import type { Storage } from '../../core/storage.ts'
 import { createBell } from '../../core/wake.ts'
 import { walBytes } from './checkpoint.ts'
 import type { SqliteOptions } from './options.ts'
 
 /** The calls that go over as they are. */
-export type ThreadMethod = Exclude<keyof Storage, 'name' | 'limits' | 'abilities' | 'wake' | 'gauges' | 'commitWithin'>
+export type ThreadMethod = Exclude<
+  keyof Storage,
+  'name' | 'limits' | 'abilities' | 'wake' | 'gauges' | 'commitWithin' | 'readWithin'
+>
 
 export interface ThreadOptions extends Pick<SqliteOptions, 'file' | 'readOnly' | 'busyTimeoutMs'> {}
 
@@ -76,7 +80,7 @@ export async function sqliteThread(options: SqliteOptions): Promise<Storage> {
   const storage: Storage = {
     name: `sqlite:${file}`,
     limits: widestLimits,
-    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true },
+    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: false },
     async commit(commits) {
       const outcomes = await call('commit', commits)
       return outcomes.map((outcome) =>

@@ -1,6 +1,6 @@
 /** The other side of `thread.ts`: holds the storage, does what it is asked, and says when something has come. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { plainError } from '../../core/errors.ts'
+import { plainError } from '../../core/error-data.ts'
 import type { CommitOutcome, Storage } from '../../core/storage.ts'
 import { sqliteStorage } from './storage.ts'
 import type { FromThread, ThreadOptions, ToThread } from './thread.ts'

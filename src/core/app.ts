@@ -1,0 +1,74 @@
+/**
+ * An application's definitions in one place, for whatever opens its store: the command line, the server, workers. A module
+ * exports them as its default: `export default defineApp({ projections: [customers] })`.
+ */
+import { checkFunctions, checkList, checkObject } from './argument.ts'
+import type { ConsumerOptions, EventContext, Handled } from './consumer.ts'
+import { InvalidArgument } from './errors.ts'
+import type { LogEntry } from './event.ts'
+import type { ScheduleOptions } from './schedule.ts'
+import type { Store, StoreOptions } from './store.ts'
+import { checkHandlers, type JobHandlers } from './worker.ts'
+
+export interface AppDefinition
+  extends Pick<StoreOptions, 'projections' | 'deciders' | 'tables' | 'upcasters' | 'schemas'> {
+  /** What is done for each kind of job; called once, with the store that is worked for. */
+  readonly jobs?: (store: Store) => JobHandlers
+  /** Called once, likewise. */
+  readonly consumers?: (store: Store) => readonly AppConsumer[]
+  /** By name. Workers set them when they start; one that is not here any more stays until it is removed from the store. */
+  readonly schedules?: Readonly<Record<string, ScheduleOptions>>
+}
+
+export interface AppConsumer extends Omit<ConsumerOptions, 'signal' | 'onTrouble'> {
+  /** As an `EventHandler`; written as a method, so that one of some events only is taken too. */
+  handler(event: LogEntry, context: EventContext): Promise<Handled | undefined> | Promise<void>
+}
+
+/** Throws `InvalidArgument` for what is no definition of an application, naming the part. */
+export function defineApp(app: AppDefinition): AppDefinition {
+  checkObject(app, 'app')
+  const parts = Object.keys(checks)
+  for (const [part, value] of Object.entries(app)) {
+    const check = Object.hasOwn(checks, part) ? checks[part as keyof AppDefinition] : undefined
+    if (check === undefined) {
+      throw new InvalidArgument(`app.${part}`, `is no part of an application; these are: ${parts.join(', ')}`)
+    }
+    if (value !== undefined) check(value, `app.${part}`)
+  }
+  return app
+}
+
+type Check = (value: unknown, path: string) => void
+
+const checks: Readonly<Record<keyof AppDefinition, Check>> = {
+  projections: checkList,
+  deciders: checkList,
+  tables: checkList,
+  upcasters: checkList,
+  schemas: checkObject,
+  jobs: checkOfStore,
+  consumers: checkOfStore,
+  schedules: checkObject,
+}
+
+function checkOfStore(value: unknown, path: string): void {
+  if (typeof value !== 'function') throw new InvalidArgument(path, 'must be a function of the store')
+}
+
+/** An edge: what such a function returns. */
+export function jobsOf({ jobs }: AppDefinition, store: Store): JobHandlers {
+  const found = jobs?.(store) ?? {}
+  checkHandlers(found, 'app.jobs(store)')
+  return found
+}
+
+/** Likewise. */
+export function consumersOf({ consumers }: AppDefinition, store: Store): readonly AppConsumer[] {
+  const found = consumers?.(store) ?? []
+  checkList(found, 'app.consumers(store)')
+  for (const [index, consumer] of found.entries()) {
+    checkFunctions(consumer, `app.consumers(store)[${index}]`, ['handler'])
+  }
+  return found
+}

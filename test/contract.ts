@@ -1,0 +1,41 @@
+/** What every storage, and the store on it, is held to. */
+import { describe, test } from 'vitest'
+import {
+  embeddedConformance,
+  type OpenStorage,
+  type OpenStore,
+  storageConformance,
+  storeConformance,
+  viewConformance,
+  workConformance,
+} from '../src/conformance/index.ts'
+import { openStore } from '../src/core/store.ts'
+
+export interface Contractor {
+  readonly make: () => OpenStorage
+  /** Why the storage cannot be tested here. */
+  readonly missing?: string | undefined
+  /** All its cases wait more than they work, as those of views and of work do on every storage. */
+  readonly sideBySide?: true
+}
+
+export function holdToContract(name: string, { make, missing, sideBySide }: Contractor): void {
+  describe.skipIf(missing !== undefined)(`${name}${missing ? ` (${missing})` : ''}`, () => {
+    const open = make()
+    const onStorage: OpenStore = async (setting) => openStore(await open(setting), setting)
+    const inTurn = sideBySide ? test.concurrent : test
+    describe('the storage', () => {
+      for (const { promise, run } of storageConformance(open)) inTurn(promise, run)
+    })
+    describe('the store on it', () => {
+      for (const { promise, run } of storeConformance(onStorage)) inTurn(promise, run)
+    })
+    describe('the views on it', () => {
+      for (const { promise, run } of viewConformance(onStorage)) test.concurrent(promise, run)
+    })
+    describe('the work on it', () => {
+      const all = [...workConformance(onStorage), ...embeddedConformance(onStorage)]
+      for (const { promise, run } of all) test.concurrent(promise, run)
+    })
+  })
+}
