@@ -1,5 +1,5 @@
 /** One view of a batch: folded over all of its events at once, and the writes that store it. */
-import { InvalidArgument, isStoreError } from './errors.ts'
+import { InvalidArgument, isStorageFault } from './errors.ts'
 import type { Recorded } from './event.ts'
 import { FoldFailed, foldInTime, type ReadStream } from './event-time.ts'
 import { type Folding, foldEvent, foldingOf, linksRevision, viewWrites } from './fold.ts'
@@ -35,8 +35,7 @@ export async function foldEntityInTime(
   } catch (error) {
     if (error instanceof FoldFailed) return { key, writes: [], failed: { event: error.event, error: error.cause } }
     const [event] = events
-    // What the storage failed at is no handler's.
-    if (event === undefined || isStoreError(error, 'storage-failed') || isStoreError(error, 'store-closed')) throw error
+    if (event === undefined || isStorageFault(error)) throw error
     return { key, writes: [], failed: { event, error } }
   }
 }

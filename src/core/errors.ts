@@ -72,6 +72,21 @@ export function isStoreError(error: unknown, code?: ErrorCode): error is StoreEr
   return code === undefined ? errorCodes.some((known) => known === error.code) : error.code === code
 }
 
+/** The storage could not answer, or did not: that says nothing of what it was asked for, and no handler is to blame. */
+export function isStorageFault(error: unknown): boolean {
+  return isStoreError(error) && storageFaults.has(error.code)
+}
+
+const storageFaults: ReadonlySet<ErrorCode> = new Set([
+  'storage-failed',
+  'store-busy',
+  'store-closed',
+  'outcome-unknown',
+  // Content that is in the archive, and cannot be read there now.
+  'event-archived',
+  'object-damaged',
+])
+
 /** Something that the caller gave cannot be used. `path` says where (`events[3].data.price`), the message how to mend it. */
 export class InvalidArgument extends StoreError {
   override readonly code = 'invalid-argument'

@@ -1,6 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { memoryStorage } from '../storage/memory/storage.ts'
+import { foldEntityInTime } from './entity.ts'
+import { StoreBusy } from './errors.ts'
 import type { Recorded } from './event.ts'
 import { standsAt } from './event-time.ts'
 import { type Folding, viewWrites } from './fold.ts'
@@ -154,4 +156,18 @@ test('streams of which one is recorded with an earlier time behind the other com
     folding = await foldOn(refolding, folding, unpositioned(await eventsOf(stream)))
   }
   expect(folding.body.view).toEqual({ order: ['a', 'b', 'c'] })
+})
+
+test('a storage that does not answer while a view is folded is no failure of its handler', async () => {
+  const storage = memoryStorage()
+  const store = await openStore(storage)
+  await store.append('seat/1', [{ type: 'Told', data: 'a' }])
+  const { events } = await store.readPage('seat/1')
+  // biome-ignore lint/correctness/useYield: it fails before it has anything.
+  const read = async function* (): AsyncGenerator<Recorded> {
+    throw new StoreBusy('not now', 100)
+  }
+  await expect(foldEntityInTime(shape, { key: '1', body: {} }, { events, read })).rejects.toMatchObject({
+    code: 'store-busy',
+  })
 })

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type MemoryLog, memoryLog, memoryStorage } from '../storage/memory/storage.ts'
+import { StorageFailed } from './errors.ts'
 import type { EventOf } from './event.ts'
 import { type AnyProjection, projection } from './projection.ts'
 import type { Storage } from './storage.ts'
@@ -154,6 +155,24 @@ describe('when the storage fails', () => {
     failures = 0
     expect((await store.details('a/1'))?.revision).toBe(1)
     expect(await store.views.get(totals, 'all')).toEqual({ sum: 1, count: 1 })
+  })
+
+  test('a view of several streams that cannot be read while one is forgotten stays, until the rest of it can be', async () => {
+    const log = memoryLog()
+    let unreadable = ''
+    const store = await opened(log, (storage) => ({
+      async readStream(stream, range) {
+        if (stream === unreadable) throw new StorageFailed('read', new Error('unreadable'))
+        return storage.readStream(stream, range)
+      },
+    }))
+    await store.append('a/1', [told(1)])
+    await store.append('b/1', [told(2)])
+    unreadable = 'b/1'
+    await expect(store.forget('a/1', { reasonCode: 'asked' })).rejects.toMatchObject({ code: 'storage-failed' })
+    unreadable = ''
+    await store.forget('a/1', { reasonCode: 'asked' })
+    expect(await store.views.get(byId, '1')).toEqual({ events: ['b/1 1 2'] })
   })
 
   test('what was accepted is folded and committed while the store closes', async () => {

@@ -5,7 +5,7 @@
 import { errorOf, type Making } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { indexQuery } from './document.ts'
-import { isStoreError } from './errors.ts'
+import { isStorageFault } from './errors.ts'
 import type { AnyEvent, Recorded } from './event.ts'
 import { FoldFailed, foldAllInTime, foldInTime } from './event-time.ts'
 import { type Folding, foldEvent, type LinkBody, linkWrites, loadViews, viewWrites } from './fold.ts'
@@ -163,10 +163,10 @@ async function forgetInView(forgets: Forgets, shape: Shape, link: LinkBody): Pro
     const writes: DocumentWrite[] = []
     if (stored && others.length > 0 && body.revisions?.[stream] !== undefined) {
       const refolding = { reads: storage, archived, upcasters, catalogue, shape }
+      // A view that cannot be without the stream goes with it, whatever its handlers say.
       const folding = await foldStreams(refolding, key, others).catch((error) => {
-        // A view that cannot be without the stream goes with it, whatever its handlers say.
-        if (!isStoreError(error) || error.code === 'projection-failed') return undefined
-        throw error
+        if (isStorageFault(error)) throw error
+        return undefined
       })
       if (folding) writes.push(...viewWrites(shape, { ...folding, links: [], stored, folded: true }))
     }

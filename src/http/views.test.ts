@@ -6,7 +6,7 @@ import { openStore, type Store } from '../core/store.ts'
 import type { StoreOptions } from '../core/store-options.ts'
 import { memoryStorage } from '../storage/memory/storage.ts'
 import { createApp } from './app.ts'
-import { routes } from './routes.ts'
+import { asking } from './fixtures/asking.ts'
 
 type AdEvent = EventOf<{ Published: { title: string; city: string; price: number }; Repriced: { price: number } }>
 interface Ad {
@@ -60,40 +60,7 @@ async function open(options: StoreOptions = {}, before: StoreOptions = {}) {
   const errors: object[] = []
   const log = { info() {}, error: (facts: object) => errors.push(facts) }
   const app = createApp({ store, version: '0.0.0', log, closing: stopping.signal })
-  const ask = (
-    method: string,
-    path: string,
-    body?: unknown,
-    headers: Record<string, string> = {},
-    signal?: AbortSignal,
-  ) => {
-    const init = {
-      method,
-      headers,
-      ...(signal && { signal }),
-      ...(body !== undefined && { body: JSON.stringify(body) }),
-    }
-    return app.fetch(new Request(`http://localhost${path}`, init))
-  }
-  const document = JSON.parse(await (await ask('GET', '/openapi/openapi-spec.json')).text())
-  /** What it answers, well or not, is what its row says. */
-  const send = async (method: string, path: string, body?: unknown, headers: Record<string, string> = {}) => {
-    const response = await ask(method, path, body, headers)
-    const answer = JSON.parse(await response.text())
-    const pathname = path.replace(/\?.*/, '')
-    const route = routes.find(
-      (one) => one.method === method && new RegExp(`^${one.path.replaceAll(/\{\w+\}/g, '[^/]+')}$`).test(pathname),
-    )
-    if (response.ok) {
-      expect(route?.answer.schema?.safeParse(answer).error, path).toBeUndefined()
-      expect(response.status).toBe(route?.answer.status)
-    } else {
-      const told = document.paths[route?.path ?? ''][method.toLowerCase()].responses[response.status]
-      const kinds = Object.keys(told?.content['application/problem+json'].examples ?? {})
-      expect(kinds, `${method} ${path}`).toContain(answer.type.replace('urn:daybook:problem:', ''))
-    }
-    return { status: response.status, body: answer }
-  }
+  const { ask, send } = await asking(app)
   const get = (path: string, headers = {}) => send('GET', path, undefined, headers)
   const refused = async (path: string, field: string) => {
     const { status, body } = await get(path)

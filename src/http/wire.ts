@@ -270,7 +270,25 @@ export const boundaryPage = z.object({
   scannedTo: revision,
   more: z.boolean(),
 })
-export const streamsPage = z.object({ streams: z.array(details), next: z.optional(z.string()) })
+export const streamsPage = pageOfAll('streams', details)
+
+/** The answer of a row that lists things page by page, under their name. */
+export function pagedAnswer(
+  name: string,
+  item: z.ZodMiniType,
+  { example, order = '' }: { readonly example: unknown; readonly order?: string },
+) {
+  return {
+    status: 200,
+    schema: pageOfAll(name, item),
+    description: `A page${order === '' ? '' : `, ${order}`}; \`next\` is absent on the last one.`,
+    example: { [name]: [example] },
+  } as const
+}
+
+function pageOfAll(name: string, item: z.ZodMiniType) {
+  return z.object({ [name]: z.array(item), next: z.optional(z.string()) })
+}
 export const appended = z.object({
   stream: z.string(),
   first: revision,

@@ -6,7 +6,7 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { type Command, Option } from 'commander'
 import { checkAppends } from '../../core/append.ts'
-import { InvalidArgument, isStoreError } from '../../core/errors.ts'
+import { InvalidArgument, isStorageFault, isStoreError } from '../../core/errors.ts'
 import type { NewEvent } from '../../core/event.ts'
 import { derivedId } from '../../core/id.ts'
 import { limits } from '../../core/limits.ts'
@@ -95,7 +95,7 @@ async function importLines(file: string, choice: Choice): Promise<void> {
     let groupBytes = 0
 
     const refuse = (line: number, error: unknown) => {
-      if (!isStoreError(error) || error.code === 'storage-failed' || error.code === 'outcome-unknown') throw error
+      if (!isStoreError(error) || isStorageFault(error)) throw error
       // A line is an append of one event.
       note(`line ${line}: ${error.message.replace('events[0].', '')}`)
       counts.skipped++

@@ -12,6 +12,7 @@ import {
   keeps,
   looksLike,
   type Param,
+  pagedAnswer,
   pageLimit,
   record,
   revision,
@@ -136,12 +137,7 @@ export const consumerRoutes: readonly Route[] = [
     summary: 'Streams that wait with an event that could not be handled',
     params: { consumer },
     query: { limit: pageLimit, cursor },
-    answer: {
-      status: 200,
-      schema: z.object({ parked: z.array(parked), next: z.optional(z.string()) }),
-      description: "A page, by the events' positions; `next` is absent on the last one.",
-      example: { parked: [exampleParked] },
-    },
+    answer: pagedAnswer('parked', parked, { example: exampleParked, order: "by the events' positions" }),
     problems: missing,
     // The error may quote an event.
     needs: manages,

@@ -17,6 +17,7 @@ import {
   looksLike,
   named,
   type Param,
+  pagedAnswer,
   pageLimit,
   record,
   revision,
@@ -139,12 +140,7 @@ export const jobRoutes: readonly Route[] = [
       limit: pageLimit,
       cursor,
     },
-    answer: {
-      status: 200,
-      schema: z.object({ jobs: z.array(job), next: z.optional(z.string()) }),
-      description: 'A page; `next` is absent on the last one.',
-      example: { jobs: [exampleJob] },
-    },
+    answer: pagedAnswer('jobs', job, { example: exampleJob }),
     problems: [],
     needs: manages,
     handle: ({ store, query }) =>

@@ -7,7 +7,19 @@ import { manages, operates, pageOf } from '../asked.ts'
 import { invalid, type ProblemKind } from '../problem.ts'
 import { answerWork, progressMedia } from '../progress.ts'
 import type { Asked, Route } from '../route.ts'
-import { cursor, failure, instant, keeps, type Param, pageLimit, record, revision, text, wholeNumber } from '../wire.ts'
+import {
+  cursor,
+  failure,
+  instant,
+  keeps,
+  type Param,
+  pagedAnswer,
+  pageLimit,
+  record,
+  revision,
+  text,
+  wholeNumber,
+} from '../wire.ts'
 import { projection } from './views.ts'
 
 const versionState = z.enum(['building', 'dual', 'active', 'retired'])
@@ -182,12 +194,7 @@ export const projectionRoutes: readonly Route[] = [
     summary: 'Views that are passed over since a handler has failed at them',
     params: { projection },
     query: { version: ofVersion, limit: pageLimit, cursor },
-    answer: {
-      status: 200,
-      schema: z.object({ parked: z.array(parkedView), next: z.optional(z.string()) }),
-      description: 'A page, in order of their keys; `next` is absent on the last one.',
-      example: { parked: [exampleParked] },
-    },
+    answer: pagedAnswer('parked', parkedView, { example: exampleParked, order: 'in order of their keys' }),
     problems: missing,
     // The failure may quote an event.
     needs: manages,

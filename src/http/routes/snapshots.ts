@@ -9,6 +9,7 @@ import {
   instant,
   instantText,
   type Param,
+  pagedAnswer,
   pageLimit,
   record,
   revision,
@@ -82,12 +83,7 @@ export const snapshotRoutes: readonly Route[] = [
     tag: 'Snapshots',
     summary: 'The snapshots of a stream, or of a decider in order of its versions',
     query: { stream: streamParam, decider: deciderParam, limit: pageLimit, cursor },
-    answer: {
-      status: 200,
-      schema: z.object({ snapshots: z.array(snapshot), next: z.optional(z.string()) }),
-      description: 'A page; `next` is absent on the last one.',
-      example: { snapshots: [exampleSnapshot] },
-    },
+    answer: pagedAnswer('snapshots', snapshot, { example: exampleSnapshot }),
     problems: [],
     needs: manages,
     handle: ({ store, query }) =>

@@ -10,7 +10,7 @@ import type { Need } from '../access.ts'
 import { pageOf } from '../asked.ts'
 import { HttpError, invalid } from '../problem.ts'
 import type { Asked, Query, Route } from '../route.ts'
-import { cursor, direction, keeps, looksLike, type Param, pageLimit, text, wholeNumber } from '../wire.ts'
+import { cursor, direction, keeps, looksLike, type Param, pagedAnswer, pageLimit, text, wholeNumber } from '../wire.ts'
 
 const projectionPattern = `[A-Za-z0-9][A-Za-z0-9._-]{0,${limits.projectionNameCharacters - 1}}`
 const labelPattern = `[A-Za-z0-9][A-Za-z0-9._-]{0,${limits.replayLabelCharacters - 1}}`
@@ -108,12 +108,7 @@ export const viewRoutes: readonly Route[] = [
       limit: pageLimit,
       cursor,
     },
-    answer: {
-      status: 200,
-      schema: z.object({ views: z.array(shown), next: z.optional(z.string()) }),
-      description: 'A page; `next` is absent on the last one.',
-      example: { views: [exampleView] },
-    },
+    answer: pagedAnswer('views', shown, { example: exampleView }),
     problems: ['projection-not-found', 'projection-missing', 'view-not-ready'],
     needs: readsView,
     handle: ({ store, params, query, signal }) => {
