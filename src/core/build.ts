@@ -74,6 +74,15 @@ export function isWhole({ position, until, erasing }: Checkpoint): boolean {
   return until !== undefined && position >= until && !erasing
 }
 
+/** Whether readers may have it: it was built, or it was in use from the log's first event on, where nobody had to build it. */
+export function isBuilt(
+  { reads, before }: ProjectionState,
+  { version, checkpoint }: { readonly version: number; readonly checkpoint: Checkpoint | undefined },
+): boolean {
+  if (checkpoint?.until !== undefined) return isWhole(checkpoint)
+  return (version === reads || version === before) && !checkpoint?.building && !checkpoint?.erasing
+}
+
 /**
  * What follows once the runner has caught up with the log: `'again'` when it next has, nothing more, or its end, for an
  * inline version is kept by the commits themselves once it is whole. `since`: when the version was known to be there, on the
@@ -149,28 +158,28 @@ export async function switchTo(background: Tools, name: string, version?: number
   const target = version ?? newest(state)
   if (target === state.reads) return state
   if (versionStateOf(state, target) === undefined) throw noVersion(name, target)
-  return changeState(background, name, async (now) => {
-    if (now.reads === target) return { state: now }
-    const document = await readCheckpoint(background.storage, { name, version: target })
-    if (versionStateOf(now, target) !== 'dual' || document === undefined || !isWhole(checkpointOf(document))) {
-      throw new ViewNotReady({ projection: name, version: target })
-    }
-    // Built anew in between it would be whole no longer.
-    const guard = { is: 'version', version: document.version } as const
-    return {
-      state: turnedTo(now, target),
-      with: [{ kind: 'check', key: checkpointKey({ name, version: target }), if: guard }],
-    }
-  })
+  return changeState(background, name, async (now) =>
+    now.reads === target ? { state: now } : turnTo(background, now, target),
+  )
 }
 
 export function rollBack(background: Tools, name: string): Promise<ProjectionState> {
-  return changeState(background, name, (now) => {
+  return changeState(background, name, async (now) => {
     if (now.before === undefined || versionStateOf(now, now.before) !== 'dual') {
       throw new InvalidArgument('name', `projection "${name}" has no version to go back to`)
     }
-    return { state: turnedTo(now, now.before) }
+    return turnTo(background, now, now.before)
   })
+}
+
+/** Throws `ViewNotReady` where the version is not built, or is built anew; whoever begins that meanwhile makes the step void. */
+async function turnTo({ storage }: Pick<Tools, 'storage'>, state: ProjectionState, version: number): Promise<Step> {
+  const of = { name: state.name, version }
+  const document = await readCheckpoint(storage, of)
+  const built = isBuilt(state, { version, checkpoint: document && checkpointOf(document) })
+  if (versionStateOf(state, version) !== 'dual' || !built) throw new ViewNotReady({ projection: state.name, version })
+  const guard = document ? ({ is: 'version', version: document.version } as const) : ({ is: 'absent' } as const)
+  return { state: turnedTo(state, version), with: [{ kind: 'check', key: checkpointKey(of), if: guard }] }
 }
 
 function turnedTo(state: ProjectionState, target: number): ProjectionState {
@@ -197,8 +206,8 @@ export async function beginBuild(background: Tools, shape: Shape, how: 'beside' 
   const now = versionStateOf(state, version)
   if (now === undefined) throw new ViewNotReady({ projection: name, version })
   const document = await readCheckpoint(background.storage, shape)
-  const whole = document !== undefined && isWhole(checkpointOf(document))
-  if (now === 'building' || (now === 'dual' && !whole)) {
+  const built = isBuilt(state, { version, checkpoint: document && checkpointOf(document) })
+  if (now === 'building' || (now === 'dual' && !built)) {
     const asked = (body: Checkpoint) => (body.building || isWhole(body) ? body : { ...body, building: true })
     await changeCheckpoint(background, shape, asked)
     return true

@@ -1,6 +1,6 @@
 /** What a projection is at: its versions, how far they have come, and what stands in their way. */
 
-import { isWhole } from './build.ts'
+import { isBuilt } from './build.ts'
 import { type Checkpoint, checkpointKey, checkpointOf } from './checkpoint.ts'
 import type { Failure } from './failure.ts'
 import { allParked } from './parked-view.ts'
@@ -79,13 +79,10 @@ export async function statusOf(
       built && { building: { version: building.version, position: built.position, of: built.until ?? head } }),
     ...(reads !== undefined && { reads }),
     ...(before !== undefined && { before }),
-    versions: versions.map((one) => {
-      const known = of(one)
-      return {
-        version: one.version,
-        state: one.state,
-        whole: one.state === 'active' || (known ? isWhole(known) : false),
-      }
-    }),
+    versions: versions.map(({ version, state: at }, index) => ({
+      version,
+      state: at,
+      whole: isBuilt(state, { version, checkpoint: checkpoints[index] }),
+    })),
   }
 }

@@ -54,7 +54,7 @@ export interface SnapshotContent extends SnapshotKey {
   readonly state: unknown
 }
 
-/** As it is stored. What lists show stands beside the content; what is relied on is in it, and hashed. */
+/** As it is stored. What lists show stands beside the content, which is hashed, and says the same. */
 interface SnapshotBody extends SnapshotKey {
   readonly revision: number
   readonly time: number
@@ -115,11 +115,14 @@ export function contentOf(
   wanted: SnapshotKey & Pick<SnapshotContent, 'logId' | 'forms'>,
 ): SnapshotContent | undefined {
   try {
-    const { content: text, hash } = JSON.parse(document.body) as SnapshotBody
+    const { content: text, hash, ...shown } = JSON.parse(document.body) as SnapshotBody
     if (hashOf(text) !== hash) return undefined
     const content = JSON.parse(text) as SnapshotContent
     const names = ['decider', 'version', 'stream', 'logId', 'forms'] as const
-    return names.every((name) => content[name] === wanted[name]) ? content : undefined
+    const beside = ['decider', 'version', 'stream', 'revision', 'time'] as const
+    const holds =
+      names.every((name) => content[name] === wanted[name]) && beside.every((name) => content[name] === shown[name])
+    return holds ? content : undefined
   } catch {
     // No JSON, or none of this shape.
     return undefined
