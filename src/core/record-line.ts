@@ -67,7 +67,9 @@ export function recordOfLine(line: string): LogRecord & { readonly position: num
   if (head.forgotten) return { ...key, state: 'forgotten', evidence: { entry: bytesOf(head.entry) } }
   const salt = bytesOf(head.salt)
   if (head.trimmed) {
-    return { ...key, state: 'trimmed', ...head.trimmed, evidence: { salt, commitment: bytesOf(head.commitment) } }
+    const commitment = bytesOf(head.commitment)
+    const evidence = { salt, commitment, entry: entryOf({ ...key, commitment }) }
+    return { ...key, state: 'trimmed', ...head.trimmed, evidence }
   }
   const { content } = split
   if (content === undefined) throw new TypeError('the line has no content')
