@@ -82,7 +82,7 @@ export async function statusOf(
     versions: versions.map(({ version, state: at }, index) => ({
       version,
       state: at,
-      whole: isBuilt(state, { version, checkpoint: checkpoints[index] }),
+      whole: at !== 'retired' && isBuilt(state, { version, checkpoint: checkpoints[index] }),
     })),
   }
 }

@@ -130,8 +130,10 @@ async function heal(store: Store, url: string, told: readonly Told[]): Promise<v
   for (const one of told) if (one.is === 'job') await finished(store, one.id)
   await worker.stop()
   for (const name of names) {
-    const { reads } = await store.projections.status(name)
-    for (const { version, whole, state } of (await store.projections.status(name)).versions) {
+    const { reads, versions } = await store.projections.status(name)
+    // The last version was being dropped: whoever wants it after all builds it anew.
+    if (versions.every(({ state }) => state === 'retired')) await store.projections.rebuild(name, { termMs })
+    for (const { version, whole, state } of versions) {
       const asked = version === reads || state === 'retired' || whole
       if (!asked) await store.projections.rebuild(name, { version, switch: 'by-hand', termMs })
     }
