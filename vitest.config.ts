@@ -30,9 +30,9 @@ export default defineConfig({
     env: { AWS_ACCESS_KEY_ID: 'tester', AWS_SECRET_ACCESS_KEY: 'tester' },
     globalSetup: ['test/engines/postgres.ts', 'test/engines/dynamodb.ts'],
     include: ['src/**/*.test.ts', 'test/*.test.ts', 'examples/**/*.test.ts'],
-    // Much of the time is spent on waiting for engines, so that two at once pay even on two cores.
+    // Much of the time is spent on waiting for engines, so that three at once pay even on two cores.
     sequence: { sequencer: LongestFirst },
-    maxWorkers: 2,
+    maxWorkers: 3,
     maxConcurrency: 4,
     // Only against hanging: nothing here checks speed.
     testTimeout: 60_000,

@@ -30,7 +30,8 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     return undefined
   }
   // It does one thing at a time, so that each of Vitest's workers has one.
-  const servers = await Promise.all([startDynamo({ program }), startDynamo({ program })])
+  const workers = Array.from({ length: project.vitest.config.maxWorkers })
+  const servers = await Promise.all(workers.map(() => startDynamo({ program })))
   project.provide('dynamodb', { endpoints: servers.map(({ endpoint }) => endpoint) })
   return async () => {
     for (const server of servers) await server.stop()

@@ -8,8 +8,11 @@ import { openStore, type Store } from '../../src/core/store.ts'
 import { openStorage } from '../../src/open.ts'
 import { type Kills, killsOfOneLog, pause } from './kills.ts'
 import { decider, handlers, inlineNames, link, names, type Paid, people, projections } from './projected.ts'
-import { deeds, type ProjectorOptions, type Told, termMs } from './projector.ts'
+import { deeds, type ProjectorOptions, type Told } from './projector.ts'
 import { startTelling } from './telling.ts'
+
+/** Of whoever finishes what was begun: nobody kills him, and a slow engine must not take from him what he has just taken. */
+const termMs = 5_000
 
 /** What was told over all kills: begun and not done is what was killed in the middle of it. */
 export interface Tally {
