@@ -2,6 +2,7 @@
 import pino from 'pino'
 import { describe, test } from 'vitest'
 import {
+  ledgerConformance,
   type OpenStorage,
   type OpenStore,
   type StoreSetting,
@@ -23,7 +24,7 @@ function overHttp(openStorage: OpenStorage, serveStore: (store: Store) => Promis
   return async (setting: StoreSetting) => {
     const store = await openStore(await openStorage(setting), setting)
     const { url, close } = await serveStore(store)
-    const client = createClient({ url })
+    const client = createClient({ url, verifierKeys: verifierKeysOf(setting) })
     return {
       ...client,
       // What runs handlers is where they are: beside the server.
@@ -37,6 +38,11 @@ function overHttp(openStorage: OpenStorage, serveStore: (store: Store) => Promis
       },
     }
   }
+}
+
+/** By them its client checks what the server proves. */
+function verifierKeysOf({ ledger: { signer, verifierKeys = [] } = {} }: StoreSetting): readonly string[] {
+  return signer ? [signer.verifierKey, ...verifierKeys] : verifierKeys
 }
 
 interface Served {
@@ -94,6 +100,11 @@ for (const { name, storage, serveStore, missing } of servers) {
 describe('the client of a server of views and work', () => {
   const open = overHttp(memory(), steadily)
   for (const { promise, run } of [...viewConformance(open), ...workConformance(open)]) test.concurrent(promise, run)
+})
+
+/** Sealing is done beside the server by its workers, or asked of it. */
+describe('the client of a server with a ledger', () => {
+  for (const { promise, run } of ledgerConformance(overHttp(memory(), steadily))) test.concurrent(promise, run)
 })
 
 /** Pages of views are the storage's. */
