@@ -11,6 +11,8 @@ interface Import {
   /** A file of ours, or a package. */
   readonly to: string
   readonly lazy: boolean
+  /** Of types alone: nothing of it is loaded. */
+  readonly erased: boolean
 }
 
 interface File {
@@ -22,6 +24,7 @@ interface File {
 /** What each room may use of the others; of itself it may use everything. */
 const arrows: Readonly<Record<string, readonly string[]>> = {
   index: ['core'],
+  verify: ['core'],
   core: [],
   'storage/memory': ['core'],
   'storage/sqlite': ['core'],
@@ -80,9 +83,13 @@ function sources(folder: string): readonly File[] {
       const found = text.matchAll(
         /^(?:import|export)\b[^'"`]*?from '([^']+)'|^import '([^']+)'|\bimport\('([^']+)'\)/gm,
       )
-      const imports = [...found].map(([, from, bare, lazy]) => {
+      const imports = [...found].map(([text, from, bare, lazy]) => {
         const to = from ?? bare ?? lazy ?? ''
-        return { to: to.startsWith('.') ? relative(root, join(root, dirname(path), to)) : to, lazy: lazy !== undefined }
+        return {
+          to: to.startsWith('.') ? relative(root, join(root, dirname(path), to)) : to,
+          lazy: lazy !== undefined,
+          erased: /^(?:import|export) type /.test(text),
+        }
       })
       return { path, text, imports }
     })
@@ -180,6 +187,21 @@ test('every file is reached from an entry of the package', () => {
   }
   for (const entry of [...entries, 'src/cli/main.ts', 'src/storage/sqlite/worker.ts']) visit(entry)
   expect(code.filter(({ path }) => !reached.has(path)).map(({ path }) => path)).toEqual([])
+})
+
+test('the verifier loads the curve and the hash, and nothing else: it is for browsers, too', () => {
+  const loaded = new Set<string>()
+  const visit = (path: string): void => {
+    const { imports } = code.find((file) => file.path === path) ?? { imports: [] }
+    for (const { to, lazy, erased } of imports) {
+      if (lazy || erased || loaded.has(to)) continue
+      loaded.add(to)
+      visit(to)
+    }
+  }
+  visit('src/verify.ts')
+  const others = [...loaded].filter((to) => !to.startsWith('src/core/'))
+  expect([...new Set(others.map(packageOf))].sort()).toEqual(['@noble/curves', '@noble/hashes'])
 })
 
 test('every dependency is imported, and the decision for it is written down', () => {

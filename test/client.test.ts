@@ -1,6 +1,6 @@
 /** The store over HTTP keeps the contract of the store, also while its server is started anew again and again. */
 import { describe, test } from 'vitest'
-import { storeConformance, viewConformance, workConformance } from '../src/conformance/index.ts'
+import { ledgerConformance, storeConformance, viewConformance, workConformance } from '../src/conformance/index.ts'
 import type { Store } from '../src/core/store.ts'
 import { type Server, serve } from '../src/hosts/node.ts'
 import { logger, overHttp, type Served, steadily } from './engines/over-http.ts'
@@ -52,6 +52,11 @@ for (const { name, storage, serveStore, missing } of servers) {
 describe('the client of a server of views and work', () => {
   const open = overHttp(memory(), steadily)
   for (const { promise, run } of [...viewConformance(open), ...workConformance(open)]) test.concurrent(promise, run)
+})
+
+/** Sealing is done beside the server by its workers, or asked of it. */
+describe('the client of a server with a ledger', () => {
+  for (const { promise, run } of ledgerConformance(overHttp(memory(), steadily))) test.concurrent(promise, run)
 })
 
 /** Pages of views are the storage's. */

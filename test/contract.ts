@@ -4,6 +4,7 @@ import {
   archiveConformance,
   backupConformance,
   embeddedConformance,
+  ledgerConformance,
   type OpenEmbedded,
   type OpenStorage,
   type OpenStore,
@@ -38,7 +39,7 @@ export function holdToContract(name: string, { make, missing, sideBySide }: Cont
       for (const { promise, run } of viewConformance(onStorage)) test.concurrent(promise, run)
     })
     describe('the work on it', () => {
-      const all = [...workConformance(onStorage), ...embeddedConformance(onStorage)]
+      const all = [...workConformance(onStorage), ...embeddedConformance(onStorage), ...ledgerConformance(onStorage)]
       for (const { promise, run } of all) test.concurrent(promise, run)
     })
     describe('the archive and the backups beside it', () => {

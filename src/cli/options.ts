@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { isStoreError } from '../core/errors.ts'
 import { parseJson } from '../core/json.ts'
+import type { LedgerOptions } from '../core/ledger.ts'
 import type { Until } from '../core/read.ts'
 import type { Store } from '../core/store.ts'
 import { parseInstant } from '../core/time.ts'
@@ -16,6 +17,11 @@ export interface StoreChoice {
 
 export interface AppChoice extends StoreChoice {
   readonly app?: string
+}
+
+/** What the store is opened with beside. */
+interface OpenChoice extends AppChoice {
+  readonly ledger?: LedgerOptions
 }
 
 export interface DefinedChoice extends AppChoice {
@@ -74,13 +80,17 @@ export function filterOf({ streamType, eventType, tag }: FilterChoice) {
 
 /** Runs with the store open, by the application's definitions if there are any, and closes it whatever happens. */
 export async function withStore<Result>(
-  { store: url, app, json }: AppChoice,
+  { store: url, app, json, ledger = {} }: OpenChoice,
   use: 'reading' | 'writing',
   run: (store: Store) => Promise<Result>,
 ): Promise<Result> {
   const definitions = app === undefined ? {} : await loadApp(app)
   try {
-    await using store = await open(url, { ...definitions, readOnly: use === 'reading' && !url.startsWith('memory:') })
+    await using store = await open(url, {
+      ...definitions,
+      ledger,
+      readOnly: use === 'reading' && !url.startsWith('memory:'),
+    })
     return await run(store)
   } catch (error) {
     if (app === undefined && !json && isStoreError(error, 'projection-missing')) {

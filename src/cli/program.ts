@@ -11,6 +11,7 @@ import { importCommand } from './commands/import.ts'
 import { infoCommand } from './commands/info.ts'
 import { jobsCommand } from './commands/jobs.ts'
 import { keysCommand } from './commands/keys.ts'
+import { ledgerCommand } from './commands/ledger.ts'
 import { projectionsCommand } from './commands/projections.ts'
 import { readCommand } from './commands/read.ts'
 import { replayCommand, replaysCommand } from './commands/replay.ts'
@@ -19,6 +20,7 @@ import { serveCommand } from './commands/serve.ts'
 import { snapshotsCommand } from './commands/snapshots.ts'
 import { streamsCommand } from './commands/streams.ts'
 import { tableCommand } from './commands/table.ts'
+import { verifyCommand } from './commands/verify.ts'
 import { viewsCommand } from './commands/views.ts'
 import { workCommand } from './commands/work.ts'
 import { exitCodeOf, exitCodes, printError } from './output.ts'
@@ -33,6 +35,7 @@ const groups: Readonly<Record<string, readonly (() => Command)[]>> = {
   'Events:': [appendCommand, readCommand, followCommand, streamsCommand, forgetCommand, importCommand, exportCommand],
   'Views:': [viewsCommand, projectionsCommand, replayCommand, replaysCommand],
   'Background:': [consumersCommand, jobsCommand, schedulesCommand, snapshotsCommand],
+  'The ledger:': [ledgerCommand, verifyCommand],
   'The store:': [infoCommand, eventTypesCommand, keysCommand, tableCommand],
 }
 

@@ -60,9 +60,14 @@ export function workConformance(open: OpenStore): readonly ConformanceCase[] {
   return [working, scheduling, consuming, parking, declaring].flatMap((subject) => subject(open))
 }
 
+/** Digests and proofs. */
+export function ledgerConformance(open: OpenStore): readonly ConformanceCase[] {
+  return ledgering(open)
+}
+
 /** What an embedded store alone has: events as they were recorded, and snapshots by deciders that its caller brings. */
 export function embeddedConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [versioning, snapshotting, liveSnapshotting, ledgering].flatMap((subject) => subject(open))
+  return [versioning, snapshotting, liveSnapshotting].flatMap((subject) => subject(open))
 }
 
 /** An embedded store and its archive; the object store must pass `objectConformance`. */

@@ -46,6 +46,11 @@ export interface ProveOptions {
   readonly checkpoint?: string
 }
 
+export interface HistoryOptions {
+  /** Only events after this revision. */
+  readonly after?: number
+}
+
 export interface Ledger {
   /** Signs a digest of all that is in the log. Throws `Unsupported` without a signer, `LedgerBroken` where it would hide a change. */
   seal(): Promise<SealedDigest>
@@ -56,7 +61,7 @@ export interface Ledger {
   /** That the digest of `to` events, by default the newest, extends the digest of `from`, of at least one. */
   proveConsistency(from: number, to?: number): Promise<ConsistencyProof>
   /** All events of a stream that the newest digest covers, in order, with their proofs; also what was archived or forgotten. */
-  history(stream: string): AsyncIterable<EventProof>
+  history(stream: string, options?: HistoryOptions): AsyncIterable<EventProof>
   /**
    * The whole log: every record, every stream's order, every hash of the ledger, the digest's signature; against a digest
    * that was kept outside, too. Names the first wrong position. Needs no signer, and changes nothing.
@@ -146,11 +151,11 @@ function ledgerOf(background: Background, keys: readonly string[], sealing: Seal
     throw new InvalidArgument('event.revision', `is beyond the end of "${stream}", which is ${head.revision}`)
   }
 
-  async function* historyOf(stream: string): AsyncGenerator<EventProof> {
+  async function* historyOf(stream: string, after: number): AsyncGenerator<EventProof> {
     const { head } = await storage.readStream(stream, { after: 0, direction: 'backwards', limit: 1 })
     if (head === undefined) throw new StreamNotFound(stream)
     const proving = await prover()
-    for (let revision = 1; revision <= head.revision; revision++) {
+    for (let revision = after + 1; revision <= head.revision; revision++) {
       const position = await storage.positionOf(stream, revision)
       if (position === undefined || position > proving.digest.size) return
       yield await proofAt(position, proving)
@@ -186,9 +191,12 @@ function ledgerOf(background: Background, keys: readonly string[], sealing: Seal
       if (from < 1 || from > size) throw new InvalidArgument('from', `must be 1 to ${size}`)
       return consistencyProof(from, size, await read(consistencyPath(from, size)))
     },
-    history(stream) {
+    history(stream, options = {}) {
       checkStream(stream)
-      return historyOf(stream)
+      checkObject(options, 'options')
+      const { after = 0 } = options
+      checkOrdinal(after, 'after')
+      return historyOf(stream, after)
     },
     verify: (options) => verify(background, keys, options),
     async tile(path) {

@@ -33,11 +33,26 @@ export async function verifyRecords(
   { checkpoint, verifierKeys = [] }: VerifyRecordsOptions = {},
 ): Promise<RecordsReport> {
   const digest = checkpoint === undefined ? undefined : keptDigest(checkpoint, verifierKeys)
-  const log = auditLog(digest ? [digest.size] : [])
+  return { ...(await auditRecords(records, [digest])), ...(digest && { checkpoint: digest }) }
+}
+
+/** Whoever reads them may find that one cannot be read: a fault in its place ends them. */
+export async function auditRecords(
+  records: AsyncIterable<LogRecord | Fault> | Iterable<LogRecord | Fault>,
+  known: readonly (SignedDigest | undefined)[],
+): Promise<Omit<RecordsReport, 'checkpoint'>> {
+  const digests = known.filter((digest) => digest !== undefined)
+  const size = Math.max(0, ...digests.map(({ size }) => size))
+  const log = auditLog(digests.map(({ size }) => size))
   let fault: Fault | undefined
+  let unread: Fault | undefined
   let piece = auditPiece(0)
   let end = 0
   for await (const record of records) {
+    if ('kind' in record) {
+      unread = record
+      break
+    }
     const taken = piece.add(record)
     end = piece.next - 1
     if (taken && end % pieceRecords > 0) continue
@@ -46,15 +61,14 @@ export async function verifyRecords(
     log.tree.take()
     if (fault || !taken) break
   }
-  fault ??= log.join(piece.end())
+  fault ??= log.join(piece.end(unread))
   // Behind a fault nothing was read: a tombstone may have stood there.
-  fault ??= digest && digest.size > end ? truncated(digest.size, end) : firstOf(log.unclosed())
-  fault ??= digest && compareDigest(digest, log)
+  fault ??= size > end ? truncated(size, end) : firstOf(log.unclosed())
+  fault ??= digests.map((digest) => compareDigest(digest, log)).find((found) => found !== undefined)
   return {
     verified: fault ? fault.position - 1 : end,
     streams: log.streams,
     events: log.counts,
-    ...(digest && { checkpoint: digest }),
     ...(fault && { fault }),
   }
 }

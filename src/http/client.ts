@@ -36,7 +36,7 @@ import { formatInstant } from '../core/time.ts'
 import { consumersOver } from './faces/consumers.ts'
 import { eventTypesOver } from './faces/event-types.ts'
 import { jobsOver } from './faces/jobs.ts'
-import { ledgerElsewhere } from './faces/ledger.ts'
+import { ledgerOver } from './faces/ledger.ts'
 import { projectionsOver } from './faces/projections.ts'
 import { snapshotsOver } from './faces/snapshots.ts'
 import { viewsOver } from './faces/views.ts'
@@ -52,12 +52,14 @@ export interface ClientOptions extends Omit<RequesterOptions, 'closing'> {
   readonly traceparent?: () => string | undefined
   /** Where event ids come from; default UUIDv7. */
   readonly newId?: () => string
+  /** Of the server's log, and of its witnesses: by them the client checks digests and proofs that it is given. */
+  readonly verifierKeys?: readonly string[]
 }
 
 /** Opens nothing: the first request does. Throws `InvalidArgument` for options that cannot work. */
 export function createClient(options: ClientOptions): Store {
   const random = secureRandom()
-  const { traceparent, newId: makeId = () => newId(random) } = options
+  const { traceparent, newId: makeId = () => newId(random), verifierKeys = [] } = options
   const closing = new AbortController()
   const requester = createRequester({ ...options, closing: closing.signal })
   const { ask } = requester
@@ -179,7 +181,7 @@ export function createClient(options: ClientOptions): Store {
     projections: projectionsOver(requester),
     eventTypes: eventTypesOver(requester),
     snapshots: snapshotsOver(requester),
-    ledger: ledgerElsewhere(),
+    ledger: ledgerOver(requester, verifierKeys),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()

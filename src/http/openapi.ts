@@ -32,7 +32,8 @@ const bodyProblems: readonly ProblemKind[] = ['limit-exceeded', 'request-too-lar
 export function openApiDocument(routes: readonly Route[], version: string): Json {
   const paths: Record<string, Record<string, Json>> = {}
   for (const route of routes) {
-    paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operation(route) }
+    const path = route.path.replace('{+', '{')
+    paths[path] = { ...paths[path], [route.method.toLowerCase()]: operation({ ...route, path }) }
   }
   return {
     openapi: '3.1.0',

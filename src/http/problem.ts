@@ -67,6 +67,7 @@ export const problemKinds = {
   'event-type-not-found': { status: 404, title: 'No such event type is declared' },
   'consumer-not-found': { status: 404, title: 'There is no such consumer' },
   'job-not-found': { status: 404, title: 'There is no such job' },
+  'tile-not-found': { status: 404, title: 'So much of the log is not sealed' },
   'unknown-path': { status: 404, title: 'There is nothing at this path' },
   'method-not-allowed': { status: 405, title: 'The method is not allowed here' },
   'revision-conflict': { status: 409, title: 'The stream is at another revision; read it again' },

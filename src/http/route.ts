@@ -12,7 +12,7 @@ export type Query = Readonly<Record<string, string | number | readonly string[]>
 
 export interface Route {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE'
-  /** With names in braces: `/streams/{streamType}`. */
+  /** With names in braces: `/streams/{streamType}`; `{+path}` is the rest of it, slashes too. */
   readonly path: string
   readonly summary: string
   readonly description?: string

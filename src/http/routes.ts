@@ -4,6 +4,7 @@ import { consumerRoutes } from './routes/consumers.ts'
 import { eventTypeRoutes } from './routes/event-types.ts'
 import { healthRoutes } from './routes/health.ts'
 import { jobRoutes } from './routes/jobs.ts'
+import { ledgerRoutes } from './routes/ledger.ts'
 import { projectionRoutes } from './routes/projections.ts'
 import { readingRoutes } from './routes/reading.ts'
 import { referenceRoutes } from './routes/reference.ts'
@@ -22,6 +23,7 @@ export const routes: readonly Route[] = [
   ...consumerRoutes,
   ...jobRoutes,
   ...snapshotRoutes,
+  ...ledgerRoutes,
   ...eventTypeRoutes,
   ...healthRoutes,
 ]

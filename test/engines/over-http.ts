@@ -12,7 +12,7 @@ export function overHttp(openStorage: OpenStorage, serveStore: (store: Store) =>
   return async (setting: StoreSetting) => {
     const store = await openStore(await openStorage(setting), setting)
     const { url, close } = await serveStore(store)
-    const client = createClient({ url })
+    const client = createClient({ url, verifierKeys: verifierKeysOf(setting) })
     return {
       ...client,
       // What runs handlers is where they are: beside the server.
@@ -26,6 +26,11 @@ export function overHttp(openStorage: OpenStorage, serveStore: (store: Store) =>
       },
     }
   }
+}
+
+/** By them its client checks what the server proves. */
+function verifierKeysOf({ ledger: { signer, verifierKeys = [] } = {} }: StoreSetting): readonly string[] {
+  return signer ? [signer.verifierKey, ...verifierKeys] : verifierKeys
 }
 
 export interface Served {

@@ -9,8 +9,9 @@ import { keyAccess, openKeys } from '../../http/keys.ts'
 import { openStorage } from '../../open.ts'
 import { loadApp } from '../app.ts'
 import { type AppChoice, appCommand, collect, json, ordinal, untilSignal } from '../options.ts'
+import { ledgerOf, type SignerChoice, withSealing } from '../signing.ts'
 
-interface Choice extends AppChoice {
+interface Choice extends AppChoice, SignerChoice {
   readonly workers: boolean
   readonly port: number
   readonly host: string
@@ -26,7 +27,9 @@ interface Choice extends AppChoice {
 }
 
 export function serveCommand(): Command {
-  return appCommand('serve', 'Serve the store over HTTP, and work for it, until a signal ends it.', 'optional')
+  return withSealing(
+    appCommand('serve', 'Serve the store over HTTP, and work for it, until a signal ends it.', 'optional'),
+  )
     .addOption(new Option('--port <port>', 'the port; 0 for any free one').env('PORT').default(8080).argParser(ordinal))
     .addOption(new Option('--host <host>', 'the address to listen on').env('HOST').default('127.0.0.1'))
     .option('--no-workers', 'only serve: "daybook work" does the rest elsewhere')
@@ -74,10 +77,11 @@ async function run({ store: url, app: file, workers, port, host: address, ...cho
   const [{ pino }, host] = await Promise.all([import('pino'), import('../../hosts/node.ts')])
   const { createMetrics, processTracer, serve, startWorkers } = host
   const app = file === undefined ? {} : await loadApp(file)
+  const ledger = ledgerOf(choice)
   const storage = await openStorage(url)
   const metrics = createMetrics()
   const observer = { tracer: processTracer(), ended: metrics.ended }
-  await using store = await openStore(storage, { ...app, observer })
+  await using store = await openStore(storage, { ...app, ledger, observer })
   const access = await accessOf(storage, choice)
   const ended = untilSignal()
   const logger = pino()

@@ -3,20 +3,20 @@ import type { Command } from 'commander'
 import { open } from '../../open.ts'
 import { loadApp } from '../app.ts'
 import { appCommand, type DefinedChoice, untilSignal } from '../options.ts'
+import { ledgerOf, type SignerChoice, withSealing } from '../signing.ts'
+
+interface Choice extends DefinedChoice, SignerChoice {}
 
 export function workCommand(): Command {
-  return appCommand(
-    'work',
-    'Run projections, consumers, jobs and schedules, without a server, until a signal ends it.',
-    'needed',
-  ).action(run)
+  const told = 'Run projections, consumers, jobs and schedules, without a server, until a signal ends it.'
+  return withSealing(appCommand('work', told, 'needed')).action(run)
 }
 
 /** Stops at SIGINT or SIGTERM: ends what is worked on, then closes the store. */
-async function run({ store: url, app: file }: DefinedChoice): Promise<void> {
+async function run({ store: url, app: file, ...choice }: Choice): Promise<void> {
   const app = await loadApp(file)
   const [{ pino }, { startWorkers }] = await Promise.all([import('pino'), import('../../hosts/node.ts')])
-  await using store = await open(url, app)
+  await using store = await open(url, { ...app, ledger: ledgerOf(choice) })
   const ended = untilSignal()
   const logger = pino()
   const { stop, ...working } = await startWorkers({ store, app, logger })

@@ -1,0 +1,99 @@
+import { type Command, Command as Group, InvalidArgumentError } from 'commander'
+import type { EventPlace } from '../../core/ledger.ts'
+import { newLedgerKeys } from '../../core/note.ts'
+import { eventPlace, ordinal, type StoreChoice, storeCommand, withStore } from '../options.ts'
+import { note, print, printFacts, printJson } from '../output.ts'
+import {
+  fileText,
+  type KeyChoice,
+  ledgerOf,
+  type SignerChoice,
+  verifierKeysOf,
+  withKeys,
+  withSigner,
+  writeSecret,
+} from '../signing.ts'
+
+interface SealChoice extends StoreChoice, SignerChoice {}
+interface Choice extends StoreChoice, KeyChoice {}
+interface ProveChoice extends Choice {
+  readonly checkpoint?: string
+}
+
+export function ledgerCommand(): Command {
+  const reading = (name: string, description: string) => withKeys(storeCommand(name, description))
+  return new Group('ledger')
+    .description('Signed digests of the log, and proofs of what is in it.')
+    .addCommand(
+      new Group('keys')
+        .description('Make a pair of keys: the secret one into a file, the other one is for everybody.')
+        .argument('<name>', 'whose log it is, best as a domain with a path: acme.example/permits')
+        .argument('<file>', 'where the signer key goes')
+        .action(keys),
+    )
+    .addCommand(withSigner(storeCommand('seal', 'Sign a digest of all that is in the log now.')).action(seal))
+    .addCommand(reading('digest', 'Print the newest digest as a checkpoint: what to keep elsewhere.').action(digest))
+    .addCommand(
+      reading('prove', 'Print the proof of an event: all that is needed to check it anywhere.')
+        .argument('<event>', 'its stream and revision, customer/42@3, or its position', place)
+        .option('--checkpoint <file>', 'against this digest; default: the newest')
+        .action(prove),
+    )
+    .addCommand(
+      reading('history', "Print the proofs of a stream's events, one a line.")
+        .argument('<stream>', 'type and id: customer/42')
+        .action(history),
+    )
+    .addCommand(
+      reading('consistency', 'Print the proof that a digest extends an older one.')
+        .argument('<from>', 'the size of the older one', ordinal)
+        .argument('[to]', 'the size of the later one; default: of the newest', ordinal)
+        .action(consistency),
+    )
+}
+
+async function keys(name: string, file: string): Promise<void> {
+  const { signerKey, verifierKey } = newLedgerKeys(name)
+  writeSecret(file, `${signerKey}\n`)
+  await print(verifierKey)
+  note(`The signer key is in ${file}: keep it secret, and a copy of it safe. Whoever verifies needs the key above.`)
+}
+
+async function seal(choice: SealChoice): Promise<void> {
+  const sealed = await withStore({ ...choice, ledger: ledgerOf(choice) }, 'writing', (store) => store.ledger.seal())
+  if (choice.json) return printJson(sealed)
+  await printFacts({ log: sealed.origin, events: String(sealed.size), root: sealed.root, sealed: sealed.sealedAt })
+}
+
+async function digest(choice: Choice): Promise<void> {
+  const newest = await reading(choice, (store) => store.ledger.digest())
+  if (choice.json) return printJson(newest ?? null)
+  if (newest === undefined) note('nothing is sealed yet')
+  else await print(newest.checkpoint.trimEnd())
+}
+
+async function prove(event: EventPlace, choice: ProveChoice): Promise<void> {
+  const { checkpoint: file } = choice
+  const options = file === undefined ? {} : { checkpoint: fileText(file, '--checkpoint') }
+  await printJson(await reading(choice, (store) => store.ledger.prove(event, options)))
+}
+
+async function history(stream: string, choice: Choice): Promise<void> {
+  await reading(choice, async (store) => {
+    for await (const proof of store.ledger.history(stream)) await printJson(proof)
+  })
+}
+
+async function consistency(from: number, to: number | undefined, choice: Choice): Promise<void> {
+  await printJson(await reading(choice, (store) => store.ledger.proveConsistency(from, to)))
+}
+
+function reading<Result>(choice: Choice, run: Parameters<typeof withStore<Result>>[2]): Promise<Result> {
+  return withStore({ ...choice, ledger: { verifierKeys: verifierKeysOf(choice) } }, 'reading', run)
+}
+
+function place(value: string): EventPlace {
+  if (/^\d+$/.test(value)) return { position: ordinal(value) }
+  if (value.includes('@')) return eventPlace(value)
+  throw new InvalidArgumentError('It must be a stream and a revision, customer/42@3, or a position.')
+}

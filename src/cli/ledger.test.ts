@@ -1,0 +1,119 @@
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { checkConsistency, checkProof } from '../core/proof.ts'
+import { open } from '../open.ts'
+import { begin, call, newStore, place, run } from './fixtures/command.ts'
+
+afterEach(() => vi.unstubAllEnvs())
+
+/** A store with two sealed events, the keys, and the digest in a file. */
+async function sealed() {
+  const store = newStore()
+  const signer = place()
+  const made = await call(store, 'ledger', 'keys', 'cli.example/log', signer).catch(() => undefined)
+  // This one command has no store.
+  expect(made?.code).toBe(2)
+  const { output, code } = await run(undefined, ['ledger', 'keys', 'cli.example/log', signer])
+  expect([code, statSync(signer).mode & 0o777]).toEqual([0, 0o600])
+  const key = output.trim()
+  await call(store, 'append', 'seat/1', 'Reserved', '{"by":"Ann"}')
+  await call(store, 'append', 'seat/1', 'Freed')
+  const { output: told } = await call(store, 'ledger', 'seal', '--signer-key', signer)
+  expect(told).toMatch(/^log {5}cli\.example\/log\nevents {2}2\nroot/)
+  const digest = file((await call(store, 'ledger', 'digest', '--key', key)).output)
+  return { store, signer, key, digest }
+}
+
+function file(text: string): string {
+  const path = place()
+  writeFileSync(path, text)
+  return path
+}
+
+test('digests are sealed and printed, events proven and checked offline, histories and consistency proven', async () => {
+  const { store, signer, key, digest } = await sealed()
+  expect((await run(undefined, ['ledger', 'keys', 'cli.example/log', signer])).code).toBe(2)
+  const proof = (await call(store, 'ledger', 'prove', 'seat/1@1')).output
+  expect(checkProof(JSON.parse(proof), [key]).event?.data).toEqual({ by: 'Ann' })
+  expect((await call(store, 'ledger', 'prove', '1')).output).toBe(proof)
+  const offline = ['verify', '--proof', file(proof), '--checkpoint', digest]
+  const checked = await call('sqlite:never-there.db', ...offline, '--key', file(`${key}\n`))
+  expect(checked.output).toMatch(/^seat\/1 at revision 1 is proven: its content\nposition {2}1\n/)
+  expect(existsSync('never-there.db')).toBe(false)
+  expect((await call(store, ...offline)).code).toBe(2)
+  const forged = await call(store, 'verify', '--key', key, '--proof', file(proof.replace('Ann', 'Eve')), '--json')
+  expect([forged.code, JSON.parse(forged.errors).part]).toEqual([1, 'content'])
+  const foreign = (await run(undefined, ['ledger', 'keys', 'cli.example/log', place()])).output.trim()
+  expect((await call(store, ...offline, '--key', foreign)).code).toBe(1)
+  expect((await call(store, 'ledger', 'prove', 'seat/1@3')).code).toBe(2)
+  await call(store, 'append', 'seat/1', 'Reserved')
+  expect((await call(store, 'ledger', 'prove', 'seat/1@3')).code).toBe(6)
+  vi.stubEnv('DAYBOOK_SIGNER_KEY', readFileSync(signer, 'utf8'))
+  await call(store, 'ledger', 'seal')
+  const later = (await call(store, 'ledger', 'digest')).output
+  const consistency = (await call(store, 'ledger', 'consistency', '2')).json()[0]
+  checkConsistency(consistency, { from: readFileSync(digest, 'utf8'), to: later }, [key])
+  const history = (await call(store, 'ledger', 'history', 'seat/1')).json()
+  expect(history.map((each: { revision: number }) => each.revision)).toEqual([1, 2, 3])
+  expect((await call(store, ...offline, '--key', key)).code).toBe(0)
+  const newer = ['verify', '--proof', file(JSON.stringify(history[0])), '--checkpoint', digest, '--key', key]
+  expect((await call(store, ...newer)).errors).toContain('ledger prove --checkpoint')
+})
+
+describe('verify', () => {
+  test('tells that nothing is wrong, in the store and in an export of it without the store', async () => {
+    const { store, key, digest } = await sealed()
+    await call(store, 'forget', 'seat/1', '--reason', 'asked', '--yes')
+    const against = ['--key', key, '--checkpoint', digest]
+    const whole = await call(store, 'verify', ...against, '--parallel', '2')
+    expect([whole.code, whole.output]).toEqual([
+      0,
+      [
+        '3 events of 1 stream: nothing is wrong',
+        'without content  2 events forgotten',
+        'digest           cli.example/log, 2 events; its signature is checked',
+        'against          cli.example/log, 2 events\n',
+      ].join('\n'),
+    ])
+    const exported = place()
+    expect((await call(store, 'export', exported, '--evidence')).errors).toBe('3 records exported with the evidence\n')
+    const offline = await call('sqlite:never-there.db', 'verify', '--export', exported, ...against)
+    expect([offline.code, offline.output]).toEqual([0, whole.output])
+    const { json } = await run(undefined, ['verify', '--export', '-', '--json'], readFileSync(exported))
+    expect(json()).toMatchObject([{ head: 3, verified: 3, signed: false }])
+    expect((await call(store, 'export', '--evidence', '--after', '1')).code).toBe(2)
+    expect((await call(store, 'verify', '--export', place())).errors).toContain('cannot be read')
+  })
+
+  test('ends with 1 and the first wrong position where somebody has changed something', async () => {
+    const { store, key } = await sealed()
+    const exported = place()
+    await call(store, 'export', exported, '--evidence')
+    const db = new DatabaseSync(store.replace('sqlite:', ''))
+    db.exec(`UPDATE log SET content = replace(content, 'Ann', 'Eve') WHERE position = 1`)
+    db.close()
+    const { code, output } = await call(store, 'verify', '--key', key)
+    expect([code, output]).toEqual([
+      1,
+      expect.stringMatching(/^wrong at position 1 \(seat\/1 at revision 1\): content: /),
+    ])
+    const changed = file(readFileSync(exported, 'utf8').replace('Ann', 'Eve'))
+    const offline = await call(store, 'verify', '--export', changed, '--json')
+    expect([offline.code, offline.json()[0].fault.position]).toEqual([1, 1])
+  })
+})
+
+test('a server with a signer key seals by itself, and says of one that is none what is wrong', async () => {
+  const { store, signer, key } = await sealed()
+  const server = await begin(['serve', '--port', '0', '--store', store, '--seal-every', '1'], {
+    DAYBOOK_SIGNER_KEY_FILE: signer,
+  })
+  await fetch(`${server.url}/streams/seat/2/events`, { method: 'POST', body: '{"events":[{"type":"Reserved"}]}' })
+  await using reader = await open(store, { readOnly: true, ledger: { verifierKeys: [key] } })
+  await vi.waitFor(async () => expect((await reader.ledger.digest())?.size).toBe(3), { timeout: 30_000 })
+  expect(await server.stop()).toBe(0)
+  vi.stubEnv('DAYBOOK_SIGNER_KEY', 'PRIVATE+KEY+nonsense')
+  const { code, errors } = await call(store, 'serve', '--port', '0')
+  expect([code, errors]).toEqual([2, expect.stringContaining('signerKey')])
+})

@@ -1,0 +1,80 @@
+/** Keys of the ledger as commands take them: who signs by a file or the environment, who verifies by their texts. */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { type Command, Option } from 'commander'
+import { InvalidArgument } from '../core/errors.ts'
+import type { LedgerOptions } from '../core/ledger.ts'
+import { signerOf, verifierOf } from '../core/note.ts'
+import { collect, ordinal } from './options.ts'
+
+export interface KeyChoice {
+  readonly key?: readonly string[]
+}
+
+export interface SignerChoice extends KeyChoice {
+  readonly signerKey?: string
+  readonly sealEvery?: number
+}
+
+/** Whose digests are believed. */
+export function withKeys(command: Command): Command {
+  return command.addOption(
+    new Option('--key <key>', 'a verifier key of the log, or of a witness; or a file with one (repeatable)')
+      .env('DAYBOOK_VERIFIER_KEY')
+      .argParser(collect),
+  )
+}
+
+/** Who signs. The key itself may be in DAYBOOK_SIGNER_KEY; on a command line others would see it. */
+export function withSigner(command: Command): Command {
+  return withKeys(command).addOption(
+    new Option(
+      '--signer-key <file>',
+      'sign digests of the log: the file with the key (or DAYBOOK_SIGNER_KEY holds it)',
+    ).env('DAYBOOK_SIGNER_KEY_FILE'),
+  )
+}
+
+/** For commands that go on: how often. */
+export function withSealing(command: Command): Command {
+  return withSigner(command).addOption(
+    new Option('--seal-every <seconds>', 'how long an event may wait for its digest; default 60')
+      .env('DAYBOOK_SEAL_EVERY')
+      .argParser(ordinal),
+  )
+}
+
+/** What the store is opened with. Throws `InvalidArgument` for keys that are none, with nothing of a secret in it. */
+export function ledgerOf({ signerKey: file, sealEvery, ...choice }: SignerChoice): LedgerOptions {
+  const text = file === undefined ? process.env['DAYBOOK_SIGNER_KEY'] : fileText(file, '--signer-key')
+  return {
+    ...(text !== undefined && { signer: signerOf(text.trim()) }),
+    ...(sealEvery !== undefined && { everyMs: sealEvery * 1_000 }),
+    verifierKeys: verifierKeysOf(choice),
+  }
+}
+
+export function verifierKeysOf({ key = [] }: KeyChoice): readonly string[] {
+  return [key].flat().map((given) => {
+    // A key has its id between two plus signs.
+    const text = /\+[0-9a-f]{8}\+/.test(given) ? given : fileText(given, '--key').trim()
+    verifierOf(text, '--key')
+    return text
+  })
+}
+
+export function fileText(file: string, option: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new InvalidArgument(option, `${file} cannot be read: ${(error as Error).message}`)
+  }
+}
+
+/** A secret, for its owner alone; never over what is there. */
+export function writeSecret(file: string, text: string): void {
+  try {
+    writeFileSync(file, text, { mode: 0o600, flag: 'wx' })
+  } catch (error) {
+    throw new InvalidArgument('file', `${file} cannot be written: ${(error as Error).message}`)
+  }
+}
