@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { appendCommand } from './commands/append.ts'
+import { archiveCommand } from './commands/archive.ts'
+import { backupCommand, backupsCommand, restoreCommand } from './commands/backup.ts'
 import { consumersCommand } from './commands/consumers.ts'
 import { eventTypesCommand } from './commands/event-types.ts'
 import { exportCommand } from './commands/export.ts'
@@ -33,6 +35,7 @@ const groups: Readonly<Record<string, readonly (() => Command)[]>> = {
   'Events:': [appendCommand, readCommand, followCommand, streamsCommand, forgetCommand, importCommand, exportCommand],
   'Views:': [viewsCommand, projectionsCommand, replayCommand, replaysCommand],
   'Background:': [consumersCommand, jobsCommand, schedulesCommand, snapshotsCommand],
+  'Archive and backup:': [archiveCommand, backupCommand, backupsCommand, restoreCommand],
   'The store:': [infoCommand, eventTypesCommand, keysCommand, tableCommand],
 }
 

@@ -1,5 +1,6 @@
 /** All routes there are, in the order of the OpenAPI document. */
 import type { Route } from './route.ts'
+import { archiveRoutes } from './routes/archive.ts'
 import { consumerRoutes } from './routes/consumers.ts'
 import { eventTypeRoutes } from './routes/event-types.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -22,6 +23,7 @@ export const routes: readonly Route[] = [
   ...consumerRoutes,
   ...jobRoutes,
   ...snapshotRoutes,
+  ...archiveRoutes,
   ...eventTypeRoutes,
   ...healthRoutes,
 ]
