@@ -4,13 +4,14 @@ import { isStoreError } from '../core/errors.ts'
 import { parseJson } from '../core/json.ts'
 import type { LedgerOptions } from '../core/ledger.ts'
 import type { Until } from '../core/read.ts'
-import type { Store } from '../core/store.ts'
+import type { EmbeddedStore } from '../core/store.ts'
 import { parseInstant } from '../core/time.ts'
 import { open } from '../open.ts'
 import { loadApp } from './app.ts'
 import { exitCodes, note } from './output.ts'
+import { archiveOption, openPlaces, type PlacesChoice } from './places.ts'
 
-export interface StoreChoice {
+export interface StoreChoice extends PlacesChoice {
   readonly store: string
   readonly json?: true
 }
@@ -48,6 +49,7 @@ export function storeCommand(name: string, description: string): Command {
         .env('DAYBOOK_STORE')
         .default('sqlite:./daybook.db'),
     )
+    .addOption(archiveOption())
     .option('--json', 'print JSON, for scripts')
 }
 
@@ -80,17 +82,15 @@ export function filterOf({ streamType, eventType, tag }: FilterChoice) {
 
 /** Runs with the store open, by the application's definitions if there are any, and closes it whatever happens. */
 export async function withStore<Result>(
-  { store: url, app, json, ledger = {} }: OpenChoice,
+  { store: url, app, json, ledger = {}, ...choice }: OpenChoice,
   use: 'reading' | 'writing',
-  run: (store: Store) => Promise<Result>,
+  run: (store: EmbeddedStore) => Promise<Result>,
 ): Promise<Result> {
   const definitions = app === undefined ? {} : await loadApp(app)
+  await using places = await openPlaces(choice, definitions)
+  const readOnly = use === 'reading' && !url.startsWith('memory:')
   try {
-    await using store = await open(url, {
-      ...definitions,
-      ledger,
-      readOnly: use === 'reading' && !url.startsWith('memory:'),
-    })
+    await using store = await open(url, { ...definitions, ...places.options, ledger, readOnly })
     return await run(store)
   } catch (error) {
     if (app === undefined && !json && isStoreError(error, 'projection-missing')) {

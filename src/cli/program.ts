@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { appendCommand } from './commands/append.ts'
+import { archiveCommand } from './commands/archive.ts'
+import { backupCommand, backupsCommand, restoreCommand } from './commands/backup.ts'
 import { consumersCommand } from './commands/consumers.ts'
 import { eventTypesCommand } from './commands/event-types.ts'
 import { exportCommand } from './commands/export.ts'
@@ -36,6 +38,7 @@ const groups: Readonly<Record<string, readonly (() => Command)[]>> = {
   'Views:': [viewsCommand, projectionsCommand, replayCommand, replaysCommand],
   'Background:': [consumersCommand, jobsCommand, schedulesCommand, snapshotsCommand],
   'The ledger:': [ledgerCommand, verifyCommand],
+  'Archive and backup:': [archiveCommand, backupCommand, backupsCommand, restoreCommand],
   'The store:': [infoCommand, eventTypesCommand, keysCommand, tableCommand],
 }
 

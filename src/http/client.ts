@@ -33,6 +33,7 @@ import {
 } from '../core/read.ts'
 import type { Store, StoreInfo } from '../core/store.ts'
 import { formatInstant } from '../core/time.ts'
+import { archiveOver, backupsOver } from './faces/archive.ts'
 import { consumersOver } from './faces/consumers.ts'
 import { eventTypesOver } from './faces/event-types.ts'
 import { jobsOver } from './faces/jobs.ts'
@@ -182,6 +183,8 @@ export function createClient(options: ClientOptions): Store {
     eventTypes: eventTypesOver(requester),
     snapshots: snapshotsOver(requester),
     ledger: ledgerOver(requester, verifierKeys),
+    archive: archiveOver(requester),
+    backups: backupsOver(requester),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()

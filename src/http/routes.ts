@@ -1,5 +1,6 @@
 /** All routes there are, in the order of the OpenAPI document. */
 import type { Route } from './route.ts'
+import { archiveRoutes } from './routes/archive.ts'
 import { consumerRoutes } from './routes/consumers.ts'
 import { eventTypeRoutes } from './routes/event-types.ts'
 import { healthRoutes } from './routes/health.ts'
@@ -24,6 +25,7 @@ export const routes: readonly Route[] = [
   ...jobRoutes,
   ...snapshotRoutes,
   ...ledgerRoutes,
+  ...archiveRoutes,
   ...eventTypeRoutes,
   ...healthRoutes,
 ]

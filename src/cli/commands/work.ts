@@ -2,24 +2,28 @@ import { once } from 'node:events'
 import type { Command } from 'commander'
 import { open } from '../../open.ts'
 import { loadApp } from '../app.ts'
-import { appCommand, type DefinedChoice, untilSignal } from '../options.ts'
+import { appCommand, type DefinedChoice, json, untilSignal } from '../options.ts'
+import { openPlaces, retentionOption } from '../places.ts'
 import { ledgerOf, type SignerChoice, withSealing } from '../signing.ts'
 
 interface Choice extends DefinedChoice, SignerChoice {}
 
 export function workCommand(): Command {
   const told = 'Run projections, consumers, jobs and schedules, without a server, until a signal ends it.'
-  return withSealing(appCommand('work', told, 'needed')).action(run)
+  return withSealing(appCommand('work', told, 'needed'))
+    .addOption(retentionOption(json))
+    .action(run)
 }
 
 /** Stops at SIGINT or SIGTERM: ends what is worked on, then closes the store. */
 async function run({ store: url, app: file, ...choice }: Choice): Promise<void> {
   const app = await loadApp(file)
   const [{ pino }, { startWorkers }] = await Promise.all([import('pino'), import('../../hosts/node.ts')])
-  await using store = await open(url, { ...app, ledger: ledgerOf(choice) })
+  await using places = await openPlaces(choice, app)
+  await using store = await open(url, { ...app, ...places.options, ledger: ledgerOf(choice) })
   const ended = untilSignal()
   const logger = pino()
-  const { stop, ...working } = await startWorkers({ store, app, logger })
+  const { stop, ...working } = await startWorkers({ store, app: places.scheduling(app), logger })
   logger.info(working, 'working')
   if (!ended.aborted) await once(ended, 'abort')
   logger.info({}, 'stopping')
