@@ -17,6 +17,7 @@ export type { Fault, FaultKind, StateCounts } from './core/audit.ts'
 export type { Backup, BackupOptions } from './core/backup.ts'
 export type { Boundary, BoundaryPageOptions, BoundaryPart } from './core/boundary.ts'
 export type { DeclareOptions, EventTypes } from './core/catalogue.ts'
+export type { RunnerOptions } from './core/catch-up.ts'
 export type {
   ConsumerOptions,
   ConsumerState,

@@ -17,17 +17,18 @@ export interface AppOptions {
 export interface Application extends About {
   readonly routes: readonly Route[]
   readonly words: Words
+  /** Of a request; default 262,144. */
+  readonly bodyBytes?: number
 }
 
 export type WebApp = Hono<Env>
 
 type Env = { Variables: RequestIdVariables & { failure?: 400 | 500 } }
 
-const bodyBytes = 262_144
 const keyCharacters = 200
 
 export function webApp(application: Application, { store, log }: AppOptions): WebApp {
-  const { routes, words, title } = application
+  const { routes, words, title, bodyBytes = 262_144 } = application
   const app = new Hono<Env>()
   app.use(requestId(), bodyLimit({ maxSize: bodyBytes, onError: () => refuseBody(`is over ${bodyBytes} bytes`) }))
   for (const route of routes) {

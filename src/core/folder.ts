@@ -69,7 +69,11 @@ const loadedAtOnce = 500
 const commitItems = 90
 const commitBytes = 2_097_152
 
-export function createFolder(background: Background, shape: Shape, { lease, onFolded, onParked }: FolderOptions): Folder {
+export function createFolder(
+  background: Background,
+  shape: Shape,
+  { lease, onFolded, onParked }: FolderOptions,
+): Folder {
   const { storage, queue, making, clock } = background
   const fence = checkpointKey(shape)
   const hasUnique = shape.views.indexes.some(({ unique }) => unique)
