@@ -18,6 +18,7 @@ export type { Backup, BackupOptions } from './core/backup.ts'
 export type { Backups } from './core/backups.ts'
 export type { Boundary, BoundaryPageOptions, BoundaryPart } from './core/boundary.ts'
 export type { DeclareOptions, EventTypes } from './core/catalogue.ts'
+export type { RunnerOptions } from './core/catch-up.ts'
 export type {
   ConsumerOptions,
   ConsumerState,

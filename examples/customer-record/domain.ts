@@ -1,6 +1,7 @@
 /** The domain: what a customer is, what is recorded of one, and what a command leads to. Pure: it knows no store and no HTTP. */
 import type { Decider, EventOf } from 'daybook'
 import * as z from 'zod/mini'
+import { Refused } from '../web/refused.ts'
 
 const text = z.optional(z.string('must be a text'))
 const group = <Shape extends z.core.$ZodShape>(shape: Shape) => z.object(shape, 'must be an object')
@@ -92,16 +93,6 @@ export const customers: Decider<CustomerCommand, CustomerEvent | typeof deleted,
     if (state.kind !== kind) throw new Refused(`Customer ${customerId} is no ${kind.toLowerCase()}`, { customerId })
     return [{ type: `${kind}CustomerUpdatedEvent`, ...event }]
   },
-}
-
-/** What cannot be done, and is for the caller to mend. */
-export class Refused extends Error {
-  readonly details: object | null
-
-  constructor(message: string, details: object | null = null) {
-    super(message)
-    this.details = details
-  }
 }
 
 export function unknownCustomer(customerId: string): Refused {

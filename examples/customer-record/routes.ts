@@ -1,6 +1,8 @@
 /** The routes, one row each: what a request holds, what it is answered, and the function between. */
-import { derivedId, type Store } from 'daybook'
+import { derivedId } from 'daybook'
 import * as z from 'zod/mini'
+import { Refused } from '../web/refused.ts'
+import { type Asked, type Route, row } from '../web/route.ts'
 import {
   type Customer,
   type CustomerCommand,
@@ -10,36 +12,9 @@ import {
   deleted,
   details,
   type Kind,
-  Refused,
   unknownCustomer,
 } from './domain.ts'
 import { customerViews } from './views.ts'
-
-export interface Route<Body extends z.ZodMiniType = z.ZodMiniType> {
-  readonly method: 'GET' | 'POST'
-  readonly path: string
-  readonly summary: string
-  readonly description?: string
-  readonly body?: { readonly schema: Body; readonly example: z.input<Body> }
-  /** `Idempotency-Key` is taken. */
-  readonly idempotent?: true
-  /** Left out, the answer has no body. */
-  readonly answer?: { readonly schema: z.ZodMiniType; readonly example: unknown }
-  /** What a 400 means here. */
-  readonly refusal?: string
-  /** Of what fails in the server; default 500. */
-  readonly failure?: 400
-  readonly handle: (asked: Asked<z.output<Body>>) => Promise<object | undefined>
-}
-
-export interface Asked<Body = unknown> {
-  readonly store: Store
-  /** From the path. */
-  readonly customerId: string
-  readonly body: Body
-  /** The same for each request with one `Idempotency-Key`; undefined without. */
-  readonly request: string | undefined
-}
 
 const customerId = '24353b1c-3acf-5f1e-a1d2-e51a3b4a3f7e'
 const person: z.infer<typeof details> = {
@@ -77,6 +52,8 @@ export const routes: readonly Route[] = [
   row({
     method: 'POST',
     path: '/customer/v1/command/rebuild',
+    operationId: 'rebuild',
+    tag: 'command',
     summary: 'The customer as it was at an instant',
     description: 'Folded from what was recorded up to then, and written nowhere.',
     body: { schema: rebuilding, example: { customerId, timestamp: '2026-01-31T09:30:00.000Z' } },
@@ -91,11 +68,13 @@ export const routes: readonly Route[] = [
   row({
     method: 'POST',
     path: '/customer/v1/command/delete/{customerId}',
+    operationId: 'delete',
+    tag: 'command',
     summary: 'Forget a customer',
     description: 'Erases all that was ever recorded of it, of however many events; one event remains, which says so.',
     idempotent: true,
     refusal: 'There is no such customer.',
-    async handle({ store, customerId, request = crypto.randomUUID() }) {
+    async handle({ store, path: { customerId = '' }, request = crypto.randomUUID() }) {
       // To forget again for the same reason is a repeat; for another one there is nobody to forget any more.
       await store.forget(customerStream(customerId), { reasonCode: `request ${request}`, tombstone: deleted })
       return undefined
@@ -104,6 +83,8 @@ export const routes: readonly Route[] = [
   row({
     method: 'GET',
     path: '/customer/v1/query/alive',
+    operationId: 'queryAlive',
+    tag: 'query',
     summary: 'Whether the server is there',
     answer: { schema: z.object({ alive: z.literal(true) }), example: { alive: true } },
     handle: async () => ({ alive: true }),
@@ -111,10 +92,12 @@ export const routes: readonly Route[] = [
   row({
     method: 'GET',
     path: '/customer/v1/query/{customerId}',
+    operationId: 'query',
+    tag: 'query',
     summary: 'A customer',
     answer: { schema: customer, example: { ...person, customerId, version: 1 } },
     refusal: 'There is no such customer.',
-    async handle({ store, customerId }) {
+    async handle({ store, path: { customerId = '' } }) {
       const view = await store.views.get(customerViews, customerId)
       if (view) return view
       throw unknownCustomer(customerId)
@@ -123,6 +106,8 @@ export const routes: readonly Route[] = [
   row({
     method: 'GET',
     path: '/customer/v1/query/event/{customerId}',
+    operationId: 'queryEvents',
+    tag: 'query',
     summary: 'What was recorded of a customer, oldest first',
     description: 'Of a customer that was deleted, the one event that says so.',
     answer: {
@@ -140,7 +125,7 @@ export const routes: readonly Route[] = [
       },
     },
     refusal: 'There never was such a customer.',
-    async handle({ store, customerId }) {
+    async handle({ store, path: { customerId = '' } }) {
       const events: object[] = []
       for await (const { time, id, type, data } of store.read(customerStream(customerId))) {
         events.push({ customerId, createTime: time, eventId: id, eventName: type, data })
@@ -155,6 +140,8 @@ function createRoute(kind: Kind): Route {
   return row({
     method: 'POST',
     path: `/customer/v1/command/create${kind}`,
+    operationId: `create${kind}`,
+    tag: 'command',
     summary: `Create a customer: ${kind === 'Person' ? 'a person' : 'an organisation'}`,
     description:
       'All fields may be left out, or null. `customerId` and `version` are given here, whatever the request says.',
@@ -174,6 +161,8 @@ function amendRoute(kind: Kind): Route {
   return row({
     method: 'POST',
     path: `/customer/v1/command/amend${kind}`,
+    operationId: `amend${kind}`,
+    tag: 'command',
     summary: `Amend a customer: ${kind === 'Person' ? 'a person' : 'an organisation'}`,
     description: 'Replaces the whole customer, where it still has the version that the request names.',
     body: { schema: customer, example: { ...examples[kind], customerId, version: 1 } },
@@ -203,9 +192,4 @@ async function record(
     { expected, ...(request !== undefined && { meta: { request } }) },
   )
   return state?.customer
-}
-
-/** The body's type, from its schema to the function; what lists rows need not know it. */
-function row<Body extends z.ZodMiniType>(route: Route<Body>): Route {
-  return route as unknown as Route
 }

@@ -11,7 +11,8 @@ import { describe, expect, onTestFinished, type TestContext, test, vi } from 'vi
 import { missingDynamo } from '../../test/engines/dynamodb.ts'
 import { missingPostgres } from '../../test/engines/postgres.ts'
 import { dynamodb, memory, postgres, sqlite } from '../../test/engines/storages.ts'
-import { type Answer, type Caller, callerOf } from './caller.ts'
+import type { Answer, Caller } from '../web/caller.ts'
+import { callerOf } from './caller.ts'
 import { type CustomerEvent, customerStream } from './domain.ts'
 import { customerViews } from './views.ts'
 

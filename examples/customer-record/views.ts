@@ -1,6 +1,7 @@
 /** What the events become: the customers as they are, and which request has recorded what. Both commit with the events. */
-import { projection, type Seen } from 'daybook'
-import { type Customer, type CustomerEvent, Refused } from './domain.ts'
+import { projection } from 'daybook'
+import { once, type Request, requestOf } from '../web/once.ts'
+import type { Customer, CustomerEvent } from './domain.ts'
 
 const asRecorded = (_: Customer | undefined, { data }: { readonly data: Customer }) => data
 
@@ -17,23 +18,12 @@ export const customerViews = projection<CustomerEvent, Customer>()({
   },
 })
 
-interface Request {
-  readonly stream: string
-  readonly revision: number
-}
-
-/** The same request again is a repeat to the store, and comes by here once; another one under its key is refused. */
-function once(earlier: Request | undefined, { stream, revision }: Seen<CustomerEvent, 'inline'>): Request {
-  if (earlier) throw keyReused()
-  return { stream, revision }
-}
-
-/** By the ids of requests that came with an `Idempotency-Key`, so that a key is good for one request, on every storage. */
+/** By the ids of requests that came with an `Idempotency-Key`. */
 export const requestViews = projection<CustomerEvent, Request>()({
   name: 'requests',
   lifecycle: 'inline',
   streamTypes: ['customer'],
-  key: ({ meta }) => meta?.['request'] as string | undefined,
+  key: requestOf,
   on: {
     PersonCustomerCreatedEvent: once,
     PersonCustomerUpdatedEvent: once,
@@ -42,6 +32,4 @@ export const requestViews = projection<CustomerEvent, Request>()({
   },
 })
 
-export function keyReused(): Refused {
-  return new Refused('The Idempotency-Key came with another request already; give each request a key of its own')
-}
+export const projections = [customerViews, requestViews]

@@ -11,7 +11,7 @@ import { eraseViews } from './erase-views.ts'
 import { isStoreError } from './errors.ts'
 import { failureOf } from './failure.ts'
 import { backOff } from './feed.ts'
-import { createFolder, type Folder, Overtaken, type ParkingOptions } from './folder.ts'
+import { createFolder, type Folder, type FoldingOptions, Overtaken } from './folder.ts'
 import { checkTerm, createWatch, type Lease, takeLease, type Watch } from './lease.ts'
 import { limits } from './limits.ts'
 import { parkedViews } from './parked-view.ts'
@@ -20,7 +20,7 @@ import { readStates } from './projection-state.ts'
 import { sleep } from './turn.ts'
 import { type Bell, createBell } from './wake.ts'
 
-export interface RunnerOptions extends TroubleOptions, ParkingOptions {
+export interface RunnerOptions extends TroubleOptions, FoldingOptions {
   /** Stops it. */
   readonly signal?: AbortSignal
   /** A runner that has gone is taken over from after this time; default 15,000. */

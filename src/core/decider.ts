@@ -21,10 +21,11 @@ export interface Decider<Command, Event extends AnyEvent, State> {
 }
 
 /** The reading half of a decider: all that `load` needs. */
-export type Fold<Event extends AnyEvent, State> = Pick<
-  Decider<never, Event, State>,
-  'initialState' | 'evolve' | 'snapshot'
->
+export interface Fold<Event extends AnyEvent, State>
+  extends Pick<Decider<never, Event, State>, 'initialState' | 'evolve' | 'snapshot'> {
+  /** Of a state that began with a snapshot; where it does not, the stream is folded whole. Left out: always. */
+  stillHolds?(state: State): boolean
+}
 
 export interface Loaded<State> {
   readonly state: State
@@ -110,7 +111,7 @@ export async function load<Event extends AnyEvent, State>(
   }
   const started = performance.now()
   const resumed = await store.resuming.resume<Event, State>(policy, stream, options)
-  const { state, revision, events } = await foldAll(store, { stream, fold, options, resumed })
+  const { state, revision, events } = await foldOver(store, { stream, fold, options, resumed })
   if (options.at === undefined) store.resuming.loaded(policy, stream, { events, ms: performance.now() - started })
   return { state, revision }
 }
@@ -128,8 +129,18 @@ export interface Folded<State> extends Loaded<State> {
   readonly events: number
 }
 
+/** From where it is resumed, unless the events behind that show that it does not hold. */
+export async function foldOver<Event extends AnyEvent, State>(
+  store: Pick<Loads, 'readPage'>,
+  { resumed, ...folding }: Folding<Event, State>,
+): Promise<Folded<State>> {
+  const folded = await foldAll(store, { ...folding, resumed })
+  const holds = resumed === undefined || folding.fold.stillHolds?.(folded.state) !== false
+  return holds ? folded : foldAll(store, folding)
+}
+
 /** Page after page, from the beginning or from where the fold is resumed. */
-export async function foldAll<Event extends AnyEvent, State>(
+async function foldAll<Event extends AnyEvent, State>(
   store: Pick<Loads, 'readPage'>,
   { stream, fold, options, resumed }: Folding<Event, State>,
 ): Promise<Folded<State>> {

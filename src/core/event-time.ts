@@ -47,9 +47,7 @@ export async function foldInTime(
   if (news.length === 0) return folding
   const revisions: Record<string, number> = { ...body.revisions }
   for (const { stream, revision } of news) revisions[stream] = Math.max(revision, revisions[stream] ?? 0)
-  const kept = body.settled ?? nothing
-  const late = news.some((event) => standsAt(event, latenessMs) < kept.before)
-  const settled = late ? nothing : kept
+  const settled = areLate(news, body, latenessMs) ? nothing : (body.settled ?? nothing)
   const young: Recorded[] = []
   for (const [stream, until] of Object.entries(revisions)) {
     for await (const event of read(stream, { after: settled.revisions[stream] ?? 0, until })) {
@@ -69,6 +67,16 @@ export function foldAllInTime(shape: Shape, folding: Folding, events: readonly R
   return settle(shape, { ...folding, body: { ...(at > 0 && { at }), revisions } }, { settled: nothing, young: events })
 }
 
+/** Whether one of these stands before what is settled and is not in it: whoever recorded it had a clock that was behind. */
+export function areLate(
+  events: readonly Recorded[],
+  { settled = nothing, revisions = {} }: Pick<ViewBody, 'settled' | 'revisions'>,
+  latenessMs: number,
+): boolean {
+  const isNews = ({ stream, revision }: Recorded) => revision > (revisions[stream] ?? 0)
+  return events.some((event) => isNews(event) && standsAt(event, latenessMs) < settled.before)
+}
+
 export const nothing: Settled = { before: Number.MIN_SAFE_INTEGER, revisions: {} }
 
 function isOf(shape: Shape, key: string, event: Recorded): boolean {
@@ -76,20 +84,24 @@ function isOf(shape: Shape, key: string, event: Recorded): boolean {
 }
 
 /**
- * Folds what is settled by now into the state that is kept, and the rest over it into the view; what stands before is in
- * that state already. Throws `FoldFailed`.
+ * Folds what is settled into the state that is kept, and the rest over it into the view; what stands before is in that state
+ * already. Settled is what the newest event has left behind, or `now` in epoch milliseconds. Throws `FoldFailed`.
  */
 export function settle(
   shape: Shape,
   folding: Folding,
-  { settled, young }: { readonly settled: Settled; readonly young: readonly Recorded[] },
+  {
+    settled,
+    young,
+    now = Number.MIN_SAFE_INTEGER,
+  }: { readonly settled: Settled; readonly young: readonly Recorded[]; readonly now?: number | undefined },
 ): Folding {
   const { latenessMs = 0 } = shape
   const placed = young
     .map((event) => ({ event, at: standsAt(event, latenessMs) }))
     .filter(({ at }) => at >= settled.before)
     .sort(inOrder)
-  const newest = young.reduce((latest, { time }) => Math.max(latest, Date.parse(time)), Number.MIN_SAFE_INTEGER)
+  const newest = young.reduce((latest, { time }) => Math.max(latest, Date.parse(time)), now)
   const before = Math.max(settled.before, newest - latenessMs)
   const first = placed.findIndex(({ at }) => at >= before)
   const split = first < 0 ? placed.length : first

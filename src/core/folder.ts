@@ -27,7 +27,16 @@ export interface Folder {
   park(batch: Batch, epoch: number, error: unknown): Promise<void>
 }
 
-export interface ParkingOptions {
+export interface FoldingOptions {
+  /** Called for each view that is folded anew, with the last event in it and what folding took: reading, and the handlers. */
+  readonly onFolded?: (fold: {
+    readonly projection: string
+    readonly version: number
+    readonly key: string
+    readonly stream: string
+    readonly revision: number
+    readonly ms: number
+  }) => void
   /**
    * Called when a view is parked, with what the last try has thrown; once more where somebody else has changed what the
    * batch goes by, and it is folded anew.
@@ -38,7 +47,7 @@ export interface ParkingOptions {
   ) => void
 }
 
-interface FolderOptions extends ParkingOptions {
+interface FolderOptions extends FoldingOptions {
   readonly lease: Lease<Checkpoint>
 }
 
@@ -60,7 +69,11 @@ const loadedAtOnce = 500
 const commitItems = 90
 const commitBytes = 2_097_152
 
-export function createFolder(background: Background, shape: Shape, { lease, onParked }: FolderOptions): Folder {
+export function createFolder(
+  background: Background,
+  shape: Shape,
+  { lease, onFolded, onParked }: FolderOptions,
+): Folder {
   const { storage, queue, making, clock } = background
   const fence = checkpointKey(shape)
   const hasUnique = shape.views.indexes.some(({ unique }) => unique)
@@ -107,9 +120,16 @@ export function createFolder(background: Background, shape: Shape, { lease, onPa
     for (const view of await loadLinked(batch, await loadViews(storage, shape, keys))) {
       const events = batch.entities.get(view.key) ?? []
       const known = parked?.get(view.key)
+      const started = performance.now()
       if (known) folded.push({ key: view.key, writes: waitWrites(known, events) })
       else if (shape.latenessMs === undefined) folded.push(foldEntity(shape, view, events))
       else folded.push(await foldEntityInTime(shape, view, { events, read }))
+      const last = events.at(-1)
+      if (onFolded && last && !known) {
+        const { name: projection, version } = shape
+        const { stream, revision } = last
+        onFolded({ projection, version, key: view.key, stream, revision, ms: performance.now() - started })
+      }
     }
     return folded
   }

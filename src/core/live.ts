@@ -5,11 +5,12 @@
 import { type Loads, load } from './decider.ts'
 import { isStoreError } from './errors.ts'
 import type { Recorded } from './event.ts'
-import { nothing, settle } from './event-time.ts'
+import { areLate, nothing, settle } from './event-time.ts'
 import { foldEvent, type ViewBody } from './fold.ts'
 import { checkStreamId } from './name.ts'
 import type { Shape } from './projection.ts'
 import type { Snapshotting } from './snapshots.ts'
+import type { Clock } from './time.ts'
 
 interface LiveState extends ViewBody {
   /** By event time, what was read and may stand behind what is settled. */
@@ -17,8 +18,8 @@ interface LiveState extends ViewBody {
 }
 
 /** Those of the shapes that keep snapshots, as what takes them sees them. */
-export function snapshottingOf(shapes: readonly Shape[]): readonly Snapshotting[] {
-  return shapes.flatMap((shape) => (shape.snapshot === undefined ? [] : [liveFold(shape)]))
+export function snapshottingOf(shapes: readonly Shape[], clock: Clock): readonly Snapshotting[] {
+  return shapes.flatMap((shape) => (shape.snapshot === undefined ? [] : [liveFold(shape, clock)]))
 }
 
 /** From its newest snapshot, where one holds. */
@@ -34,7 +35,7 @@ export async function liveView(loads: Loads, shape: Shape, id: string): Promise<
   }
 }
 
-function liveFold(shape: Shape) {
+function liveFold(shape: Shape, clock?: Clock) {
   const { snapshot, filter, latenessMs } = shape
   const isOf = ({ tombstone, type }: Recorded) => !tombstone && filter.types?.includes(type) === true
   const policy = snapshot && { snapshot }
@@ -53,15 +54,18 @@ function liveFold(shape: Shape) {
       if (isOf(event)) young.push(event)
       return { ...state, young }
     },
+    stillHolds: ({ young = [], ...kept }: LiveState) => !areLate(young, kept, latenessMs),
     keeps(state: LiveState) {
-      const { settled = nothing } = inTime(shape, state)
+      const { settled = nothing, revisions } = inTime(shape, state, clock?.())
       const revision = Math.max(0, ...Object.values(settled.revisions))
       const last = state.young?.find((event) => event.revision === revision)
-      return last && { state: { settled }, last }
+      return last && { state: { settled, revisions }, last }
     },
   }
 }
 
-function inTime(shape: Shape, { settled = nothing, young = [] }: LiveState): ViewBody {
-  return settle(shape, { key: '', body: {} }, { settled, young }).body
+function inTime(shape: Shape, { settled = nothing, young = [], ...body }: LiveState, now?: number): ViewBody {
+  const revisions: Record<string, number> = { ...body.revisions }
+  for (const { stream, revision } of young) revisions[stream] = Math.max(revision, revisions[stream] ?? 0)
+  return settle(shape, { key: '', body: { revisions } }, { settled, young, now }).body
 }

@@ -16,8 +16,8 @@ export interface RetentionPolicy {
   /** The last so many events of each stream stay. */
   readonly keepEvents?: number
   /**
-   * Events that are not in the stream's snapshot stay; without one all of them. Of a decider, by the name and version of its
-   * `snapshot`.
+   * The last event in the stream's snapshot stays, and those behind it; without a snapshot all of them. Of a decider, by the
+   * name and version of its `snapshot`.
    */
   readonly sinceSnapshot?: { readonly name: string; readonly version: number }
 }
@@ -71,7 +71,8 @@ export function createSorting(
     ])
     const byCount = end === undefined ? Number.POSITIVE_INFINITY : (end.head?.revision ?? 0) - keepEvents
     const held = snapshot && snapshotOf(snapshot)?.revision
-    return sinceSnapshot === undefined ? byCount : Math.min(byCount, held ?? 0)
+    // A load from the snapshot reads its last event, to see that the stream is still the one it was taken of.
+    return sinceSnapshot === undefined ? byCount : Math.min(byCount, (held ?? 1) - 1)
   }
 
   return async (records) => {

@@ -5,7 +5,7 @@
 import { errorOf } from './append.ts'
 import { checkFunctions, checkList, checkObject } from './argument.ts'
 import { type Background, checkWritable } from './background.ts'
-import { type Fold, foldAll, type LoadOptions, type Resumed, type Resuming } from './decider.ts'
+import { type Fold, foldOver, type LoadOptions, type Resumed, type Resuming } from './decider.ts'
 import { deleteDocument, indexQuery } from './document.ts'
 import { utf8Length } from './encoding.ts'
 import { InvalidArgument, isStoreError, StoreBusy, StreamForgotten, StreamNotFound } from './errors.ts'
@@ -37,6 +37,8 @@ export interface Snapshotting {
   initialState(): unknown
   evolve(state: never, event: never): unknown
   readonly snapshot?: SnapshotPolicy
+  /** As of a `Fold`. */
+  stillHolds?(state: never): boolean
   /** What of a state can be kept, with the last event in it; all of it where this is left out. */
   keeps?(state: never): Kept | undefined
 }
@@ -129,7 +131,7 @@ export function createSnapshots(background: Background, deciders: readonly Snaps
     const key = keyOf(decider, stream)
     for (let tries = 1; tries <= limits.executeTries; tries++) {
       const { document, forms, logId, resumed } = await finding.find(key, {})
-      const { state, last } = await foldAll(
+      const { state, last } = await foldOver(
         { readPage },
         { stream, fold: decider as Fold<AnyEvent, unknown>, options: {}, resumed },
       )

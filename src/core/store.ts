@@ -224,7 +224,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   }
   const sealing = createLedger(background, options.ledger)
   const archive = objects && { ...background, objects, retention: options.archive?.retention ?? {} }
-  const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes)])
+  const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes, clock)])
   const deciding: LoadsAndAppends = {
     readPage: (stream, options) => store.readPage(stream, options),
     append: (stream, events, options) => store.append(stream, events, options),

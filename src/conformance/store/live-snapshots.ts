@@ -110,6 +110,26 @@ export const liveSnapshotting = (open: OpenStore) =>
         assert.deepEqual((await store.views.get(view, '1', { at: 3 }))?.places, ['a', 'b', 'd'])
       },
 
+    'What the clock has settled is kept without a younger event; one recorded by a clock that was behind is not lost':
+      async (open) => {
+        const begun = 10 * lateness
+        let now = begun
+        const { view, get } = journey({ latenessMs: lateness })
+        const store = await open({ projections: [view], clock: () => now })
+        await store.append('user/1', seen('bc'))
+        now = begun + lateness
+        await assert.rejects(store.snapshots.take('journey', 'user/1'), { code: 'invalid-argument', path: 'stream' })
+        now++
+        assert.equal((await store.snapshots.take('journey', 'user/1')).revision, 2)
+        assert.deepEqual(await get(store), ['b c', 0])
+        now = begun + 5
+        await store.append('user/1', seen('a', begun - 5))
+        now = begun + lateness + 10
+        assert.equal((await get(store))[0], 'a b c')
+        assert.equal((await store.snapshots.take('journey', 'user/1')).revision, 3)
+        assert.deepEqual(await get(store), ['a b c', 0])
+      },
+
     'Read and kept at any moment, it is what all its events make': async (open) => {
       let now = 10 * lateness
       const { view, get } = journey({ latenessMs: lateness })

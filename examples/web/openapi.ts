@@ -1,20 +1,24 @@
 /** The OpenAPI 3.1 document, made from the rows of the routes and the schemas that validate. */
 import * as z from 'zod/mini'
-import type { Route } from './routes.ts'
+import type { Route } from './route.ts'
+
+export interface About {
+  readonly title: string
+  readonly description: string
+}
 
 type Json = Readonly<Record<string, unknown>>
 
-export function openApiDocument(routes: readonly Route[]): Json {
+export function openApiDocument({ title, description, routes }: About & { readonly routes: readonly Route[] }): Json {
+  const paths: Record<string, Json> = {}
+  for (const route of routes) {
+    paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operation(route) }
+  }
   return {
     openapi: '3.1.0',
-    info: {
-      title: 'Customer record',
-      version: '1.0.0',
-      description:
-        'Customers as they are, as they were at any instant, and all that was ever recorded of them; until they are forgotten.',
-    },
+    info: { title, version: '1.0.0', description },
     servers: [{ url: '/' }],
-    paths: Object.fromEntries(routes.map((route) => [route.path, { [route.method.toLowerCase()]: operation(route) }])),
+    paths,
     components: { schemas: { Error: errorSchema } },
   }
 }
@@ -34,14 +38,15 @@ const errorSchema = {
   required: ['message', 'requestId', 'details'],
 }
 
-function operation({ method, path, summary, description, body, idempotent, answer, refusal }: Route): Json {
-  const [, , , tag, name = '', inner] = path.split('/')
+function operation(route: Route): Json {
+  const { operationId, tag, summary, description, body, refusal, missing } = route
   const parameters = [
-    ...(path.includes('{customerId}') ? [customerIdParameter] : []),
-    ...(idempotent ? [idempotencyKey] : []),
+    ...pathParameters(route),
+    ...queryParameters(route),
+    ...(route.idempotent ? [idempotencyKey] : []),
   ]
   return {
-    operationId: method === 'POST' ? name : `query${inner ? 'Events' : name === 'alive' ? 'Alive' : ''}`,
+    operationId,
     tags: [tag],
     summary,
     ...(description && { description }),
@@ -53,25 +58,46 @@ function operation({ method, path, summary, description, body, idempotent, answe
       },
     }),
     responses: {
-      200: {
-        description: 'Done.',
-        headers: requestIdHeader,
-        ...(answer && {
-          content: { 'application/json': { schema: jsonSchema(answer.schema), example: answer.example } },
-        }),
-      },
+      200: { description: 'Done.', headers: requestIdHeader, ...answerContent(route) },
       ...(refusal && { 400: problem(refusal) }),
+      ...(missing && { 404: problem(missing) }),
       500: problem('Something went wrong in the server.'),
     },
   }
 }
 
-const customerIdParameter = { name: 'customerId', in: 'path', required: true, schema: { type: 'string' } }
+function pathParameters({ path }: Route): readonly Json[] {
+  return [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }))
+}
+
+function queryParameters({ query = {}, needs }: Route): readonly Json[] {
+  return Object.entries(query).map(([name, schema]) => {
+    const { description, ...rest } = jsonSchema(schema)
+    return { name, in: 'query', required: name === needs, ...(description ? { description } : {}), schema: rest }
+  })
+}
+
 const idempotencyKey = {
   name: 'Idempotency-Key',
   in: 'header',
   description: 'A text of your own for this request. Sent again with it, it is answered as the first time.',
   schema: { type: 'string', minLength: 1, maxLength: 200 },
+}
+
+function answerContent({ answer }: Route): Json {
+  if (answer === undefined) return {}
+  const { schema, example, text } = answer
+  return {
+    content: {
+      ...(text !== undefined && { 'text/plain': { schema: { type: 'string' }, example: text } }),
+      'application/json': { schema: jsonSchema(schema), example },
+    },
+  }
 }
 
 function problem(description: string): Json {
