@@ -10,7 +10,7 @@ import { InvalidArgument, ObjectDamaged } from './errors.ts'
 import { newId, secureRandom } from './id.ts'
 import { limits } from './limits.ts'
 import { getObject, type ObjectStore, watchedObjects } from './object-store.ts'
-import { entryOfRecord, recordOfLine } from './record-line.ts'
+import { entryOfRecord, forgottenRecord, recordOfLine } from './record-line.ts'
 import { entriesHash, linesOf } from './segment.ts'
 import type { DocumentWrite, LogRecord, Storage } from './storage.ts'
 import { truths } from './truths.ts'
@@ -110,9 +110,7 @@ async function readChunk(
 /** What was forgotten after it was backed up stays forgotten: its entry is all that comes back. */
 function asOfNow(record: LogRecord, closed: ReadonlySet<string>): LogRecord {
   if (record.state === 'tombstone' || record.state === 'forgotten' || !closed.has(record.stream)) return record
-  const { stream, revision, position, time } = record
-  const key = position === undefined ? { stream, revision, time } : { stream, revision, position, time }
-  return { ...key, state: 'forgotten', evidence: { entry: entryOfRecord(record) } }
+  return forgottenRecord(record)
 }
 
 interface Beginning {

@@ -191,7 +191,8 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const declaring = { add: (commit: Commit) => queue.add(commit) }
   if (options.archive) checkArchive(options.archive)
   const objects = options.archive && watchedObjects(options.archive.objects)
-  const archived = objects && createArchived(storage, objects)
+  const archivedSegments = objects && createArchived(storage, objects)
+  const archived = archivedSegments?.open
   const cataloguing = { storage, archived, queue: declaring, newId: makeId, readOnly, closing: closing.signal }
   const { face, ...catalogue } = createCatalogue(cataloguing)
   const forms = { archived, catalogue, upcasters }
