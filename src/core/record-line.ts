@@ -33,11 +33,14 @@ export function lineOf(record: LogRecord): string {
   }
 }
 
-/** Where a line's event is, and its content as it was written, unless it was forgotten; nothing of it is checked. */
-export function placeAt(line: string): Pick<LogRecord, 'stream' | 'revision'> & { readonly content?: string } {
+/** Where a line's event is, and its content as it was written, unless it has none; nothing of it is checked. */
+export function placeAt(
+  line: string,
+): Pick<LogRecord, 'stream' | 'revision' | 'state'> & { readonly content?: string } {
   const { head, content } = split(line)
-  const { stream, revision } = JSON.parse(head) as Head
-  return content === undefined ? { stream, revision } : { stream, revision, content }
+  const { stream, revision, forgotten, tombstone, trimmed } = JSON.parse(head) as Head
+  const state = forgotten ? 'forgotten' : tombstone ? 'tombstone' : trimmed ? 'trimmed' : 'stored'
+  return content === undefined ? { stream, revision, state } : { stream, revision, state, content }
 }
 
 function split(line: string): { readonly head: string; readonly content: string | undefined } {

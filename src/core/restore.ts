@@ -4,14 +4,22 @@
  */
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { errorOf } from './append.ts'
-import { type Backup, type BackupManifest, backupOf, checkBackupPlace, type Packed, readChain } from './backup.ts'
+import { backupOf, checkBackupPlace } from './backup.ts'
+import {
+  type Backup,
+  type BackupManifest,
+  manifestKey,
+  readChain,
+  readChunk,
+  readManifest,
+  readPacked,
+} from './backup-chain.ts'
 import { putDocument } from './document.ts'
-import { InvalidArgument, ObjectDamaged } from './errors.ts'
+import { InvalidArgument, isStoreError, ObjectDamaged } from './errors.ts'
 import { newId, secureRandom } from './id.ts'
 import { limits } from './limits.ts'
-import { getObject, type ObjectStore, watchedObjects } from './object-store.ts'
-import { entryOfRecord, forgottenRecord, recordOfLine } from './record-line.ts'
-import { entriesHash, linesOf } from './segment.ts'
+import { type ObjectStore, watchedObjects } from './object-store.ts'
+import { entryOfRecord, forgottenRecord } from './record-line.ts'
 import type { DocumentWrite, LogRecord, Storage } from './storage.ts'
 import { truths } from './truths.ts'
 
@@ -46,10 +54,11 @@ export async function restoreBackup(
 
   async function* chunks(phase: 'checking' | 'restoring') {
     let position = 0
-    for (const { chunks } of manifests) {
-      for (const chunk of chunks) {
+    for (const manifest of manifests) {
+      for (const [index, chunk] of manifest.chunks.entries()) {
         signal?.throwIfAborted()
-        const records = await readChunk(objects, chunk, position)
+        const read = (one = chunk) => readChunk(objects, one, position)
+        const records = await readCurrent(objects, manifest, { read, again: ({ chunks }) => read(chunks[index]) })
         yield { key: chunk.key, records }
         position += records.length
         onProgress?.({ phase, position, head })
@@ -64,7 +73,11 @@ export async function restoreBackup(
     if (open)
       throw new ObjectDamaged({ key, place: objects.name, reason: `no manifest says that ${open.stream} is closed` })
   }
-  const documents = await readDocuments(objects, newest)
+  const lines = await readCurrent(objects, newest, {
+    read: () => readDocuments(objects, newest),
+    again: (manifest) => readDocuments(objects, manifest),
+  })
+  const documents = lines.filter(({ streams = [] }) => !streams.some((stream) => closed.has(stream)))
   const there = await beginningOf(into)
   if (there.position > head) throw notEmpty()
   for await (const { records } of chunks('restoring')) {
@@ -79,32 +92,23 @@ export async function restoreBackup(
 }
 
 function damaged(objects: ObjectStore, { number }: BackupManifest, reason: string): ObjectDamaged {
-  return new ObjectDamaged({ key: `backup/${String(number).padStart(8, '0')}.json`, place: objects.name, reason })
+  return new ObjectDamaged({ key: manifestKey(number), place: objects.name, reason })
 }
 
-async function readPacked(objects: ObjectStore, packed: Packed): Promise<readonly string[]> {
-  return linesOf({ ...packed, place: objects.name, bytes: await getObject(objects, packed.key) })
-}
-
-/** Its records, which must be those after `position`. */
-async function readChunk(
+/** Of an object that was written anew since its manifest was read, because something was forgotten, the one in its place. */
+async function readCurrent<Read>(
   objects: ObjectStore,
-  chunk: BackupManifest['chunks'][number],
-  position: number,
-): Promise<readonly LogRecord[]> {
-  const wrong = (reason: string, cause?: unknown) =>
-    new ObjectDamaged({ key: chunk.key, place: objects.name, reason }, cause)
-  const records = (await readPacked(objects, chunk)).map((line, index) => {
-    try {
-      return recordOfLine(line)
-    } catch (error) {
-      throw wrong(`line ${index + 1} is no record of a log`, error)
-    }
-  })
-  const odd = records.findIndex((record, index) => record.position !== position + index + 1)
-  if (odd >= 0) throw wrong(`line ${odd + 1} is not the event of position ${position + odd + 1}`)
-  if (entriesHash(records) !== chunk.entries) throw wrong('it holds other events than those that were backed up')
-  return records
+  { number, rewritten }: BackupManifest,
+  known: { readonly read: () => Promise<Read>; readonly again: (manifest: BackupManifest) => Promise<Read> },
+): Promise<Read> {
+  try {
+    return await known.read()
+  } catch (error) {
+    if (!isStoreError(error, 'object-damaged')) throw error
+    const { manifest } = await readManifest(objects, number)
+    if (manifest.rewritten === rewritten) throw error
+    return readCurrent(objects, manifest, { ...known, read: () => known.again(manifest) })
+  }
 }
 
 /** What was forgotten after it was backed up stays forgotten: its entry is all that comes back. */

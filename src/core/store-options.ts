@@ -2,6 +2,7 @@
 import type { ArchiveOptions } from './archive.ts'
 import type { Random } from './id.ts'
 import type { LedgerOptions } from './ledger.ts'
+import type { ObjectStore } from './object-store.ts'
 import type { Observer } from './observe.ts'
 import type { AnyProjection } from './projection.ts'
 import type { EventSchemas } from './schema.ts'
@@ -25,6 +26,8 @@ export interface StoreOptions {
   readonly ledger?: LedgerOptions
   /** Where old events go, and which. */
   readonly archive?: ArchiveOptions
+  /** Places of backups that forgetting reaches; they stay open when the store is closed. */
+  readonly backups?: readonly ObjectStore[]
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */
