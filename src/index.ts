@@ -83,6 +83,7 @@ export type { CheckedProof, ConsistencyProof, EventProof } from './core/proof.ts
 export { checkConsistency, checkProof } from './core/proof.ts'
 export type { AppendCondition, EventQuery, LogFilter, QueryItem } from './core/query.ts'
 export type { EventPage, ReadOptions, Until } from './core/read.ts'
+export type { Remnant } from './core/remnant.ts'
 export type { ReplayOptions, ReplayReport, Replays } from './core/replay.ts'
 export type { RestoreOptions } from './core/restore.ts'
 export { checkBackup, restoreBackup } from './core/restore.ts'

@@ -55,7 +55,7 @@ export async function openPlaces(choice: PlacesChoice, app: AppDefinition): Prom
   return {
     options: {
       ...(archive && { archive: { objects: archive, retention } }),
-      ...(backups && { backups }),
+      ...(backups && { backups: [backups] }),
     },
     scheduling: ({ schedules, ...rest }) => ({ ...rest, schedules: { ...own, ...schedules } }),
     async [Symbol.asyncDispose]() {

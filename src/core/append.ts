@@ -22,7 +22,7 @@ import type { Random } from './id.ts'
 import { type Catalogue, type Guarded, type InForce, nothingInForce, violationOf } from './in-force.ts'
 import { commitmentOf, saltBytes } from './leaf.ts'
 import { limits } from './limits.ts'
-import { checkEventId, checkEventType, checkStream, checkTag } from './name.ts'
+import { checkEventId, checkEventType, checkStream, checkTag, refuseTrail, streamTypeOf } from './name.ts'
 import { type Observer, observe } from './observe.ts'
 import { type AppendCondition, checkQuery, sortedTags } from './query.ts'
 import { checkSchema, type EventSchemas } from './schema.ts'
@@ -135,6 +135,7 @@ function prepareAppends(making: Making, appends: readonly StreamEvents[], { type
     checkObject(append, `appends[${index}]`)
     const { stream, expected = 'any' } = append
     checkStream(stream, `${path}stream`)
+    refuseTrail(streamTypeOf(stream), `${path}stream`)
     if (streams.has(stream)) {
       throw new InvalidArgument(`${path}stream`, `"${stream}" stands twice; give its events together`)
     }

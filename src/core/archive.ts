@@ -168,6 +168,8 @@ async function verifyArchive(tools: ArchiveTools, signal: AbortSignal | undefine
   const archiving = createArchiving(tools)
   const damaged: { key: string; reason: string }[] = []
   const unknown: string[] = []
+  /** Of segments whose objects are not those that the store knows. */
+  const moved = new Set<string>()
   let [count, events] = [0, 0]
   for (const streamType of await storage.listStreamTypes()) {
     for await (const body of archiving.segmentsOf(streamType)) {
@@ -175,19 +177,22 @@ async function verifyArchive(tools: ArchiveTools, signal: AbortSignal | undefine
       if (body.state === 'writing') continue
       count++
       events += body.events
-      await archiving.check(body).catch((error) => {
+      const checked = await archiving.check(body).catch((error) => {
         if (!isStoreError(error, 'object-damaged')) throw error
         const { key, reason } = error as ObjectDamaged
         damaged.push({ key, reason })
+        return undefined
       })
+      if (checked === undefined || checked.segment.object === body.object) continue
+      for (const key of Object.values(segmentKeys(checked.segment))) moved.add(key)
     }
   }
   for await (const { key } of listObjects(objects, 'segments/')) {
     signal?.throwIfAborted()
-    const id = (key.split('/').at(-1) ?? '').replace(/\.(ndjson\.gz|json)$/, '')
+    const [id = ''] = (key.split('/').at(-1) ?? '').split('.')
     const [document] = await storage.getDocuments([segmentDocument(id)])
     const keys = document && Object.values(segmentKeys(segmentBodyOf(document)))
-    if (!keys?.includes(key)) unknown.push(key)
+    if (!keys?.includes(key) && !moved.has(key)) unknown.push(key)
   }
   return { segments: count, events, damaged, unknown }
 }

@@ -5,14 +5,23 @@
 import { EventArchived, ObjectDamaged } from './errors.ts'
 import { limits } from './limits.ts'
 import type { ObjectStore } from './object-store.ts'
-import { contentAt } from './record-line.ts'
-import { readLines, segmentBodyOf, segmentDocument, segmentKeys } from './segment.ts'
-import type { LogRecord, Storage, StoredEvent, TrimmedEvent } from './storage.ts'
+import { placeAt } from './record-line.ts'
+import { openSegment, segmentBodyOf, segmentDocument, segmentKeys } from './segment.ts'
+import type { ForgottenEvent, LogRecord, Storage, StoredEvent, TrimmedEvent } from './storage.ts'
 
 /** Opens segments. */
 export type Archived = (segment: string) => Promise<OpenSegment>
-/** Gives a record of the segment its content back. Throws `ObjectDamaged` where the segment does not hold it. */
-export type OpenSegment = (record: TrimmedEvent) => StoredEvent
+/**
+ * Gives a record of the segment its content back, or says that it was forgotten since the record was read. Throws
+ * `ObjectDamaged` where the segment does not hold it.
+ */
+export type OpenSegment = (record: TrimmedEvent) => StoredEvent | ForgottenEvent
+
+export interface ArchivedSegments {
+  readonly open: Archived
+  /** One that was written anew is not kept in memory as it was. */
+  drop(segment: string): void
+}
 
 interface Kept {
   readonly segment: Promise<OpenSegment>
@@ -20,7 +29,7 @@ interface Kept {
   size: number
 }
 
-export function createArchived(storage: Pick<Storage, 'getDocuments'>, objects: ObjectStore): Archived {
+export function createArchived(storage: Pick<Storage, 'getDocuments'>, objects: ObjectStore): ArchivedSegments {
   /** Those asked for longest ago come first. */
   const kept = new Map<string, Kept>()
   const turns = createTurns(limits.archiveOpens)
@@ -38,26 +47,26 @@ export function createArchived(storage: Pick<Storage, 'getDocuments'>, objects: 
     if (body === undefined || body.state === 'writing') {
       return { segment: (record) => notAtHand(record), size: 0 }
     }
-    const lines = await readLines(objects, body)
-    const contents = new Map<string, string>()
+    const { lines } = await openSegment(objects, body)
+    const contents = new Map<string, string | undefined>()
     for (const line of lines) {
-      const { head, content } = contentAt(line)
-      const { stream, revision } = JSON.parse(head) as { stream: string; revision: number }
+      const { stream, revision, content } = placeAt(line)
       contents.set(placeOf(stream, revision), content)
     }
     const segment: OpenSegment = ({ stream, revision, position, time }) => {
-      const content = contents.get(placeOf(stream, revision))
-      if (content === undefined) {
+      const place = placeOf(stream, revision)
+      const content = contents.get(place)
+      if (!contents.has(place)) {
         const reason = `it does not hold revision ${revision} of "${stream}", which was trimmed to it`
         throw new ObjectDamaged({ key: segmentKeys(body).content, place: objects.name, reason })
       }
       const key = position === undefined ? { stream, revision, time } : { stream, revision, position, time }
-      return { ...key, state: 'stored', content }
+      return content === undefined ? { ...key, state: 'forgotten' } : { ...key, state: 'stored', content }
     }
     return { segment, size: body.textBytes }
   }
 
-  return (id) => {
+  function openOnce(id: string): Promise<OpenSegment> {
     const found = kept.get(id)
     if (found !== undefined) {
       kept.delete(id)
@@ -83,6 +92,8 @@ export function createArchived(storage: Pick<Storage, 'getDocuments'>, objects: 
     )
     return entry.segment
   }
+
+  return { open: openOnce, drop }
 }
 
 /** What a store has that was opened without an archive. */

@@ -3,16 +3,15 @@
  * written, read back and held against the log, and only then are records emptied. Whoever comes after a crash finds in the
  * segment's document how far it was: what was not sealed is cleared away, what was sealed is emptied.
  */
-import { sealedUpTo, unlikeDigest } from './archive-ledger.ts'
+import { sealedUpTo } from './archive-ledger.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { deleteDocument, indexQuery } from './document.ts'
 import { utf8Length } from './encoding.ts'
-import { ObjectDamaged, StoreBusy } from './errors.ts'
+import { isStoreError, ObjectDamaged, StoreBusy } from './errors.ts'
 import { derivedId } from './id.ts'
 import { createWatch, type Held, type Lease, type Leased, takeLease } from './lease.ts'
 import { limits } from './limits.ts'
-import type { ObjectStore } from './object-store.ts'
-import { entryOfRecord } from './record-line.ts'
+import { listObjects, type ObjectStore } from './object-store.ts'
 import { createSorting, type RetentionPolicy } from './retention.ts'
 import {
   putSegment,
@@ -23,12 +22,14 @@ import {
   type SegmentState,
   sealSegment,
   segmentBodyOf,
+  segmentDocument,
   segmentKeys,
+  segmentPrefix,
   segments,
 } from './segment.ts'
+import { holdAgainstLog, logRange } from './segment-check.ts'
 import type { CollectionSpec, LogRecord, Storage, StoredEvent } from './storage.ts'
 import { type Clock, formatInstant } from './time.ts'
-import { equalHashes } from './tree.ts'
 import { sleep } from './turn.ts'
 
 export interface Archiving {
@@ -72,9 +73,18 @@ export function createArchiving(archiving: Archiving) {
   }
 
   async function take(streamType: string, signal: AbortSignal | undefined): Promise<Lease<ArchiveBody>> {
-    const watch = createWatch()
     // One that is alive is waited for as long as one that has gone.
-    const until = performance.now() + 2 * limits.leaseMs
+    const lease = await takeWithin(streamType, { signal, ms: 2 * limits.leaseMs })
+    if (lease) return lease
+    throw new StoreBusy(`Another process archives "${streamType}"`, limits.leaseMs)
+  }
+
+  async function takeWithin(
+    streamType: string,
+    { signal, ms }: { readonly signal: AbortSignal | undefined; readonly ms: number },
+  ): Promise<Lease<ArchiveBody> | undefined> {
+    const watch = createWatch()
+    const until = performance.now() + ms
     for (;;) {
       signal?.throwIfAborted()
       const { document, body } = await find(streamType)
@@ -88,7 +98,7 @@ export function createArchiving(archiving: Archiving) {
         const lease = await takeLease<ArchiveBody>(leasing, place, { body: taken, previous: document })
         if (lease) return lease
       }
-      if (performance.now() > until) throw new StoreBusy(`Another process archives "${streamType}"`, limits.leaseMs)
+      if (performance.now() > until) return undefined
       await sleep(limits.archivePollMs, signal ? AbortSignal.any([signal, closing]) : closing)
     }
   }
@@ -125,21 +135,46 @@ export function createArchiving(archiving: Archiving) {
 
   /** Whole, as it was sealed, and what the log says of each of its events. Throws `ObjectDamaged`; gives its records. */
   async function check(segment: Segment): Promise<readonly LogRecord[]> {
-    const records = await readSegment(objects, segment)
-    const wrong = (await unlikeLog(storage, segment, records)) ?? (await unlikeDigest(storage, records))
-    if (wrong === undefined) return records
-    const { stream, revision, position } = wrong
-    const reason = `revision ${revision} of "${stream}" is not what the log has at position ${position}`
-    throw new ObjectDamaged({ key: segmentKeys(segment).content, place: objects.name, reason })
+    return (await checkNow(segment)).records
   }
 
-  async function put(lease: Lease<ArchiveBody>, body: SegmentBody, position = lease.body.position): Promise<void> {
+  async function checkNow(known: Segment) {
+    const { segment, records } = await readSegment(objects, known)
+    await holdAgainstLog(storage, segment, records, objects.name)
+    return { segment, records }
+  }
+
+  /** What is sealed may be written anew meanwhile, by who forgets something in it: only its state is changed here. */
+  async function putState(
+    lease: Lease<ArchiveBody>,
+    { id }: Pick<Segment, 'id'>,
+    change: { readonly to: 'trimmed' | 'writing'; readonly position?: number },
+  ): Promise<void> {
+    const { to, position = lease.body.position } = change
+    for (let tries = 1; ; tries++) {
+      const [document] = await storage.getDocuments([segmentDocument(id)])
+      const body = document && segmentBodyOf(document)
+      if (document === undefined || body === undefined || body.state === 'writing') return
+      const { streamType, first, last } = body
+      const next: SegmentBody = to === 'trimmed' ? { ...body, state: to } : { id, streamType, first, last, state: to }
+      const documents = putSegment(next, { is: 'version', version: document.version })
+      try {
+        return await hold(lease, await lease.write({ body: (known) => ({ ...known, position }), documents }))
+      } catch (error) {
+        if (!isStoreError(error, 'document-conflict') || tries >= limits.commitTries) throw error
+      }
+    }
+  }
+
+  async function put(lease: Lease<ArchiveBody>, body: SegmentBody): Promise<void> {
     const documents = putSegment(body, { is: 'anything' })
-    await hold(lease, await lease.write({ body: (known) => ({ ...known, position }), documents }))
+    await hold(lease, await lease.write({ body: (known) => known, documents }))
   }
 
+  /** First it counts as never sealed, so that whoever finds it half gone goes on with that. */
   async function clearAway(lease: Lease<ArchiveBody>, segment: Pick<Segment, 'id' | 'streamType'>): Promise<void> {
-    for (const key of Object.values(segmentKeys(segment))) await objects.delete(key)
+    await putState(lease, segment, { to: 'writing' })
+    for await (const { key } of listObjects(objects, segmentPrefix(segment))) await objects.delete(key)
     const documents = deleteDocument(segments, { key: segment.id, if: { is: 'anything' } })
     await hold(lease, await lease.write({ body: (known) => known, documents }))
   }
@@ -204,7 +239,7 @@ export function createArchiving(archiving: Archiving) {
       const closed = await closedOf(left)
       if (closed.size === 0) {
         const events = await empty(lease, segment, left)
-        await put(lease, { ...segment, state: 'trimmed' }, position)
+        await putState(lease, segment, { to: 'trimmed', position })
         return { events, segments: 1 }
       }
       await clearAway(lease, segment)
@@ -229,7 +264,7 @@ export function createArchiving(archiving: Archiving) {
       // Of streams that were closed since, forgetting clears the segment, as any other.
       const open = records.filter(({ stream }) => !closed.has(stream))
       events += await empty(lease, segment, open)
-      await put(lease, { ...segment, state: 'trimmed' })
+      await putState(lease, segment, { to: 'trimmed' })
     }
     return events
   }
@@ -243,7 +278,21 @@ export function createArchiving(archiving: Archiving) {
 
   return {
     segmentsOf,
-    check,
+    check: checkNow,
+    /** Clears away what somebody has left in the middle of writing; false where another process may be at it. */
+    async clearLeft(
+      streamType: string,
+      patience: { readonly signal: AbortSignal | undefined; readonly ms: number },
+    ): Promise<boolean> {
+      const lease = await takeWithin(streamType, patience)
+      if (lease === undefined) return false
+      try {
+        await finish(lease)
+        return true
+      } finally {
+        await release(lease)
+      }
+    },
     async plan(asked: Asked) {
       const { body } = await find(asked.streamType)
       let [events, bytes] = [0, 0]
@@ -283,41 +332,9 @@ export function createArchiving(archiving: Archiving) {
         await flush()
         return all
       } finally {
-        await lease.write({ body: ({ held: _, ...rest }) => rest }).catch(() => false)
-        lease.end()
+        await release(lease)
       }
     },
-  }
-}
-
-/** The first event that is not the one that the log holds at its position: the same entry, which its content and its salt alone can give. */
-async function unlikeLog(
-  storage: Pick<Storage, 'readLog'>,
-  segment: Segment,
-  records: readonly LogRecord[],
-): Promise<LogRecord | undefined> {
-  let next = 0
-  for await (const held of logRange(storage, segment)) {
-    for (const record of held) {
-      const own = records[next]
-      if (own === undefined || own.position !== record.position) continue
-      if (!equalHashes(entryOfRecord(own), entryOfRecord(record))) return own
-      next++
-    }
-  }
-  return records[next]
-}
-
-async function* logRange(
-  storage: Pick<Storage, 'readLog'>,
-  { streamType, first, last }: Pick<Segment, 'streamType' | 'first' | 'last'>,
-): AsyncGenerator<readonly LogRecord[]> {
-  for (let after = first - 1; ; ) {
-    const range = { streamTypes: [streamType], after, until: last, direction: 'forwards', evidence: true } as const
-    const page = await storage.readLog({ ...range, limit: limits.pageRecords })
-    yield page.records
-    if (!page.more) return
-    after = page.scannedTo
   }
 }
 
@@ -328,6 +345,11 @@ async function eachOf<Item>(items: readonly Item[], run: (item: Item) => Promise
     for (const item of left) await run(item)
   }
   await Promise.all(Array.from({ length: limits.archiveParallel }, work))
+}
+
+async function release(lease: Lease<ArchiveBody>): Promise<void> {
+  await lease.write({ body: ({ held: _, ...rest }) => rest }).catch(() => false)
+  lease.end()
 }
 
 async function hold(lease: Lease<ArchiveBody>, held: boolean): Promise<void> {

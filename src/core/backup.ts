@@ -5,12 +5,21 @@
  */
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { checkFunctions, checkObject } from './argument.ts'
-import { canonicalJson, utf8, utf8Length } from './encoding.ts'
-import { LogDiverged, ObjectDamaged, PositionBeyondHead, StoreBusy } from './errors.ts'
-import { gzip, hashOf } from './gzip.ts'
+import {
+  type Backup,
+  type BackupManifest,
+  manifestKey,
+  numberText,
+  type Packed,
+  pack,
+  printManifest,
+  readChain,
+} from './backup-chain.ts'
+import { canonicalJson } from './encoding.ts'
+import { LogDiverged, PositionBeyondHead, StoreBusy } from './errors.ts'
 import { derivedId } from './id.ts'
 import { limits } from './limits.ts'
-import { getObject, listObjects, type ObjectStore, watchedObjects } from './object-store.ts'
+import { type ObjectStore, watchedObjects } from './object-store.ts'
 import { entryOfRecord, lineOf } from './record-line.ts'
 import { entriesHash } from './segment.ts'
 import type { LogRecord, Storage } from './storage.ts'
@@ -23,48 +32,7 @@ export interface BackupOptions {
   readonly onProgress?: (progress: { readonly position: number; readonly head: number }) => void
 }
 
-export interface Backup {
-  /** 1, 2, 3 … in its place. */
-  readonly number: number
-  /** Positions after `from`, up to and with `to`. */
-  readonly from: number
-  readonly to: number
-  readonly documents: number
-  /** Of all its objects but the manifest. */
-  readonly bytes: number
-  readonly madeAt: string
-}
-
-/** A compressed NDJSON object. */
-export interface Packed {
-  readonly key: string
-  readonly lines: number
-  readonly bytes: number
-  /** Of its text, in UTF-8. */
-  readonly textBytes: number
-  /** SHA-256 of its bytes, in hex. */
-  readonly sha256: string
-}
-
-export interface BackupManifest extends Omit<Backup, 'documents' | 'bytes'> {
-  readonly format: 1
-  readonly logId: string
-  /** SHA-256 of the manifest before, in hex; empty in the first. */
-  readonly previous: string
-  /** SHA-256 of the entries of the chunk's events, in hex. */
-  readonly chunks: readonly (Packed & { readonly entries: string })[]
-  /** The ledger's entry of the last event, in hex; empty where there is none yet. */
-  readonly lastEntry: string
-  /** Streams that were closed here: what older backups hold of them is not restored. */
-  readonly closed: readonly string[]
-  readonly documents: Packed
-}
-
-/** A manifest, and the hash of its bytes. */
-export interface Link {
-  readonly manifest: BackupManifest
-  readonly hash: string
-}
+export type { Backup } from './backup-chain.ts'
 
 export interface BackingUp {
   readonly storage: Storage
@@ -92,14 +60,10 @@ export async function takeBackup(
   const folder = `backup/${numberText(number)}-${derivedId(['backup', making.newId()])}`
   const written: string[] = []
 
-  async function pack(name: string, lines: readonly string[]): Promise<Packed> {
-    const text = lines.map((line) => `${line}\n`).join('')
-    const bytes = await gzip(text)
+  function packed(name: string, lines: readonly string[]): Promise<Packed> {
     const key = `${folder}/${name}.ndjson.gz`
     written.push(key)
-    await objects.put(key, bytes)
-    const [textBytes, sha256] = [utf8Length(text), await hashOf(bytes)]
-    return { key, lines: lines.length, bytes: bytes.length, textBytes, sha256 }
+    return pack(objects, key, lines)
   }
 
   const documentLines = await linesOfDocuments(storage, signal)
@@ -111,14 +75,14 @@ export async function takeBackup(
     for await (const records of chunksOf(storage, from)) {
       signal?.throwIfAborted()
       ;({ logId, head, position } = records)
-      const packed = await pack(String(chunks.length + 1).padStart(6, '0'), records.records.map(lineOf))
-      chunks.push({ ...packed, entries: entriesHash(records.records) })
+      const chunk = await packed(String(chunks.length + 1).padStart(6, '0'), records.records.map(lineOf))
+      chunks.push({ ...chunk, entries: entriesHash(records.records) })
       for (const { state, stream } of records.records) if (state === 'tombstone') closed.push(stream)
       const end = records.records.at(-1)
       if (end) lastEntry = bytesToHex(entryOfRecord(end))
       onProgress?.({ position, head })
     }
-    const documents = await pack('documents', documentLines)
+    const documents = await packed('documents', documentLines)
     if (last && chunks.length === 0 && documents.sha256 === last.manifest.documents.sha256) {
       for (const key of written) await objects.delete(key)
       return backupOf(last.manifest)
@@ -130,7 +94,10 @@ export async function takeBackup(
     }
     const bytes = await printManifest(manifest)
     signal?.throwIfAborted()
+    // Should its outcome stay unknown, what it names must stay too.
+    const others = written.splice(0)
     const { outcome } = await objects.put(manifestKey(number), bytes, { if: 'absent' })
+    if (outcome === 'conflict') written.push(...others)
     if (outcome === 'conflict') throw new StoreBusy(`Another process has taken backup ${number} meanwhile`, 1_000)
     return backupOf(manifest)
   } catch (error) {
@@ -144,48 +111,10 @@ export function backupOf({ number, from, to, madeAt, chunks, documents }: Backup
   return { number, from, to, documents: documents.lines, bytes, madeAt }
 }
 
-function numberText(number: number): string {
-  return String(number).padStart(8, '0')
-}
-
-function manifestKey(number: number): string {
-  return `backup/${numberText(number)}.json`
-}
-
-/** All manifests of a place, in their order, each the one that the next was made after. Throws `ObjectDamaged`. */
-export async function readChain(objects: ObjectStore): Promise<readonly Link[]> {
-  const keys: string[] = []
-  for await (const { key } of listObjects(objects, 'backup/')) if (/^backup\/\d{8}\.json$/.test(key)) keys.push(key)
-  const chain: Link[] = []
-  for (const [index, key] of keys.entries()) {
-    const damaged = (reason: string) => new ObjectDamaged({ key, place: objects.name, reason })
-    if (key !== manifestKey(index + 1)) throw damaged(`backup ${index + 1}, which it was made after, is missing`)
-    const bytes = await getObject(objects, key)
-    const manifest = await parseManifest(bytes)
-    if (manifest === undefined) throw damaged('it is no manifest of a backup')
-    const before = chain.at(-1)
-    const follows = (before?.hash ?? '') === manifest.previous && (before?.manifest.to ?? 0) === manifest.from
-    if (!follows || manifest.number !== index + 1) throw damaged('it was not made after the backup before it')
-    chain.push({ manifest, hash: await hashOf(bytes) })
-  }
-  return chain
-}
-
-/** With a hash of itself, for no other manifest may know it yet. */
-async function printManifest(manifest: BackupManifest): Promise<Uint8Array> {
-  const checksum = await hashOf(utf8(canonicalJson(manifest)))
-  return utf8(`${canonicalJson({ ...manifest, checksum })}\n`)
-}
-
-async function parseManifest(bytes: Uint8Array): Promise<BackupManifest | undefined> {
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-    const { checksum: _, ...manifest } = JSON.parse(text) as BackupManifest & { readonly checksum: string }
-    const whole = manifest.format === 1 && new TextDecoder().decode(await printManifest(manifest)) === text
-    return whole ? manifest : undefined
-  } catch {
-    return undefined
-  }
+/** Throws `ObjectDamaged` or `LogDiverged` for a place whose backups are not whole, or not of this log. */
+export async function checkBackups(storage: Storage, objects: ObjectStore): Promise<void> {
+  const last = (await readChain(objects)).at(-1)
+  if (last) await checkSameLog(storage, last.manifest)
 }
 
 /** By its last event: a log that was restored has another id, and the same events. */

@@ -1,5 +1,6 @@
 /** The store's backups, in the one place that it was opened with: whoever asks a server for one names no place of its own. */
-import { type BackingUp, type Backup, type BackupOptions, backupOf, readChain, takeBackup } from './backup.ts'
+import { type BackingUp, type BackupOptions, backupOf, takeBackup } from './backup.ts'
+import { type Backup, readChain } from './backup-chain.ts'
 import { Unsupported } from './errors.ts'
 import { type ObjectStore, watchedObjects } from './object-store.ts'
 

@@ -5,7 +5,7 @@ import { formed } from './form.ts'
 import { limits } from './limits.ts'
 import { observe } from './observe.ts'
 import type { Shape } from './projection.ts'
-import { eventReader, type Reading } from './read.ts'
+import { eventReader, type Reading, rereading } from './read.ts'
 import type { LogPage, LogRecord } from './storage.ts'
 import { withOldTypesOf } from './upcaster.ts'
 
@@ -47,16 +47,16 @@ export async function readBatch(reading: Reading, shape: Shape, { logId, after, 
     const limit = Math.min(limits.pageRecords, most - events)
     const query = { ...filter, after: position, direction: 'forwards', limit } as const
     const call = { layer: 'store', name: 'read log', size: ({ records }: LogPage) => records.length } as const
-    const page = await observe(observer, call, () => storage.readLog(query))
+    const { page, live } = await rereading(async () => {
+      const page = await observe(observer, call, () => storage.readLog(query))
+      const kept = page.records.filter(({ state }) => state !== 'tombstone' && state !== 'forgotten')
+      return { page, live: await formed<AnyEvent, Recorded>(reading, kept, counting) }
+    })
     if (page.logId !== logId) throw new ForeignLog({ logId, actual: page.logId })
     if (position > page.head) throw new PositionBeyondHead({ position, head: page.head })
-    const live: LogRecord[] = []
-    for (const record of page.records) {
-      if (record.state === 'tombstone') forgotten.push(record.stream)
-      if (record.state !== 'tombstone' && record.state !== 'forgotten') live.push(record)
-    }
+    for (const { state, stream } of page.records) if (state === 'tombstone') forgotten.push(stream)
     events += live.length
-    for (const event of await formed<AnyEvent, Recorded>(reading, live, counting)) {
+    for (const event of live) {
       // An upcaster may have made another type of it.
       const key = types.has(event.type) ? keyOf(shape, event) : undefined
       if (key === undefined) continue

@@ -6,7 +6,7 @@ import { formed } from './form.ts'
 import { limits } from './limits.ts'
 import { observe } from './observe.ts'
 import { type AppendCondition, checkQuery, type EventQuery } from './query.ts'
-import { eventReader, pageSize, type Reading } from './read.ts'
+import { eventReader, pageSize, type Reading, rereading } from './read.ts'
 import { withOldTypes } from './upcaster.ts'
 
 export interface Boundary<Event extends AnyEvent = AnyEvent> {
@@ -36,14 +36,16 @@ export function boundaryPage<Event extends AnyEvent>(
 ): Promise<BoundaryPart<Event>> {
   const { storage, upcasters, observer } = reading
   const call = { layer: 'store', name: 'read boundary', size: ({ events }: BoundaryPart) => events.length } as const
-  return observe(observer, call, async () => {
-    signal?.throwIfAborted()
-    const page = await storage.readBoundary(withOldTypes(upcasters, query), after, limit)
-    // A condition from there would say nothing of what was lost.
-    if (after > page.scannedTo) throw new PositionBeyondHead({ position: after, head: page.scannedTo })
-    const events = await formed<Event, Recorded<Event>>(reading, page.records, eventReader<Event>())
-    return { events, condition: { query, guard: page.guard }, scannedTo: page.scannedTo, more: page.more }
-  })
+  return observe(observer, call, () =>
+    rereading(async () => {
+      signal?.throwIfAborted()
+      const page = await storage.readBoundary(withOldTypes(upcasters, query), after, limit)
+      // A condition from there would say nothing of what was lost.
+      if (after > page.scannedTo) throw new PositionBeyondHead({ position: after, head: page.scannedTo })
+      const events = await formed<Event, Recorded<Event>>(reading, page.records, eventReader<Event>())
+      return { events, condition: { query, guard: page.guard }, scannedTo: page.scannedTo, more: page.more }
+    }),
+  )
 }
 
 /** All of it; `pageOf` asks for one page. */

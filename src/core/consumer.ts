@@ -12,7 +12,7 @@ import type { AnyEvent, LogEntry } from './event.ts'
 import type { Failure } from './failure.ts'
 import { checkTerm, type Held, type Leased } from './lease.ts'
 import { limits } from './limits.ts'
-import { streamTypePattern } from './name.ts'
+import { plainName } from './name.ts'
 import { checkFilter, type LogFilter } from './query.ts'
 import type { CollectionSpec, Document, DocumentKey, DocumentWrite, Guard } from './storage.ts'
 import { type Checkpoint, finishedTo } from './tracker.ts'
@@ -210,7 +210,7 @@ export function checkHandled(returned: unknown): Handled {
 }
 
 export function checkConsumerName(name: string): void {
-  if (typeof name === 'string' && streamTypePattern.test(name)) return
+  if (typeof name === 'string' && plainName.test(name)) return
   const rule = `1 to ${limits.streamTypeCharacters} of A-Z a-z 0-9 . _ - and begin with a letter or digit`
   throw new InvalidArgument('name', `of a consumer must be ${rule}`)
 }

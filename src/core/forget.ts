@@ -1,26 +1,30 @@
 /**
  * Forgetting. One commit appends the tombstone, which closes the stream for good and hides its content at once, together
- * with a job; the job then empties the events, deletes the documents that hold their content, and has the engine
- * overwrite what is left of the bytes. Every step is bounded and can be repeated, so a crash anywhere loses nothing: the
- * next opening for writing goes on.
+ * with a job; the job then erases every copy of its content that can be reached (`erasure.ts`). Every step is bounded and can
+ * be repeated, so a crash anywhere loses nothing: the next opening for writing goes on.
  */
 
-import { errorOf, type Making, makeEvent } from './append.ts'
+import { errorOf, makeEvent } from './append.ts'
 import { checkObject } from './argument.ts'
-import type { CommitQueue } from './commit-queue.ts'
+import { checkBackups } from './backup.ts'
 import { indexQuery } from './document.ts'
+import { backupObjects, type Erased, type Erasing, type ErasureProgress, erase, nothingErased } from './erasure.ts'
 import { isStoreError, StreamNotFound } from './errors.ts'
+import { failureOf } from './failure.ts'
 import { derivedId } from './id.ts'
 import { forgetKind, type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
 import { limits } from './limits.ts'
-import { checkEventType, checkName, checkStream } from './name.ts'
+import { checkEventType, checkName, checkStream, refuseTrail, streamTypeOf } from './name.ts'
+import type { Remnant } from './remnant.ts'
 import type { Storage } from './storage.ts'
-import { type Clock, formatInstant } from './time.ts'
+import { formatInstant } from './time.ts'
 import type { JobHandler } from './worker.ts'
 
 export interface ForgetOptions {
   /** Why, as a code that holds no personal data; it stays readable in the tombstone's `meta.reasonCode`. */
   readonly reasonCode: string
+  /** Who asks, by a name that may stay readable, in the tombstone's `meta.principal`. */
+  readonly principal?: string
   /** The one event that remains; by default of type `$forgotten`, with data null. */
   readonly tombstone?: { readonly type: string; readonly data?: unknown }
   /** Aborted before the tombstone is written, nothing is forgotten; afterwards all of it will be. */
@@ -37,40 +41,49 @@ export interface ForgetReport {
   readonly events: number
   /** Documents that were deleted because they held their content. */
   readonly documents: number
-  /** `'pending'`: a long read keeps the engine from overwriting the last copies; the next opening tries again. */
+  /** The same, by what they were: `views`, `snapshots`, `parked`, `jobs`, `links`. */
+  readonly kinds: Readonly<Record<string, number>>
+  /** Archive segments that held their content, and were written anew without it. */
+  readonly segments: number
+  /** Objects of backups likewise. */
+  readonly backups: number
+  /** `'pending'`: a long read keeps the engine from overwriting the last copies; it is tried again. */
   readonly scrub: 'done' | 'pending'
+  /** Where content may still be, and until when. */
+  readonly remains: readonly Remnant[]
 }
 
-/** How far it is: kept with the job. */
-interface Progress {
-  /** Revision from which events are still to be emptied. */
-  readonly from: number
-  readonly documents: number
+/** What the job leaves when it is done, or put off. */
+interface Result extends Pick<ForgetReport, 'documents' | 'kinds' | 'segments' | 'backups' | 'remains'> {
+  /** Of backups, by name. */
+  readonly places: readonly string[]
 }
 
-export interface Forgetting {
-  readonly storage: Storage
-  readonly queue: CommitQueue
-  readonly making: Making
-  readonly clock: Clock
-  /** Takes the content of a closed stream out of inline views that hold other streams too. */
-  readonly forgetInViews: (stream: string) => Promise<void>
-}
-
-type Erasing = Pick<Forgetting, 'storage' | 'forgetInViews'>
-
-export async function forget(forgetting: Forgetting, stream: string, options: ForgetOptions): Promise<ForgetReport> {
+/**
+ * Throws what is wrong with a backup within reach before anything is written; and what is wrong with a segment, or comes to
+ * be wrong with a backup, after all the rest was erased: the job stays, and is tried again.
+ */
+export async function forget(forgetting: Erasing, stream: string, options: ForgetOptions): Promise<ForgetReport> {
   checkStream(stream)
+  refuseTrail(streamTypeOf(stream), 'stream')
   checkObject(options, 'options')
-  const { reasonCode, tombstone = { type: '$forgotten' } } = options
+  const { reasonCode, principal, tombstone = { type: '$forgotten' } } = options
   checkName(reasonCode, 'reasonCode', 'reason code', limits.reasonCodeCharacters)
+  if (principal !== undefined) checkName(principal, 'principal', 'principal', limits.reasonCodeCharacters)
   checkObject(tombstone, 'tombstone')
   if (options.tombstone !== undefined) checkEventType(tombstone.type, 'tombstone.type')
+  for (const objects of forgetting.backups) {
+    await checkBackups(forgetting.storage, objects).catch((error) => {
+      // A place that does not answer holds nothing up: it is tried again.
+      if (!isStoreError(error, 'storage-failed')) throw error
+    })
+  }
   options.signal?.throwIfAborted()
   // The same id whenever it is asked, so that asking again is a retry, and finishes what a crash left.
   const id = derivedId(['tombstone', stream])
   const { type, data = null } = tombstone
-  const event = makeEvent(forgetting.making, { type, data, meta: { reasonCode }, id }, 'tombstone')
+  const meta = { reasonCode, ...(principal !== undefined && { principal }) }
+  const event = makeEvent(forgetting.making, { type, data, meta, id }, 'tombstone')
   const job = newForgetJob(forgetting, stream)
   const outcome = await forgetting.queue.add({
     id: forgetting.making.newId(),
@@ -79,11 +92,14 @@ export async function forget(forgetting: Forgetting, stream: string, options: Fo
   })
   if (outcome.outcome === 'conflict') throw new StreamNotFound(stream)
   if (outcome.outcome !== 'committed') throw errorOf(outcome)
-  return runNow(forgetting, outcome.repeated ? ((await findJob(forgetting.storage, stream)) ?? job) : job)
+  const known = outcome.repeated ? ((await findJob(forgetting.storage, stream)) ?? job) : job
+  const { report, failure } = await runNow(forgetting, known)
+  if (failure !== undefined) throw failure
+  return report
 }
 
-/** What an earlier process left undone. */
-export async function resumeForgetting(forgetting: Forgetting): Promise<void> {
+/** What an earlier process left undone. What fails with an archive or a backup stays with the job, and holds nobody up. */
+export async function resumeForgetting(forgetting: Erasing): Promise<void> {
   const { storage } = forgetting
   for (const state of ['running', 'waiting']) {
     let cursor: string | undefined
@@ -104,12 +120,12 @@ export async function resumeForgetting(forgetting: Forgetting): Promise<void> {
 /** For workers: takes over what the process that began it has left, and tries again what was put off. */
 export function forgetHandler(forgetting: Erasing): JobHandler {
   return async ({ job, signal, heartbeat }) => {
-    const save = async (progress: Progress) => {
-      signal.throwIfAborted()
-      await heartbeat(progress)
-    }
-    const { documents, scrubbed } = await erase(forgetting, job.key, { progress: progressOf(job), save })
-    return scrubbed ? { result: { documents } } : { result: { documents }, againInMs: limits.scrubAgainMs }
+    const step = { progress: progressOf(job), places: placesOf(job), save: heartbeat, signal }
+    // Twice the term after which who has gone is known to have.
+    const erased = await erase(forgetting, job.key, { ...step, patienceMs: 2 * limits.leaseMs })
+    if (erased.failure !== undefined) throw erased.failure
+    const result = resultOf(erased)
+    return isDone(erased) ? { result } : { result, againInMs: limits.scrubAgainMs }
   }
 }
 
@@ -117,72 +133,82 @@ export function forgetHandler(forgetting: Erasing): JobHandler {
  * At once, and without a lease: each step can be repeated, also by two at the same time. A worker that is at it as well
  * finds that it has lost its lease.
  */
-async function runNow(forgetting: Forgetting, job: JobBody): Promise<ForgetReport> {
+async function runNow(
+  forgetting: Erasing,
+  job: JobBody,
+): Promise<{ readonly report: ForgetReport; readonly failure?: unknown }> {
   const { storage, queue, making, clock } = forgetting
-  const stream = job.key
   const put = async (body: JobBody) => {
     const outcome = await queue.add({ id: making.newId(), appends: [], documents: putJob(body, { is: 'anything' }) })
     if (outcome.outcome !== 'committed') throw errorOf(outcome)
   }
-  const done = job.state === 'done'
-  const save = (progress: Progress) => put({ ...job, state: 'running', at: clock(), progress })
-  const erased = done ? undefined : await erase(forgetting, stream, { progress: progressOf(job), save })
-  const { documents, scrubbed } = erased ?? { ...(job.result as { documents: number }), scrubbed: true }
-  if (!done) {
-    const ended = { ...job, held: undefined, error: undefined, result: { documents } }
-    if (scrubbed) await put({ ...ended, state: 'done', at: undefined })
-    else
-      await put({
-        ...ended,
-        state: 'waiting',
-        at: clock() + limits.scrubAgainMs,
-        tries: 0,
-        progress: { from: 1, documents },
-      })
-  }
+  const before = { ...emptyResult, ...(job.result as Partial<Result> | undefined) }
+  const reached = forgetting.backups.every(({ name }) => before.places.includes(name))
+  if (job.state === 'done' && reached)
+    return { report: await reportOf(storage, job.key, { result: before, scrubbed: true }) }
+  const save = (progress: ErasureProgress) => put({ ...job, state: 'running', at: clock(), progress })
+  const step = { progress: progressOf(job), places: placesOf(job), save, patienceMs: 0 }
+  const erased = await erase(forgetting, job.key, step)
+  const { progress, scrubbed, failure } = erased
+  const result = resultOf(erased)
+  const error = failure === undefined ? undefined : failureOf(failure, clock())
+  const ended = { ...job, held: undefined, error, result, progress }
+  if (isDone(erased)) await put({ ...ended, state: 'done', at: undefined })
+  else await put({ ...ended, state: 'waiting', at: clock() + limits.scrubAgainMs, tries: 0 })
+  const report = await reportOf(storage, job.key, { result, scrubbed })
+  return { report, ...(failure !== undefined && { failure }) }
+}
+
+function isDone({ scrubbed, pending }: Erased): boolean {
+  return scrubbed && !pending
+}
+
+async function reportOf(
+  storage: Storage,
+  stream: string,
+  { result, scrubbed }: { readonly result: Result; readonly scrubbed: boolean },
+): Promise<ForgetReport> {
   const { head } = await storage.readStream(stream, { after: 0, direction: 'backwards', limit: 1 })
   if (head === undefined) throw new StreamNotFound(stream)
   const { revision, position, time } = head
+  const { places: _, remains, ...erased } = result
   return {
     stream,
     revision,
     ...(position !== undefined && { position }),
     time: formatInstant(time),
     events: revision - 1,
-    documents,
+    ...erased,
     scrub: scrubbed ? 'done' : 'pending',
+    remains,
   }
 }
 
-async function erase(
-  { storage, forgetInViews }: Erasing,
-  stream: string,
-  { progress, save }: { readonly progress: Progress; readonly save: (progress: Progress) => Promise<void> },
-): Promise<{ readonly documents: number; readonly scrubbed: boolean }> {
-  let { from, documents } = progress
-  for (let step = await storage.erase({ erase: 'events', stream, from }); !step.done; ) {
-    from = step.next ?? from
-    await save({ from, documents })
-    step = await storage.erase({ erase: 'events', stream, from })
+const emptyResult: Result = { documents: 0, kinds: {}, segments: 0, backups: 0, remains: [], places: [] }
+
+function resultOf({ progress, remains }: Erased): Result {
+  const { documents, kinds, segments, backups } = progress
+  return {
+    ...{ documents, kinds, segments: segments.rewritten, backups: backupObjects(backups), remains },
+    places: Object.keys(backups),
   }
-  await forgetInViews(stream)
-  for (let done = false; !done; ) {
-    const step = await storage.erase({ erase: 'documents', stream })
-    documents += step.erased
-    done = step.done
-  }
-  return { documents, scrubbed: (await storage.erase({ erase: 'scrub' })).done }
 }
 
-function progressOf({ progress }: Pick<JobBody, 'progress'>): Progress {
-  return (progress as Progress | undefined) ?? { from: 1, documents: 0 }
+function progressOf({ progress }: Pick<JobBody, 'progress'>): ErasureProgress {
+  return { ...nothingErased, ...(progress as Partial<ErasureProgress> | undefined) }
+}
+
+/** Of backups that were within reach when it was asked for. */
+function placesOf({ input }: Pick<JobBody, 'input'>): readonly string[] {
+  return (input as { readonly backups?: readonly string[] } | null)?.backups ?? []
 }
 
 /** As if a worker had it, so that others leave it alone as long as this process goes on with it. */
-function newForgetJob({ making, clock }: Forgetting, stream: string): JobBody {
+function newForgetJob({ making, clock, backups }: Erasing, stream: string): JobBody {
   const now = clock()
+  const input = backups.length === 0 ? null : { backups: backups.map(({ name }) => name) }
   return {
-    ...{ kind: forgetKind, key: stream, state: 'running', input: null, at: now, addedAt: now },
+    ...{ kind: forgetKind, key: stream, state: 'running', input, at: now, addedAt: now },
     ...{ tries: 1, mostTries: limits.jobTriesDefault, backoffMs: limits.jobBackoffMs },
     held: { owner: making.newId(), since: formatInstant(now), termMs: limits.leaseMs, beat: 0 },
   }

@@ -159,6 +159,10 @@ export const limits = {
   archiveOpens: 4,
   archiveParallel: 8,
   archivePollMs: 200,
+  /** Tries of writing a segment or a backup anew, while others do so too. */
+  rewriteTries: 20,
+  /** Names of objects that an entry of the trail tells. */
+  trailNames: 100,
 
   // Deciders, subscriptions, erasure
   executeTries: 10,

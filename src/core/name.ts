@@ -3,7 +3,11 @@ import { characters } from './encoding.ts'
 import { InvalidArgument } from './errors.ts'
 import { limits } from './limits.ts'
 
-export const streamTypePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+/** What is named as stream types are, and is none: consumers, deciders. */
+export const plainName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+/** The one stream type of Daybook's own: what it has done to the log. Read as any other, and written by Daybook alone. */
+export const trailType = '$audit'
+export const streamTypePattern = /^(?:\$audit|[A-Za-z0-9][A-Za-z0-9._-]{0,63})$/
 const controlCharacter = /\p{Cc}/u
 
 /** Throws `InvalidArgument` unless the name is `type/id` by the rules of `docs/concepts.md`. */
@@ -32,6 +36,12 @@ export function checkStreamId(id: string, path = 'stream id'): void {
   if (id.includes('/') || id === '.' || id === '..') {
     throw new InvalidArgument(path, `stream id ${JSON.stringify(id)} must hold no "/" and be neither "." nor ".."`)
   }
+}
+
+/** Throws `InvalidArgument` for a stream that Daybook alone writes. */
+export function refuseTrail(type: string, path: string): void {
+  if (type === trailType)
+    throw new InvalidArgument(path, `"${trailType}" is Daybook's own: it can be read, and no more`)
 }
 
 /** 1 to `most` characters, none of them a control character. */

@@ -18,8 +18,18 @@ export interface ObjectStore {
   list(query: ObjectQuery): Promise<ObjectPage>
   /** Resolves too where there is no such object. */
   delete(key: string): Promise<void>
+  /**
+   * What the place itself keeps of an object that is deleted or replaced, as a bucket with versions does; nothing where it
+   * keeps nothing. Not given where a place never does.
+   */
+  keeps?(key: string): Promise<KeptObject | undefined>
   /** Of whoever opened it; a store does not close what it was given. */
   close(): Promise<void>
+}
+
+export interface KeptObject {
+  /** An instant before which nobody can delete it; absent where somebody may. */
+  readonly until?: string
 }
 
 /** Without a condition it replaces whatever is there. Of rivals one wins, and the others are told. */
@@ -90,6 +100,9 @@ export function watchedObjects(objects: ObjectStore): ObjectStore {
     get: (key) => ask(`read ${key}`, () => objects.get(key)),
     list: (query) => ask(`list ${query.prefix}`, () => objects.list(query)),
     delete: (key) => ask(`delete ${key}`, () => objects.delete(key)),
+    ...(objects.keeps && {
+      keeps: (key: string) => ask(`ask for versions of ${key}`, async () => objects.keeps?.(key)),
+    }),
     close: () => objects.close(),
   }
 }
@@ -109,4 +122,14 @@ export async function* listObjects(objects: ObjectStore, prefix: string): AsyncG
     after = page.objects.at(-1)?.key
     if (!page.more || after === undefined) return
   }
+}
+
+export async function keysUnder(objects: ObjectStore, prefix: string): Promise<readonly string[]> {
+  const keys: string[] = []
+  for await (const { key } of listObjects(objects, prefix)) keys.push(key)
+  return keys
+}
+
+export async function deleteObjects(objects: ObjectStore, keys: readonly string[]): Promise<void> {
+  for (const key of keys) await objects.delete(key)
 }

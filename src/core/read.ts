@@ -1,7 +1,7 @@
 /** From stored records to events: bounded pages below, endless iteration above. */
 import { checkObject, checkOrdinal } from './argument.ts'
 import { parseContent } from './content.ts'
-import { EventArchived, InvalidArgument } from './errors.ts'
+import { EventArchived, InvalidArgument, isStoreError, StreamForgotten } from './errors.ts'
 import type { AnyEvent, ForgottenEntry, LogEntry, Recorded } from './event.ts'
 import { type Forming, formed } from './form.ts'
 import { limits } from './limits.ts'
@@ -85,9 +85,8 @@ export function eventReader<Event extends AnyEvent>(): (record: LogRecord) => Re
   const format = instantFormatter()
   return (record) => {
     if (record.state === 'trimmed') throw new EventArchived(record)
-    if (record.state === 'forgotten') {
-      throw new TypeError(`Revision ${record.revision} of "${record.stream}" is forgotten`)
-    }
+    // It was forgotten since the page was read.
+    if (record.state === 'forgotten') throw new StreamForgotten(record.stream)
     const { id, type, tags, data, meta } = parseContent(record.content)
     const { stream, revision, position } = record
     const time = format(record.time)
@@ -147,10 +146,20 @@ export function eventPage<Event extends AnyEvent>(
 ): Promise<EventPage<Event>> {
   const { storage, observer } = reading
   const call = { layer: 'store', name: 'read', size: ({ events }: EventPage) => events.length } as const
-  return observe(observer, call, async () => {
-    const page = await storage.readStream(stream, range)
-    const events = await formed<Event, Recorded<Event>>(reading, page.records, eventReader<Event>())
-    return { ...(page.head && { details: detailsOf(page.head) }), events, more: page.more }
+  return observe(observer, call, () =>
+    rereading(async () => {
+      const page = await storage.readStream(stream, range)
+      const events = await formed<Event, Recorded<Event>>(reading, page.records, eventReader<Event>())
+      return { ...(page.head && { details: detailsOf(page.head) }), events, more: page.more }
+    }),
+  )
+}
+
+/** What is forgotten between a page and its archived content is not in the next reading of the page. */
+export function rereading<Page>(read: () => Promise<Page>): Promise<Page> {
+  return read().catch((error) => {
+    if (isStoreError(error, 'stream-forgotten')) return read()
+    throw error
   })
 }
 

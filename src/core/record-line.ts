@@ -33,11 +33,27 @@ export function lineOf(record: LogRecord): string {
   }
 }
 
-/** Where a line of a stored event is, and its content as it was written; nothing of it is checked. */
-export function contentAt(line: string): { readonly head: string; readonly content: string } {
+/** Where a line's event is, and its content as it was written, unless it has none; nothing of it is checked. */
+export function placeAt(
+  line: string,
+): Pick<LogRecord, 'stream' | 'revision' | 'state'> & { readonly content?: string } {
+  const { head, content } = split(line)
+  const { stream, revision, forgotten, tombstone, trimmed } = JSON.parse(head) as Head
+  const state = forgotten ? 'forgotten' : tombstone ? 'tombstone' : trimmed ? 'trimmed' : 'stored'
+  return content === undefined ? { stream, revision, state } : { stream, revision, state, content }
+}
+
+function split(line: string): { readonly head: string; readonly content: string | undefined } {
   const at = line.indexOf(contentMark)
-  if (at < 0) throw new TypeError('the line has no content')
+  if (at < 0) return { head: line, content: undefined }
   return { head: `${line.slice(0, at)}}`, content: line.slice(at + contentMark.length, -1) }
+}
+
+/** What is left of a record once it is forgotten. */
+export function forgottenRecord(record: LogRecord): LogRecord {
+  const { stream, revision, position, time } = record
+  const key = position === undefined ? { stream, revision, time } : { stream, revision, position, time }
+  return { ...key, state: 'forgotten', evidence: { entry: entryOfRecord(record) } }
 }
 
 interface Head {
@@ -55,8 +71,8 @@ interface Head {
 
 /** With its evidence; the commitment follows from salt and content. Throws for what `lineOf` has not written. */
 export function recordOfLine(line: string): LogRecord & { readonly position: number } {
-  const split = line.includes(contentMark) ? contentAt(line) : { head: line, content: undefined }
-  const head = JSON.parse(split.head) as Head
+  const { head: text, content } = split(line)
+  const head = JSON.parse(text) as Head
   const { position, stream, revision, time } = head
   checkStream(stream)
   for (const ordinal of [position, revision]) {
@@ -71,7 +87,6 @@ export function recordOfLine(line: string): LogRecord & { readonly position: num
     const evidence = { salt, commitment, entry: entryOf({ ...key, commitment }) }
     return { ...key, state: 'trimmed', ...head.trimmed, evidence }
   }
-  const { content } = split
   if (content === undefined) throw new TypeError('the line has no content')
   JSON.parse(content)
   const evidence = { salt, commitment: commitmentOf(salt, content) }

@@ -5,7 +5,7 @@
 import { errorOf, type Making } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { indexQuery } from './document.ts'
-import { isStorageFault } from './errors.ts'
+import { isStorageFault, isStoreError } from './errors.ts'
 import type { AnyEvent, Recorded } from './event.ts'
 import { FoldFailed, foldAllInTime, foldInTime } from './event-time.ts'
 import { type Folding, foldEvent, type LinkBody, linkWrites, loadViews, viewWrites } from './fold.ts'
@@ -82,7 +82,12 @@ export async function* eventsOf(
     const asked = { ...range, after, direction: 'forwards', limit: limits.pageRecords } as const
     const { records, more } = await refolding.reads.readStream(stream, asked)
     const live = records.filter(({ state }) => state !== 'tombstone')
-    yield* await formed<AnyEvent, Recorded>(refolding, live, read)
+    const events = await formed<AnyEvent, Recorded>(refolding, live, read).catch((error) => {
+      if (isStoreError(error, 'stream-forgotten')) return undefined
+      throw error
+    })
+    if (events === undefined) return
+    yield* events
     after = records.at(-1)?.revision ?? after
     if (!more || records.length === 0) return
   }

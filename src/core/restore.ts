@@ -4,18 +4,26 @@
  */
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { errorOf } from './append.ts'
-import { type Backup, type BackupManifest, backupOf, checkBackupPlace, type Packed, readChain } from './backup.ts'
+import { backupOf, checkBackupPlace } from './backup.ts'
+import {
+  type Backup,
+  type BackupManifest,
+  manifestKey,
+  readChain,
+  readChunk,
+  readManifest,
+  readPacked,
+} from './backup-chain.ts'
 import { putDocument } from './document.ts'
-import { InvalidArgument, ObjectDamaged } from './errors.ts'
+import { InvalidArgument, isStoreError, ObjectDamaged } from './errors.ts'
 import { newId, secureRandom } from './id.ts'
 import { type LedgerState, ledgers } from './ledger-state.ts'
 import { limits } from './limits.ts'
-import { getObject, type ObjectStore, watchedObjects } from './object-store.ts'
+import { type ObjectStore, watchedObjects } from './object-store.ts'
 import { listStates } from './projection-state.ts'
-import { entryOfRecord, recordOfLine } from './record-line.ts'
+import { entryOfRecord, forgottenRecord } from './record-line.ts'
 import { checkingLedger, restoreLedger, stateOfBody } from './restore-ledger.ts'
 import { isRestoring, markRestoring } from './restoring.ts'
-import { entriesHash, linesOf } from './segment.ts'
 import type { DocumentWrite, LogRecord, Storage } from './storage.ts'
 import { truths } from './truths.ts'
 
@@ -84,10 +92,11 @@ async function openBackups(from: ObjectStore, { signal, onProgress }: RestoreOpt
     ...{ objects, manifests, newest },
     async *chunks(phase) {
       let position = 0
-      for (const { chunks } of manifests) {
-        for (const chunk of chunks) {
+      for (const manifest of manifests) {
+        for (const [index, chunk] of manifest.chunks.entries()) {
           signal?.throwIfAborted()
-          const records = await readChunk(objects, chunk, position)
+          const read = (one = chunk) => readChunk(objects, one, position)
+          const records = await readCurrent(objects, manifest, { read, again: ({ chunks }) => read(chunks[index]) })
           yield { key: chunk.key, records }
           position += records.length
           onProgress?.({ phase, position, head })
@@ -100,7 +109,10 @@ async function openBackups(from: ObjectStore, { signal, onProgress }: RestoreOpt
 
 async function checkAll({ objects, manifests, newest, chunks }: OpenBackups) {
   const closed = new Set(manifests.flatMap((manifest) => manifest.closed))
-  const lines = await readDocuments(objects, newest)
+  const lines = await readCurrent(objects, newest, {
+    read: () => readDocuments(objects, newest),
+    again: (manifest) => readDocuments(objects, manifest),
+  })
   const wrong = (key: string, reason: string, cause?: unknown) =>
     new ObjectDamaged({ key, place: objects.name, reason }, cause)
   const ledger = ledgerIn(lines, (cause) => wrong(newest.documents.key, 'its ledger is none', cause))
@@ -112,7 +124,10 @@ async function checkAll({ objects, manifests, newest, chunks }: OpenBackups) {
   }
   const fault = check?.fault()
   if (fault !== undefined) throw wrong(newest.documents.key, fault)
-  const documents = lines.filter(({ collection }) => collection !== ledgers.collection)
+  const documents = lines.filter(
+    ({ collection, streams = [] }) =>
+      collection !== ledgers.collection && !streams.some((stream) => closed.has(stream)),
+  )
   return { newest, closed, documents, ledger }
 }
 
@@ -135,40 +150,29 @@ async function isUsed(into: Storage): Promise<boolean> {
 }
 
 function damaged(objects: ObjectStore, { number }: BackupManifest, reason: string): ObjectDamaged {
-  return new ObjectDamaged({ key: `backup/${String(number).padStart(8, '0')}.json`, place: objects.name, reason })
+  return new ObjectDamaged({ key: manifestKey(number), place: objects.name, reason })
 }
 
-async function readPacked(objects: ObjectStore, packed: Packed): Promise<readonly string[]> {
-  return linesOf({ ...packed, place: objects.name, bytes: await getObject(objects, packed.key) })
-}
-
-/** Its records, which must be those after `position`. */
-async function readChunk(
+/** Of an object that was written anew since its manifest was read, because something was forgotten, the one in its place. */
+async function readCurrent<Read>(
   objects: ObjectStore,
-  chunk: BackupManifest['chunks'][number],
-  position: number,
-): Promise<readonly LogRecord[]> {
-  const wrong = (reason: string, cause?: unknown) =>
-    new ObjectDamaged({ key: chunk.key, place: objects.name, reason }, cause)
-  const records = (await readPacked(objects, chunk)).map((line, index) => {
-    try {
-      return recordOfLine(line)
-    } catch (error) {
-      throw wrong(`line ${index + 1} is no record of a log`, error)
-    }
-  })
-  const odd = records.findIndex((record, index) => record.position !== position + index + 1)
-  if (odd >= 0) throw wrong(`line ${odd + 1} is not the event of position ${position + odd + 1}`)
-  if (entriesHash(records) !== chunk.entries) throw wrong('it holds other events than those that were backed up')
-  return records
+  { number, rewritten }: BackupManifest,
+  known: { readonly read: () => Promise<Read>; readonly again: (manifest: BackupManifest) => Promise<Read> },
+): Promise<Read> {
+  try {
+    return await known.read()
+  } catch (error) {
+    if (!isStoreError(error, 'object-damaged')) throw error
+    const { manifest } = await readManifest(objects, number)
+    if (manifest.rewritten === rewritten) throw error
+    return readCurrent(objects, manifest, { ...known, read: () => known.again(manifest) })
+  }
 }
 
 /** What was forgotten after it was backed up stays forgotten: its entry is all that comes back. */
 function asOfNow(record: LogRecord, closed: ReadonlySet<string>): LogRecord {
   if (record.state === 'tombstone' || record.state === 'forgotten' || !closed.has(record.stream)) return record
-  const { stream, revision, position, time } = record
-  const key = position === undefined ? { stream, revision, time } : { stream, revision, position, time }
-  return { ...key, state: 'forgotten', evidence: { entry: entryOfRecord(record) } }
+  return forgottenRecord(record)
 }
 
 interface Beginning {

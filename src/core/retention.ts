@@ -5,7 +5,7 @@
 import { checkObject, checkOrdinal } from './argument.ts'
 import { InvalidArgument } from './errors.ts'
 import { limits } from './limits.ts'
-import { checkStreamType } from './name.ts'
+import { checkStreamType, refuseTrail } from './name.ts'
 import { checkPolicy, snapshotKey, snapshotOf } from './snapshot.ts'
 import type { LogRecord, Storage, StoredEvent } from './storage.ts'
 
@@ -29,6 +29,7 @@ export function checkRetention(retention: Retention, path: string): void {
   checkObject(retention, path)
   for (const [type, policy] of Object.entries(retention)) {
     checkStreamType(type, path)
+    refuseTrail(type, path)
     const place = `${path}.${type}`
     checkObject(policy, place)
     const { keepDays, keepEvents, sinceSnapshot } = policy

@@ -8,12 +8,14 @@ import { putDocument } from './document.ts'
 import { canonicalJson, utf8 } from './encoding.ts'
 import { ObjectDamaged } from './errors.ts'
 import { gunzip, gzip, hashOf } from './gzip.ts'
-import { getObject, type ObjectStore } from './object-store.ts'
+import { getObject, listObjects, type ObjectStore } from './object-store.ts'
 import { entryOfRecord, lineOf, recordOfLine } from './record-line.ts'
 import type { CollectionSpec, Document, DocumentKey, DocumentWrite, Guard, LogRecord } from './storage.ts'
 
 export interface Segment {
   readonly id: string
+  /** In the names of its objects, once it was written anew because something in it was forgotten. */
+  readonly object?: string
   readonly streamType: string
   /** Of the first and the last event in it; others of the type may lie between. */
   readonly first: number
@@ -64,28 +66,36 @@ export function segmentDocument(id: string): DocumentKey {
   return { collection: segments.collection, key: id }
 }
 
-export function putSegment(body: SegmentBody, guard: Guard): readonly DocumentWrite[] {
-  return putDocument(segments, { key: body.id, body, if: guard })
-}
-
 export function segmentBodyOf(document: Document): SegmentBody {
   return JSON.parse(document.body) as SegmentBody
 }
 
+export function putSegment(body: SegmentBody, guard: Guard): readonly DocumentWrite[] {
+  return putDocument(segments, { key: body.id, body, if: guard })
+}
+
+type Named = Pick<Segment, 'streamType' | 'id' | 'object'>
+
 /** The keys of its objects. */
-export function segmentKeys({ streamType, id }: Pick<Segment, 'streamType' | 'id'>) {
-  return { content: `segments/${streamType}/${id}.ndjson.gz`, manifest: `segments/${streamType}/${id}.json` }
+export function segmentKeys({ object, ...segment }: Named) {
+  const name = `${segmentPrefix(segment)}${object === undefined ? '' : `${object}.`}`
+  return { content: `${name}ndjson.gz`, manifest: `${name}json` }
+}
+
+/** With which the keys of all its objects begin. */
+export function segmentPrefix({ streamType, id }: Pick<Segment, 'streamType' | 'id'>): string {
+  return `segments/${streamType}/${id}.`
 }
 
 /** Of records that were read with their evidence, in order of position. */
 export async function sealSegment(
-  { id, streamType, logId }: Pick<SegmentManifest, 'id' | 'streamType' | 'logId'>,
+  { logId, ...named }: Named & Pick<SegmentManifest, 'logId'>,
   records: readonly LogRecord[],
 ): Promise<{ readonly content: Uint8Array; readonly segment: Segment; readonly manifest: Uint8Array }> {
   const text = records.map((record) => `${lineOf(record)}\n`).join('')
   const content = await gzip(text)
   const segment: Segment = {
-    ...{ id, streamType, first: positionOf(records[0]), last: positionOf(records.at(-1)), events: records.length },
+    ...{ ...named, first: positionOf(records[0]), last: positionOf(records.at(-1)), events: records.length },
     ...{ bytes: content.length, textBytes: utf8(text).length, sha256: await hashOf(content) },
     entries: entriesHash(records),
   }
@@ -93,14 +103,32 @@ export async function sealSegment(
   return { content, segment, manifest: utf8(`${canonicalJson(manifest)}\n`) }
 }
 
-/** The segment's lines, once its bytes are those that were sealed. Throws `ObjectDamaged` where they are not. */
-export async function readLines(
-  objects: ObjectStore,
-  segment: Pick<Segment, 'streamType' | 'id' | 'sha256' | 'textBytes'>,
-): Promise<readonly string[]> {
+interface Opened {
+  readonly segment: Segment
+  readonly lines: readonly string[]
+}
+
+/**
+ * The segment's lines, once its bytes are those that were sealed, and what it is now: a log that was restored from an older
+ * backup, or a reader who is late, may know it as it was before something in it was forgotten. Throws `ObjectDamaged`.
+ */
+export async function openSegment(objects: ObjectStore, segment: Segment): Promise<Opened> {
   const key = segmentKeys(segment).content
-  const bytes = await getObject(objects, key)
-  return linesOf({ ...segment, key, place: objects.name, bytes })
+  const object = await objects.get(key)
+  if (object) return { segment, lines: await linesOf({ ...segment, key, place: objects.name, bytes: object.bytes }) }
+  for await (const { key } of listObjects(objects, segmentPrefix(segment))) {
+    const listed = key.endsWith('.json') ? await objects.get(key) : undefined
+    const manifest = listed && parseManifest(listed.bytes)
+    if (manifest === undefined || lasting.some((name) => manifest[name] !== segment[name])) continue
+    const { format: _, logId: __, streams: ___, ...current } = manifest
+    const keys = segmentKeys(current)
+    const found = keys.manifest === key ? await objects.get(keys.content) : undefined
+    if (found === undefined) continue
+    const lines = await linesOf({ ...current, key: keys.content, place: objects.name, bytes: found.bytes })
+    recordsOf(lines, current, objects.name)
+    return { segment: current, lines }
+  }
+  throw new ObjectDamaged({ key, place: objects.name, reason: 'it is missing' })
 }
 
 /** Lines out of a compressed object of known hash. Throws `ObjectDamaged`. */
@@ -125,31 +153,49 @@ export async function linesOf(object: {
   }
 }
 
-/** Its records, each with the evidence that follows from its line. Throws `ObjectDamaged` for what they cannot be. */
-export async function readSegment(objects: ObjectStore, segment: Segment): Promise<readonly LogRecord[]> {
-  const { content: key, manifest: manifestKey } = segmentKeys(segment)
-  const damaged = (reason: string, cause?: unknown, at = key) =>
-    new ObjectDamaged({ key: at, place: objects.name, reason }, cause)
-  const lines = await readLines(objects, segment)
+/**
+ * Its records, each with the evidence that follows from its line, and what the segment is now. Throws `ObjectDamaged` for
+ * what they cannot be.
+ */
+export async function readSegment(
+  objects: ObjectStore,
+  known: Segment,
+): Promise<{ readonly segment: Segment; readonly records: readonly LogRecord[] }> {
+  const { segment, lines } = await openSegment(objects, known)
+  const records = recordsOf(lines, segment, objects.name)
+  const { manifest: key } = segmentKeys(segment)
+  const manifest = parseManifest(await getObject(objects, key))
+  const damaged = (reason: string) => new ObjectDamaged({ key, place: objects.name, reason })
+  if (manifest === undefined) throw damaged('it is no manifest of a segment')
+  const differs = facts.find((name) => manifest[name] !== segment[name])
+  if (differs) throw damaged(`its "${differs}" is not that of the segment`)
+  return { segment, records }
+}
+
+function recordsOf(lines: readonly string[], segment: Segment, place: string): readonly LogRecord[] {
+  const key = segmentKeys(segment).content
   const records = lines.map((line, index) => {
     try {
       return recordOfLine(line)
     } catch (error) {
-      throw damaged(`line ${index + 1} is no record of a log`, error)
+      throw new ObjectDamaged({ key, place, reason: `line ${index + 1} is no record of a log` }, error)
     }
   })
-  if (entriesHash(records) !== segment.entries || records.length !== segment.events) {
-    throw damaged('it holds other events than those that were sealed')
-  }
-  const manifest = parseManifest(await getObject(objects, manifestKey))
-  const differs = manifest && facts.find((name) => manifest[name] !== segment[name])
-  if (manifest === undefined) throw damaged('it is no manifest of a segment', undefined, manifestKey)
-  if (differs) throw damaged(`its "${differs}" is not that of the segment`, undefined, manifestKey)
-  return records
+  if (entriesHash(records) === segment.entries && records.length === segment.events) return records
+  throw new ObjectDamaged({ key, place, reason: 'it holds other events than those that were sealed' })
 }
 
+/** What the manifest says, where it can be read and is that of the segment as the store knows it. */
+export async function manifestOf(objects: ObjectStore, segment: Segment): Promise<SegmentManifest | undefined> {
+  const object = await objects.get(segmentKeys(segment).manifest)
+  const manifest = object && parseManifest(object.bytes)
+  return manifest && facts.every((name) => manifest[name] === segment[name]) ? manifest : undefined
+}
+
+/** What no forgetting changes. */
+const lasting = ['id', 'streamType', 'first', 'last', 'events', 'entries'] as const
 /** What manifest and document both say. */
-const facts = ['id', 'streamType', 'first', 'last', 'events', 'bytes', 'textBytes', 'sha256', 'entries'] as const
+const facts = [...lasting, 'object', 'bytes', 'textBytes', 'sha256'] as const
 
 function parseManifest(bytes: Uint8Array): SegmentManifest | undefined {
   try {

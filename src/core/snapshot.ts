@@ -10,7 +10,7 @@ import { putDocument } from './document.ts'
 import { canonicalJson, pathText, utf8, utf8Length } from './encoding.ts'
 import { InvalidArgument } from './errors.ts'
 import { derivedId } from './id.ts'
-import { streamTypePattern } from './name.ts'
+import { plainName } from './name.ts'
 import type { CollectionSpec, Document, DocumentKey, DocumentWrite, Guard } from './storage.ts'
 import { formatInstant } from './time.ts'
 
@@ -75,7 +75,7 @@ export const snapshots: CollectionSpec = {
 export function checkPolicy(policy: SnapshotPolicy, path: string): void {
   checkObject(policy, path)
   const { name, version, every, slowerMs } = policy
-  if (typeof name !== 'string' || !streamTypePattern.test(name)) {
+  if (typeof name !== 'string' || !plainName.test(name)) {
     throw new InvalidArgument(`${path}.name`, 'must be a name such as a stream type has: seat')
   }
   checkCount(version, `${path}.version`, Number.MAX_SAFE_INTEGER)

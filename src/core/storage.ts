@@ -7,6 +7,7 @@
  */
 import type { Expected } from './errors.ts'
 import type { AppendCondition, EventQuery, LogFilter } from './query.ts'
+import type { EngineRemnant } from './remnant.ts'
 
 /** Ordinal of an event in the whole log, from 1, without gaps; 0 is before everything. */
 export type Position = number
@@ -80,6 +81,8 @@ export interface StorageAbilities {
   readonly search: boolean
   /** Whether statements of others can run in a commit's transaction. */
   readonly statements: boolean
+  /** Where the engine itself may still hold what was erased. */
+  readonly remnants: readonly EngineRemnant[]
 }
 
 /** As the driver has it: for PostgreSQL the client of `pg` on which it was begun. */
@@ -374,6 +377,8 @@ export type EraseStep =
 export interface EraseProgress {
   /** Records or documents that this step has emptied; those found empty do not count. */
   readonly erased: number
+  /** Of documents that held content of a stream: the collection of each. */
+  readonly collections?: readonly string[]
   /** Revision from which the next step goes on. */
   readonly next?: Revision
   /** Of a collection, where the next step goes on, for a storage that has to know. */

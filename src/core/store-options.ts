@@ -26,8 +26,8 @@ export interface StoreOptions {
   readonly ledger?: LedgerOptions
   /** Where old events go, and which. */
   readonly archive?: ArchiveOptions
-  /** Where `backups` are kept; it stays open when the store is closed. */
-  readonly backups?: ObjectStore
+  /** Where backups are kept: `backups` writes to the first, forgetting reaches all. They stay open when the store is closed. */
+  readonly backups?: readonly ObjectStore[]
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */

@@ -2,8 +2,8 @@
 import { type Appended, type AppendOptions, append, type Making, type StreamEvents } from './append.ts'
 import { type Archive, archiveHandler, checkArchive, createArchive } from './archive.ts'
 import { createArchived } from './archived.ts'
-import { archives } from './archiving.ts'
-import { checkObject } from './argument.ts'
+import { archives, createArchiving } from './archiving.ts'
+import { checkList, checkObject } from './argument.ts'
 import type { Background } from './background.ts'
 import { type Backup, type BackupOptions, checkBackupPlace, takeBackup } from './backup.ts'
 import { type Backups, createBackups } from './backups.ts'
@@ -31,6 +31,7 @@ import {
   type LoadsAndAppends,
   load,
 } from './decider.ts'
+import type { Erasing } from './erasure.ts'
 import { StoreReadOnly, Unsupported } from './errors.ts'
 import type { AnyEvent, LogEntry, NewEvent, Recorded } from './event.ts'
 import {
@@ -184,7 +185,7 @@ export interface StoreInfo {
 
 /** Takes the storage over, and closes it with the store. First finishes what an earlier process left of its forgetting. */
 export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<EmbeddedStore> {
-  const { schemas, upcasters = [], deciders = [], readOnly = false, observer, clock = Date.now } = options
+  const { schemas, upcasters = [], deciders = [], backups = [], readOnly = false, observer, clock = Date.now } = options
   const random = options.random ?? secureRandom()
   const shapes = shapesOf(options.projections ?? [], bare)
   const closing = new AbortController()
@@ -194,9 +195,11 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const states = createKnownStates(bare, [...new Set(shapes.map(({ name }) => name))])
   const declaring = { add: (commit: Commit) => queue.add(commit) }
   if (options.archive) checkArchive(options.archive)
-  if (options.backups) checkBackupPlace(options.backups)
+  checkList(backups, 'backups')
+  backups.forEach(checkBackupPlace)
   const objects = options.archive && watchedObjects(options.archive.objects)
-  const archived = objects && createArchived(storage, objects)
+  const archivedSegments = objects && createArchived(storage, objects)
+  const archived = archivedSegments?.open
   const cataloguing = { storage, archived, queue: declaring, newId: makeId, readOnly, closing: closing.signal }
   const { face, ...catalogue } = createCatalogue(cataloguing)
   const forms = { archived, catalogue, upcasters }
@@ -210,13 +213,6 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const reading: Reading = { storage, ...forms, observer, tail: new Map() }
   const writing = { storage, queue, making, clock, ...forms }
   const views = { ...writing, shapes, states }
-  const forgetting = {
-    ...writing,
-    async forgetInViews(stream: string) {
-      await overtakeRunners(writing, stream)
-      await forgetInViews(views, stream)
-    },
-  }
   const background: Background = {
     ...{ ...writing, reading, readOnly },
     closing: closing.signal,
@@ -224,6 +220,16 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   }
   const sealing = createLedger(background, options.ledger)
   const archive = objects && { ...background, objects, retention: options.archive?.retention ?? {} }
+  const forgetting: Erasing = {
+    ...writing,
+    async forgetInViews(stream) {
+      await overtakeRunners(writing, stream)
+      await forgetInViews(views, stream)
+    },
+    archive: archive &&
+      archivedSegments && { ...createArchiving(archive), objects: archive.objects, ...archivedSegments },
+    backups: backups.map(watchedObjects),
+  }
   const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes, clock)])
   const deciding: LoadsAndAppends = {
     readPage: (stream, options) => store.readPage(stream, options),
@@ -342,7 +348,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     jobs: createJobs(background, handlers),
     consumers: createConsumers(background),
     archive: createArchive(archive),
-    backups: createBackups(background, options.backups),
+    backups: createBackups(background, backups[0]),
     backup: (to, options) => takeBackup(background, to, options),
     ledger: sealing.face,
     projections: {

@@ -5,6 +5,7 @@
 import {
   DeleteObjectCommand,
   GetObjectCommand,
+  HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
@@ -72,6 +73,16 @@ export function s3Objects({ bucket, prefix, region, endpoint, client }: S3Place)
     },
     async delete(key) {
       await s3.send(new DeleteObjectCommand(placeOf(key)))
+    },
+    async keeps(key) {
+      try {
+        const { VersionId, ObjectLockRetainUntilDate: until } = await s3.send(new HeadObjectCommand(placeOf(key)))
+        if (VersionId === undefined || VersionId === 'null') return undefined
+        return until === undefined ? {} : { until: until.toISOString() }
+      } catch (error) {
+        if (statusOf(error) === 404) return undefined
+        throw error
+      }
     },
     async close() {
       if (client === undefined) s3.destroy()

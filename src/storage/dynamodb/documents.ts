@@ -226,16 +226,16 @@ export async function eraseHolders(session: Session, stream: string): Promise<Er
     session,
     pointers.map(({ co, ke }) => ({ collection: co, key: ke })),
   )
-  let erased = 0
+  const collections: string[] = []
   let missed = false
   for (const item of found) {
     if (item === undefined) continue
     const { written } = await table.transact(deletesOf(item, { is: 'equal', attribute: 'v', value: item.v }))
-    if (written) erased++
+    if (written) collections.push(item.co)
     else missed = true
   }
   if (missed) await table.pause(1)
-  return { erased, done: !more && !missed }
+  return { erased: collections.length, collections, done: !more && !missed }
 }
 
 /**

@@ -93,7 +93,16 @@ export async function dynamoStorage(options: DynamoOptions): Promise<Storage> {
   return {
     name: place,
     limits: widestLimits,
-    abilities: { positions: 'later', ids: 'per-append', conditions: 'tagged', search: true, statements: false },
+    abilities: {
+      ...{ positions: 'later', ids: 'per-append', conditions: 'tagged', search: true, statements: false },
+      remnants: [
+        { where: 'change stream of the table', goneAfterMs: 86_400_000, ends: 'it goes by itself after a day' },
+        {
+          where: 'point-in-time recovery and backups of the table',
+          ends: 'where they are on: after 35 days, or when you delete them; encryption makes them unreadable',
+        },
+      ],
+    },
     commit,
     readStream: (stream, range) => read(() => readStream(session, stream, range)),
     readBoundary: (query, from, limit) => read(() => readBoundary(session, query, { from, limit })),

@@ -19,8 +19,8 @@ export interface MemoryDocuments {
   write(commit: Commit): void
   query(query: DocumentQuery): DocumentPage
   declare(specs: readonly CollectionSpec[]): void
-  /** Deletes what holds content of the stream; says how many. */
-  eraseStream(stream: string): number
+  /** Deletes what holds content of the stream; says the collection of each. */
+  eraseStream(stream: string): readonly string[]
   /** Deletes up to so many of its documents, and after the last its declaration; says how many. */
   eraseCollection(collection: string, limit: number): number
 }
@@ -86,7 +86,7 @@ export function memoryDocuments(): MemoryDocuments {
     eraseStream(stream) {
       const held = [...rows].filter(([, row]) => row.streams?.includes(stream))
       for (const [key] of held) rows.delete(key)
-      return held.length
+      return held.map(([, row]) => row.key.collection)
     },
     eraseCollection(collection, limit) {
       const found = [...rows].filter(([, row]) => row.key.collection === collection).slice(0, limit)

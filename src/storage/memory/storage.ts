@@ -87,7 +87,10 @@ export function memoryStorage({
   return {
     name: 'memory',
     limits: widestLimits,
-    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: false },
+    abilities: {
+      ...{ positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: false },
+      remnants: [],
+    },
     async commit(commits) {
       await undefined // Where another storage waits for its disk, so that races show here too.
       const outcomes = commits.map((commit) => commitOne(log, commit, clock))
@@ -340,8 +343,10 @@ function erase(log: MemoryLog, step: EraseStep): EraseProgress {
         return true
       })
     }
-    case 'documents':
-      return { erased: log.documents.eraseStream(step.stream), done: true }
+    case 'documents': {
+      const collections = log.documents.eraseStream(step.stream)
+      return { erased: collections.length, collections, done: true }
+    }
     case 'collection': {
       const erased = log.documents.eraseCollection(step.collection, limits.eraseRecords)
       return { erased, done: erased < limits.eraseRecords }

@@ -126,8 +126,10 @@ export function eraseHeld({ pool, sql }: Session, stream: string): Promise<Erase
     const held = await rowsOf<DocumentKey & { document_no: number }>(client, sql.heldBy, values)
     await rowsOf(client, sql.lockDocuments, [held.map(({ collection, key }) => `${collection} ${key}`)])
     const numbers = held.map(({ document_no: number }) => number)
-    const { length: erased } = await rowsOf(client, sql.deleteHeld, [stream, numbers])
-    return { erased, done: held.length < limits.eraseRecords }
+    const deleted = await rowsOf<{ document_no: number }>(client, sql.deleteHeld, [stream, numbers])
+    const gone = new Set(deleted.map(({ document_no: number }) => number))
+    const collections = held.flatMap((one) => (gone.has(one.document_no) ? [one.collection] : []))
+    return { erased: deleted.length, collections, done: held.length < limits.eraseRecords }
   })
 }
 

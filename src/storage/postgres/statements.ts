@@ -192,7 +192,7 @@ export function statementsOf(s: string) {
     lockDocuments: `SELECT ${s}.lock_documents_1($1)`,
     /** Those that still hold it, now that nobody else writes them. */
     deleteHeld: `
-      SELECT ${s}.delete_document_1(h.document_no) FROM ${s}.document_stream h
+      SELECT h.document_no, ${s}.delete_document_1(h.document_no) FROM ${s}.document_stream h
       WHERE h.stream = $1 AND h.document_no = ANY ($2::bigint[])`,
     documentsOf: `SELECT key FROM ${s}.document WHERE collection = $1 LIMIT $2`,
     deleteDocuments: `

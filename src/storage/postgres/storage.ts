@@ -63,7 +63,16 @@ export async function postgresStorage(options: PostgresOptions): Promise<Storage
   return {
     name: place,
     limits: widestLimits,
-    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: true },
+    abilities: {
+      ...{ positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: true },
+      remnants: [
+        { where: 'unused space in the files of tables and indexes', ends: 'VACUUM FULL and a CHECKPOINT overwrite it' },
+        {
+          where: 'write-ahead log, its archive, base backups and standbys',
+          ends: 'they go when you delete them; encryption makes them unreadable',
+        },
+      ],
+    },
     commit: (commits) => write(() => commitInTurn(session, commits, clock)),
     async commitWithin(transaction, one) {
       if (readOnly) throw new StoreReadOnly()

@@ -12,6 +12,7 @@ import type {
   DocumentPage,
   DocumentPut,
   DocumentQuery,
+  EraseProgress,
   IndexEntry,
 } from '../../core/storage.ts'
 import type { Session } from './session.ts'
@@ -106,10 +107,11 @@ function detach(
 }
 
 /** Deletes up to `limit` documents that hold content of the stream. */
-export function eraseHeld(session: Session, stream: string, limit: number): number {
+export function eraseHeld(session: Session, stream: string, limit: number): EraseProgress {
   const held = session.sql.heldBy.all(stream, limit) as unknown as DocumentKey[]
   for (const key of held) deleteDocument(session, key)
-  return held.length
+  const collections = held.map(({ collection }) => collection)
+  return { erased: held.length, collections, done: held.length < limit }
 }
 
 /** Deletes up to `limit` documents of the collection, and after the last its declaration. */

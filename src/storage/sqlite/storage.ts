@@ -115,7 +115,10 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
   return {
     name: `sqlite:${file}`,
     limits: widestLimits,
-    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: true },
+    abilities: {
+      ...{ positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: true },
+      remnants: [],
+    },
     commit,
     readStream: (stream, range) => read((session) => readStream(session, stream, range)),
     readBoundary: (query, from, limit) => read((session) => readBoundary(session, query, from, limit)),
@@ -174,10 +177,8 @@ function erase(session: Session, step: Exclude<EraseStep, { erase: 'scrub' }>): 
       return trimEvents(session, step.stream, step.from, step.to, step.segment)
     case 'events':
       return forgetEvents(session, step.stream, step.from)
-    case 'documents': {
-      const erased = eraseHeld(session, step.stream, limits.eraseRecords)
-      return { erased, done: erased < limits.eraseRecords }
-    }
+    case 'documents':
+      return eraseHeld(session, step.stream, limits.eraseRecords)
     case 'collection': {
       const erased = eraseCollection(session, step.collection, limits.eraseRecords)
       return { erased, done: erased < limits.eraseRecords }

@@ -80,7 +80,10 @@ export async function sqliteThread(options: SqliteOptions): Promise<Storage> {
   const storage: Storage = {
     name: `sqlite:${file}`,
     limits: widestLimits,
-    abilities: { positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: false },
+    abilities: {
+      ...{ positions: 'at-commit', ids: 'everywhere', conditions: 'any', search: true, statements: false },
+      remnants: [],
+    },
     async commit(commits) {
       const outcomes = await call('commit', commits)
       return outcomes.map((outcome) =>

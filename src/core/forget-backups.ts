@@ -1,0 +1,199 @@
+/**
+ * Forgetting in backups that are within reach. First a backup is taken that holds the tombstone, so that a restore knows what
+ * is closed, and so that none that was begun before can still be recorded; then what was left by backups that failed is
+ * cleared away, and each chunk and list of documents that holds content of the stream is written anew without it. A manifest
+ * is replaced by one that names them, in one step; what it named before is deleted. Every step can be repeated.
+ */
+import { type BackingUp, takeBackup } from './backup.ts'
+import {
+  type BackupManifest,
+  folderOf,
+  manifestKey,
+  type Packed,
+  pack,
+  printManifest,
+  readChain,
+  readChunk,
+  readManifest,
+  readPacked,
+} from './backup-chain.ts'
+import { isStoreError, ObjectDamaged, StoreBusy } from './errors.ts'
+import { positionsOf } from './forget-segments.ts'
+import { hashOf } from './gzip.ts'
+import { limits } from './limits.ts'
+import { deleteObjects, getObject, keysUnder, type ObjectStore } from './object-store.ts'
+import { forgottenRecord, lineOf, placeAt } from './record-line.ts'
+import type { Kept } from './remnant.ts'
+import { entriesHash } from './segment.ts'
+import { backoffMs, sleep } from './turn.ts'
+
+export interface BackupForgetting extends BackingUp {
+  readonly kept: Kept
+}
+
+/** How far it is in one place; what is counted is what was found to hold content, whoever has written it anew. */
+export interface BackupProgress {
+  /** Number of the last backup that is done. */
+  readonly after: number
+  readonly rewritten: number
+  /** Manifests of the first backups that are counted. */
+  readonly names: readonly string[]
+  /** One whose objects are being written anew, and how many. */
+  readonly at?: { readonly number: number; readonly objects: number }
+}
+
+export const noBackups: BackupProgress = { after: 0, rewritten: 0, names: [] }
+
+/** Throws `ObjectDamaged` for what cannot be read, and leaves it as it is; `LogDiverged` for backups of another log. */
+export async function forgetInBackups(
+  tools: BackupForgetting,
+  { stream, objects }: { readonly stream: string; readonly objects: ObjectStore },
+  { progress, save }: { readonly progress: BackupProgress; readonly save: (to: BackupProgress) => Promise<void> },
+): Promise<BackupProgress> {
+  const chain = await closedChain(tools, stream, objects)
+  await sweep(tools, objects, chain)
+  const range = (await positionsOf(tools.storage, stream)) ?? { first: 1, last: Number.MAX_SAFE_INTEGER }
+  const rewriting = { ...tools, stream, objects, range }
+  let known = progress
+  const keep = async (next: BackupProgress) => {
+    known = next
+    await save(next)
+  }
+  for (const { number } of chain) {
+    if (number <= known.after) continue
+    const begun = known.at?.number === number ? known.at.objects : undefined
+    const begin = (found: number) => keep({ ...known, at: { number, objects: begun ?? found } })
+    await rewrite(rewriting, number, begin)
+    const { at } = known
+    const names = [...known.names, manifestKey(number)].slice(0, limits.trailNames)
+    if (at) await keep({ after: number, rewritten: known.rewritten + at.objects, names })
+    else known = { ...known, after: number }
+  }
+  return known
+}
+
+/** The manifests of a place, the newest of which knows that the stream is closed; none where it holds no backup. */
+async function closedChain(tools: BackingUp, stream: string, objects: ObjectStore): Promise<readonly BackupManifest[]> {
+  for (let tries = 1; ; tries++) {
+    const chain = (await readChain(objects)).map(({ manifest }) => manifest)
+    if (chain.length === 0 || chain.some(({ closed }) => closed.includes(stream))) return chain
+    if (tries > limits.rewriteTries) throw new StoreBusy(`Others take backups in ${objects.name} all the time`, 1_000)
+    await takeBackup(tools, objects).catch((error) => {
+      if (!isStoreError(error, 'store-busy')) throw error
+    })
+    if (tries > 1) await sleep(backoffMs(tries, 5, 200))
+  }
+}
+
+/** Objects of backups that were never recorded: their numbers are taken, so that they cannot be any more. */
+async function sweep({ kept }: BackupForgetting, objects: ObjectStore, chain: readonly BackupManifest[]) {
+  const folders = new Set(chain.map(folderOf))
+  const newest = chain.at(-1)?.number ?? 0
+  const left = (await keysUnder(objects, 'backup/')).filter((key) => {
+    const [, number] = /^backup\/(\d{8})-[^/]*\//.exec(key) ?? []
+    return Number(number) <= newest && !folders.has(key.slice(0, key.lastIndexOf('/') + 1))
+  })
+  await kept.delete(objects, left)
+}
+
+interface Rewriting extends BackupForgetting {
+  readonly stream: string
+  readonly objects: ObjectStore
+  /** Positions between which its events are. */
+  readonly range: { readonly first: number; readonly last: number }
+}
+
+/** `begin` is told how many objects hold content, before any is written. */
+async function rewrite(rewriting: Rewriting, number: number, begin: (objects: number) => Promise<void>): Promise<void> {
+  const { objects, kept } = rewriting
+  for (let tries = 1; tries <= limits.rewriteTries; tries++) {
+    const { manifest, etag } = await readManifest(objects, number)
+    const found = await holding(rewriting, manifest)
+    const before = await keysUnder(objects, folderOf(manifest))
+    const known = new Set(keysIn(manifest))
+    if (found.chunks.size === 0 && !found.documents && before.every((key) => known.has(key))) return
+    const count = found.chunks.size + (found.documents ? 1 : 0)
+    if (count > 0) await begin(count)
+    const next = await writeAnew(rewriting, manifest, found)
+    const named = new Set(keysIn(next))
+    const old = (await keysUnder(objects, folderOf(manifest))).filter((key) => !named.has(key))
+    const { outcome } = await objects.put(manifestKey(number), await printManifest(next), { if: 'unchanged', etag })
+    if (outcome === 'written') {
+      await kept.note(objects, manifestKey(number))
+      return kept.delete(objects, old)
+    }
+    await deleteObjects(
+      objects,
+      [...named].filter((key) => !known.has(key)),
+    )
+  }
+  throw new StoreBusy(`Others write backup ${number} in ${objects.name} anew all the time`, 1_000)
+}
+
+function keysIn({ chunks, documents }: BackupManifest): readonly string[] {
+  return [...chunks, documents].map(({ key }) => key)
+}
+
+interface Holding {
+  /** By index, with the position before each. */
+  readonly chunks: ReadonlyMap<number, number>
+  readonly documents: boolean
+}
+
+/** Which objects hold content of the stream. */
+async function holding({ objects, stream, range }: Rewriting, manifest: BackupManifest): Promise<Holding> {
+  const chunks = new Map<number, number>()
+  let position = manifest.from
+  for (const [index, chunk] of manifest.chunks.entries()) {
+    const before = position
+    position += chunk.lines
+    if (position < range.first || before >= range.last) continue
+    const lines = await readPacked(objects, chunk)
+    if (lines.some((line) => isContentOf(stream, line))) chunks.set(index, before)
+  }
+  const documents = await readPacked(objects, manifest.documents)
+  return { chunks, documents: documents.some((line) => isHeldBy(stream, line)) }
+}
+
+function isContentOf(stream: string, line: string): boolean {
+  if (!line.includes(JSON.stringify(stream))) return false
+  const place = placeAt(line)
+  return place.stream === stream && (place.state === 'stored' || place.state === 'trimmed')
+}
+
+function isHeldBy(stream: string, line: string): boolean {
+  if (!line.includes(JSON.stringify(stream))) return false
+  const { streams = [] } = JSON.parse(line) as { readonly streams?: readonly string[] }
+  return streams.includes(stream)
+}
+
+async function writeAnew(rewriting: Rewriting, manifest: BackupManifest, found: Holding): Promise<BackupManifest> {
+  const { objects, stream, making } = rewriting
+  const anew = async (of: Packed, lines: readonly string[]): Promise<Packed> => {
+    const [name = ''] = of.key.slice(folderOf(manifest).length).split('.')
+    const written = await pack(objects, `${folderOf(manifest)}${name}.${making.newId()}.ndjson.gz`, lines)
+    if ((await hashOf(await getObject(objects, written.key))) === written.sha256) return written
+    throw new ObjectDamaged({
+      key: written.key,
+      place: objects.name,
+      reason: 'it does not come back as it was written',
+    })
+  }
+  const chunks = [...manifest.chunks]
+  for (const [index, before] of found.chunks) {
+    const chunk = manifest.chunks[index] as BackupManifest['chunks'][number]
+    const records = (await readChunk(objects, chunk, before)).map((record) => {
+      return record.stream === stream && record.state !== 'tombstone' ? forgottenRecord(record) : record
+    })
+    const entries = entriesHash(records)
+    if (entries !== chunk.entries) throw new TypeError('A forgotten record has another entry than it had')
+    chunks[index] = { ...(await anew(chunk, records.map(lineOf))), entries }
+  }
+  const documents = found.documents
+    ? await anew(
+        manifest.documents,
+        (await readPacked(objects, manifest.documents)).filter((line) => !isHeldBy(stream, line)),
+      )
+    : manifest.documents
+  return { ...manifest, chunks, documents, rewritten: (manifest.rewritten ?? 0) + 1 }
+}

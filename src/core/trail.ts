@@ -1,0 +1,37 @@
+/**
+ * The trail: what Daybook has done to places outside the log, as events of the log, in streams of its own. Who forgot a stream,
+ * when and why stands in its tombstone; the trail says which archive segments and backups were written anew for it.
+ */
+import { errorOf, type Making, makeEvent } from './append.ts'
+import type { CommitQueue } from './commit-queue.ts'
+import { derivedId } from './id.ts'
+import { trailType } from './name.ts'
+
+export const erasureTrail = `${trailType}/erasures`
+
+/** Of `$content-erased`. The stream is told by its tombstone alone, for its name may be personal. */
+export interface ContentErased {
+  /** Id of the tombstone. */
+  readonly tombstone: string
+  /** Archive segments that were written anew, and objects of backups. */
+  readonly segments: number
+  readonly backups: number
+  /** The first of them: ids of segments, and manifests of backups with their place. */
+  readonly names: readonly string[]
+}
+
+export interface Trailing {
+  readonly queue: Pick<CommitQueue, 'add'>
+  readonly making: Making
+}
+
+/** Once, however often it is asked for. */
+export async function recordErasure({ queue, making }: Trailing, erased: ContentErased): Promise<void> {
+  const { tombstone, segments, backups } = erased
+  const id = derivedId(['content erased', tombstone, segments, backups])
+  const event = makeEvent(making, { id, type: '$content-erased', data: erased }, 'trail')
+  const append = { stream: erasureTrail, expected: 'any', events: [event] } as const
+  const outcome = await queue.add({ id: making.newId(), appends: [append] })
+  // The same again, with names in another order.
+  if (outcome.outcome !== 'committed' && outcome.outcome !== 'id-reused') throw errorOf(outcome)
+}
