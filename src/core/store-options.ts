@@ -1,11 +1,13 @@
 /** What a store is opened with. */
 import type { ArchiveOptions } from './archive.ts'
+import type { EncryptionOptions } from './encryption.ts'
 import type { Random } from './id.ts'
 import type { LedgerOptions } from './ledger.ts'
 import type { Observer } from './observe.ts'
 import type { AnyProjection } from './projection.ts'
 import type { EventSchemas } from './schema.ts'
 import type { Snapshotting } from './snapshots.ts'
+import type { Subjects } from './subject.ts'
 import type { AnyTables } from './tables.ts'
 import type { Clock } from './time.ts'
 import type { Upcaster } from './upcaster.ts'
@@ -23,6 +25,10 @@ export interface StoreOptions {
   readonly tables?: readonly AnyTables[]
   /** Who signs digests of the log, and how often. */
   readonly ledger?: LedgerOptions
+  /** What of which events is about whom, so that a subject can be forgotten. Kept in the store, for those who open it without. */
+  readonly subjects?: Subjects
+  /** Encrypts what is about subjects, for each by a key of its own. */
+  readonly encryption?: EncryptionOptions
   /** Where old events go, and which. */
   readonly archive?: ArchiveOptions
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */

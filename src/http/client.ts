@@ -17,7 +17,7 @@ import {
   logPages,
   type SubscribeOptions,
 } from '../core/feed.ts'
-import { derivedId, newId, secureRandom } from '../core/id.ts'
+import { newId, secureRandom } from '../core/id.ts'
 import { type StreamsPage, type StreamsPageOptions, streamsPages } from '../core/listing.ts'
 import { checkStream, checkStreamType } from '../core/name.ts'
 import { checkFilter, type EventQuery, type LogFilter } from '../core/query.ts'
@@ -35,6 +35,7 @@ import type { Store, StoreInfo } from '../core/store.ts'
 import { formatInstant } from '../core/time.ts'
 import { consumersOver } from './faces/consumers.ts'
 import { eventTypesOver } from './faces/event-types.ts'
+import { forgetOver, pathOf } from './faces/forget.ts'
 import { jobsOver } from './faces/jobs.ts'
 import { ledgerElsewhere } from './faces/ledger.ts'
 import { projectionsOver } from './faces/projections.ts'
@@ -72,7 +73,10 @@ export function createClient(options: ClientOptions): Store {
     }))
   }
   const eventPage = <Event extends AnyEvent>(stream: string, range: PageRange, signal?: AbortSignal) =>
-    ask<EventPage<Event>>('GET', streamPath(stream), { query: rangeParameters(range, 'until-revision'), signal })
+    ask<EventPage<Event>>('GET', pathOf('/streams', stream), {
+      query: rangeParameters(range, 'until-revision'),
+      signal,
+    })
   const logPage = <Event extends AnyEvent>(options: LogReadOptions, range: PageRange) =>
     ask<LogEntries<Event>>('GET', '/log', {
       query: [...rangeParameters(range, 'until-position'), ...feedParameters(options)],
@@ -168,12 +172,7 @@ export function createClient(options: ClientOptions): Store {
     execute: (decider, stream, command, options) => execute(client, decider, stream, command, options),
     load: (stream, fold, options) => load(client, stream, fold, options),
     views: viewsOver(requester),
-    async forget(stream, options) {
-      checkStream(stream)
-      checkObject(options, 'options')
-      const { signal, ...body } = options
-      return ask('POST', `${streamPath(stream)}/forget`, { body, signal, ids: [derivedId(['tombstone', stream])] })
-    },
+    forget: forgetOver(requester),
     jobs: jobsOver(requester, makeId),
     consumers: consumersOver(requester),
     projections: projectionsOver(requester),
@@ -192,11 +191,6 @@ export function createClient(options: ClientOptions): Store {
 
 function refuseRaw({ raw }: Pick<ReadOptions, 'raw'>): void {
   if (raw) throw new Unsupported('raw', 'A server gives events in their newest form; ask a store on its storage')
-}
-
-function streamPath(stream: string): string {
-  const slash = stream.indexOf('/')
-  return `/streams/${stream.slice(0, slash)}/${encodeURIComponent(stream.slice(slash + 1))}`
 }
 
 function rangeParameters({ after, until, asOf, direction, limit }: PageRange, untilName: string): Parameters {
