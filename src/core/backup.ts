@@ -5,6 +5,7 @@
  */
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { checkFunctions, checkObject } from './argument.ts'
+import { backUpKeys } from './backup-keys.ts'
 import { canonicalJson, utf8, utf8Length } from './encoding.ts'
 import { LogDiverged, ObjectDamaged, PositionBeyondHead, StoreBusy } from './errors.ts'
 import { gzip, hashOf } from './gzip.ts'
@@ -118,6 +119,7 @@ export async function takeBackup(
       if (end) lastEntry = bytesToHex(entryOfRecord(end))
       onProgress?.({ position, head })
     }
+    await backUpKeys(storage, objects)
     const documents = await pack('documents', documentLines)
     if (last && chunks.length === 0 && documents.sha256 === last.manifest.documents.sha256) {
       for (const key of written) await objects.delete(key)

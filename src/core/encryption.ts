@@ -162,6 +162,11 @@ export async function readMasters(storage: Pick<Storage, 'getDocuments'>): Promi
   return document
 }
 
+export async function readSubjects(storage: Pick<Storage, 'getDocuments'>): Promise<Document | undefined> {
+  const [document] = await storage.getDocuments([subjectsKey])
+  return document
+}
+
 export function putMasters(body: MastersBody, before: Document | undefined) {
   return putDocument(encryptionDocuments, { key: mastersKey.key, body, if: guardOf(before) })
 }

@@ -14,6 +14,7 @@ import { limits } from './limits.ts'
 import { checkName, checkStream } from './name.ts'
 import type { DocumentKey } from './storage.ts'
 import {
+  allOf,
   putSubject,
   type SubjectBody,
   type SubjectKeys,
@@ -106,7 +107,8 @@ async function forgetSubject(of: ForgettingSubjects, options: ForgetSubject): Pr
     }
     const added = newJob(forgetting, subject, input)
     const forgotten: SubjectBody = {
-      ...{ subject, part: subjectId(subject).slice(0, 1), master: '' },
+      subject,
+      master: '',
       forgotten: body?.forgotten ?? { reasonCode, at },
     }
     const documents = [...putSubject(forgotten, guardOf(document)), ...putJob(added, guardOf(job))]
@@ -230,19 +232,14 @@ async function isKnown(of: ForgettingSubjects, subject: string): Promise<boolean
   return head !== undefined
 }
 
-/** Page after page from the beginning: those that are dealt with are gone by the next one. */
 async function* linksOf(
   { forgetting }: Pick<ForgettingSubjects, 'forgetting'>,
   subject: string,
   holds: SubjectStream['holds'],
 ): AsyncGenerator<SubjectStream> {
-  let cursor: string | undefined
-  do {
-    const query = { index: 'subject', equals: [subject, holds], ...(cursor !== undefined && { cursor }) }
-    const page = await forgetting.storage.queryDocuments(indexQuery(subjectStreams, query))
-    for (const { body } of page.documents) yield JSON.parse(body) as SubjectStream
-    cursor = page.next
-  } while (cursor !== undefined)
+  for await (const { body } of allOf(forgetting.storage, subjectStreams, { index: 'subject', equals: [subject, holds] })) {
+    yield JSON.parse(body) as SubjectStream
+  }
 }
 
 async function unlink({ forgetting }: ForgettingSubjects, link: SubjectStream): Promise<void> {

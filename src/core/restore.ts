@@ -5,6 +5,7 @@
 import { bytesToHex } from '@noble/hashes/utils.js'
 import { errorOf } from './append.ts'
 import { type Backup, type BackupManifest, backupOf, checkBackupPlace, type Packed, readChain } from './backup.ts'
+import { readBackedUpKeys, restoreKeys } from './backup-keys.ts'
 import { putDocument } from './document.ts'
 import { InvalidArgument, ObjectDamaged } from './errors.ts'
 import { newId, secureRandom } from './id.ts'
@@ -65,6 +66,7 @@ export async function restoreBackup(
       throw new ObjectDamaged({ key, place: objects.name, reason: `no manifest says that ${open.stream} is closed` })
   }
   const documents = await readDocuments(objects, newest)
+  const keys = await readBackedUpKeys(objects)
   const there = await beginningOf(into)
   if (there.position > head) throw notEmpty()
   for await (const { records } of chunks('restoring')) {
@@ -75,6 +77,7 @@ export async function restoreBackup(
     }
   }
   await restoreDocuments(into, documents, signal)
+  await restoreKeys(into, keys)
   return backupOf(newest)
 }
 

@@ -5,7 +5,7 @@
  */
 import { base64Of, bytesOfBase64 } from './base64.ts'
 import { type Cipher, cipherOf, keyBytes } from './cipher.ts'
-import { putDocument } from './document.ts'
+import { indexQuery, putDocument } from './document.ts'
 import { MasterKeyMissing, MasterKeyWrong } from './encryption-errors.ts'
 import { isStoreError } from './errors.ts'
 import { derivedId, type Random } from './id.ts'
@@ -13,7 +13,7 @@ import { limits } from './limits.ts'
 import type { MasterKey } from './master-key.ts'
 import type { CollectionSpec, Document, DocumentKey, DocumentWrite, Guard, Storage } from './storage.ts'
 
-/** By the UUID of their name, so that any name fits into a key; lists are cut into parts, so that none grows too large. */
+/** By the UUID of their name, so that any name fits into a key; lists are cut into parts, by its first digit. */
 export const subjectDocuments: CollectionSpec = {
   collection: '$subjects',
   indexes: [{ name: 'part', equals: ['part'], order: 'master' }],
@@ -21,8 +21,6 @@ export const subjectDocuments: CollectionSpec = {
 
 export interface SubjectBody {
   readonly subject: string
-  /** One of `subjectParts`. */
-  readonly part: string
   /** Id of the master key that has wrapped `key`; empty where there is no key. */
   readonly master: string
   /** Base64. */
@@ -45,14 +43,34 @@ export function subjectBodyOf({ body }: Document): SubjectBody {
   return JSON.parse(body) as SubjectBody
 }
 
-export function putSubject(body: SubjectBody, guard: Guard): readonly DocumentWrite[] {
-  return putDocument(subjectDocuments, { key: subjectId(body.subject), body, if: guard })
+export function putSubject(subject: SubjectBody, guard: Guard): readonly DocumentWrite[] {
+  const body = { ...subject, part: partOf(subject.subject) }
+  return putDocument(subjectDocuments, { key: subjectId(subject.subject), body, if: guard })
+}
+
+/** Page after page. */
+export async function* allOf(
+  storage: Pick<Storage, 'queryDocuments'>,
+  spec: CollectionSpec,
+  query: { readonly index: string; readonly equals: readonly string[] },
+): AsyncGenerator<Document> {
+  let cursor: string | undefined
+  do {
+    const page = await storage.queryDocuments(
+      indexQuery(spec, { ...query, limit: limits.pageRecords, ...(cursor !== undefined && { cursor }) }),
+    )
+    yield* page.documents
+    cursor = page.next
+  } while (cursor !== undefined)
 }
 
 /** Which streams have something of a subject: `own` goes with it; of others something is `encrypted`, or plain. */
 export const subjectStreams: CollectionSpec = {
   collection: '$subject-streams',
-  indexes: [{ name: 'subject', equals: ['subject', 'holds'] }],
+  indexes: [
+    { name: 'subject', equals: ['subject', 'holds'] },
+    { name: 'part', equals: ['part'] },
+  ],
 }
 
 export interface SubjectStream {
@@ -61,12 +79,17 @@ export interface SubjectStream {
   readonly holds: 'own' | 'encrypted' | 'plain'
 }
 
+function partOf(subject: string): string {
+  return subjectId(subject).slice(0, 1)
+}
+
 export function subjectStreamKey({ subject, stream, holds }: SubjectStream): string {
   return derivedId([subject, stream, holds])
 }
 
-export function putSubjectStream(body: SubjectStream): readonly DocumentWrite[] {
-  return putDocument(subjectStreams, { key: subjectStreamKey(body), body, if: { is: 'anything' } })
+export function putSubjectStream(link: SubjectStream): readonly DocumentWrite[] {
+  const body = { ...link, part: partOf(link.subject) }
+  return putDocument(subjectStreams, { key: subjectStreamKey(link), body, if: { is: 'anything' } })
 }
 
 /** What is known of a subject. */
@@ -148,12 +171,11 @@ export function createSubjectKeys(
       return found
     },
     async make(subject) {
-      const facts = { subject, part: subjectId(subject).slice(0, 1) }
-      if (master === undefined) return { body: { ...facts, master: '' }, known: { master: '', forgotten: false } }
+      if (master === undefined) return { body: { subject, master: '' }, known: { master: '', forgotten: false } }
       const key = random(keyBytes)
       const wrapped = base64Of(await master.wrap(key))
       const known = { master: master.id, forgotten: false, cipher: cipherOf(key) }
-      return { body: { ...facts, master: master.id, key: wrapped }, known }
+      return { body: { subject, master: master.id, key: wrapped }, known }
     },
   }
 }
