@@ -2,6 +2,7 @@
  * Reading through: content that has gone to the archive comes back from its segment, and readers do not know it. Segments
  * that were read lately are kept in memory, by their size; only a few are opened at the same time.
  */
+import type { Decrypt } from './decrypting.ts'
 import { EventArchived, ObjectDamaged } from './errors.ts'
 import { limits } from './limits.ts'
 import type { ObjectStore } from './object-store.ts'
@@ -9,16 +10,19 @@ import { placeAt } from './record-line.ts'
 import { openSegment, segmentBodyOf, segmentDocument, segmentKeys } from './segment.ts'
 import type { ForgottenEvent, LogRecord, Storage, StoredEvent, TrimmedEvent } from './storage.ts'
 
-/** Opens segments. */
-export type Archived = (segment: string) => Promise<OpenSegment>
+/** The archive, for those who read. */
+export interface Archived {
+  open(segment: string): Promise<OpenSegment>
+  /** Gives what a segment holds what of it is encrypted. */
+  readonly decrypt: Decrypt
+}
 /**
  * Gives a record of the segment its content back, or says that it was forgotten since the record was read. Throws
  * `ObjectDamaged` where the segment does not hold it.
  */
 export type OpenSegment = (record: TrimmedEvent) => StoredEvent | ForgottenEvent
 
-export interface ArchivedSegments {
-  readonly open: Archived
+export interface ArchivedSegments extends Archived {
   /** One that was written anew is not kept in memory as it was. */
   drop(segment: string): void
 }
@@ -29,7 +33,11 @@ interface Kept {
   size: number
 }
 
-export function createArchived(storage: Pick<Storage, 'getDocuments'>, objects: ObjectStore): ArchivedSegments {
+export function createArchived(
+  storage: Pick<Storage, 'getDocuments'>,
+  objects: ObjectStore,
+  decrypt: Decrypt,
+): ArchivedSegments {
   /** Those asked for longest ago come first. */
   const kept = new Map<string, Kept>()
   const turns = createTurns(limits.archiveOpens)
@@ -66,7 +74,7 @@ export function createArchived(storage: Pick<Storage, 'getDocuments'>, objects: 
     return { segment, size: body.textBytes }
   }
 
-  function openOnce(id: string): Promise<OpenSegment> {
+  function openKept(id: string): Promise<OpenSegment> {
     const found = kept.get(id)
     if (found !== undefined) {
       kept.delete(id)
@@ -93,7 +101,7 @@ export function createArchived(storage: Pick<Storage, 'getDocuments'>, objects: 
     return entry.segment
   }
 
-  return { open: openOnce, drop }
+  return { open: openKept, drop, decrypt }
 }
 
 /** What a store has that was opened without an archive. */
@@ -123,14 +131,16 @@ export async function readThrough<Read>(
   const opening: Promise<OpenSegment>[] = []
   for (const [at, id] of ids.entries()) {
     while (opening.length < Math.min(ids.length, at + limits.archiveOpens)) {
-      const ahead = archived(ids[opening.length] as string)
+      const ahead = archived.open(ids[opening.length] as string)
       // It is waited for in its turn, unless one before it fails.
       ahead.catch(() => {})
       opening.push(ahead)
     }
     const segment = await (opening[at] as Promise<OpenSegment>)
     // Read at once, so that no content holds the text of its whole segment in memory.
-    for (const index of bySegment.get(id) ?? []) results[index] = read(segment(records[index] as TrimmedEvent))
+    const indexes = bySegment.get(id) ?? []
+    const stored = await archived.decrypt(indexes.map((index) => segment(records[index] as TrimmedEvent)))
+    for (const [at, index] of indexes.entries()) results[index] = read(stored[at] as StoredEvent)
     delete opening[at]
   }
   return results

@@ -3,6 +3,7 @@
  * Pieces are audited apart from each other, and joined in their order; nothing here asks a storage.
  */
 import { parseContent } from './content.ts'
+import { isEncrypted } from './encrypted.ts'
 import { derivedId } from './id.ts'
 import { commitmentOf, entryOf, leafOf } from './leaf.ts'
 import type { LogRecord } from './storage.ts'
@@ -158,6 +159,8 @@ function checkEvidence(record: LogRecord): Uint8Array | Pick<Fault, 'kind' | 'me
     return { kind: 'entry', message: 'The entry that is stored is not that of stream, revision, time and commitment' }
   }
   if (record.state === 'trimmed') return typeof record.segment === 'string' ? made : lacks('archive segment')
+  // Its commitment alone can be told: the key is not here, or no more.
+  if (record.state === 'stored' && isEncrypted(record.content)) return made
   if (salt === undefined) return lacks('salt')
   if (!equalHashes(commitment, commitmentOf(salt, record.content))) {
     return { kind: 'content', message: 'The content is not what was recorded: its commitment does not fit' }

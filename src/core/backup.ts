@@ -15,6 +15,7 @@ import {
   printManifest,
   readChain,
 } from './backup-chain.ts'
+import { backUpKeys } from './backup-keys.ts'
 import { canonicalJson } from './encoding.ts'
 import { LogDiverged, PositionBeyondHead, StoreBusy } from './errors.ts'
 import { derivedId } from './id.ts'
@@ -82,6 +83,7 @@ export async function takeBackup(
       if (end) lastEntry = bytesToHex(entryOfRecord(end))
       onProgress?.({ position, head })
     }
+    await backUpKeys(storage, objects)
     const documents = await packed('documents', documentLines)
     if (last && chunks.length === 0 && documents.sha256 === last.manifest.documents.sha256) {
       for (const key of written) await objects.delete(key)

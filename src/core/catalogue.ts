@@ -18,6 +18,7 @@ import { type Catalogue, type InForce, inForceOf, nothingInForce } from './in-fo
 import { createSchemaCompiler, type SchemaCheck, type SchemaCompiler } from './json-schema.ts'
 import { limits } from './limits.ts'
 import { checkName } from './name.ts'
+import { personalInSchema } from './personal-schema.ts'
 import type { CollectionSpec, Document, DocumentKey, Guard, Storage, StreamAppend } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
 import { EventTypeNotFound } from './work-errors.ts'
@@ -167,6 +168,7 @@ function faceOf(
       checkDeclaration(declaration)
       checkObject(options, 'options')
       const check = await compile(declaration.schema)
+      personalInSchema(declaration.schema)
       return change(declaration.type, async (found) => {
         options.signal?.throwIfAborted()
         const next = declaredIn(found, declaration)

@@ -1,6 +1,7 @@
 /** The canonical content of an event, `[id, type, tags, data, meta]`: made once, stored, hashed and compared as this text. */
 import { canonicalJson } from './encoding.ts'
 import type { Meta } from './event.ts'
+import { endOfValue, type JsonPlace } from './json-places.ts'
 
 export interface Content {
   readonly id: string
@@ -21,4 +22,12 @@ export function contentOf({ id, type, tags, data, meta }: Content, path: string)
 export function parseContent(content: string): Content {
   const parts = JSON.parse(content) as [string, string, string[], unknown, Meta | null]
   return { id: parts[0], type: parts[1], tags: parts[2], data: parts[3], meta: parts[4] }
+}
+
+/** Where the data stands in it. */
+export function dataPlace(content: string): JsonPlace {
+  const id = endOfValue(content, 1)
+  const type = endOfValue(content, id + 1)
+  const tags = endOfValue(content, type + 1)
+  return { at: tags + 1, end: endOfValue(content, tags + 1) }
 }

@@ -1,4 +1,12 @@
 /** Errors as plain data, for ways on which classes get lost: between threads, and over a wire. */
+
+import {
+  EncryptedDataDamaged,
+  MasterKeyMissing,
+  MasterKeyWrong,
+  SubjectExposed,
+  SubjectForgotten,
+} from './encryption-errors.ts'
 import {
   CollectionClash,
   ConditionFailed,
@@ -77,6 +85,11 @@ const classes: Readonly<Record<ErrorCode, { readonly name: string; readonly prot
   'not-sealed': NotSealed,
   'proof-invalid': ProofInvalid,
   'ledger-broken': LedgerBroken,
+  'subject-forgotten': SubjectForgotten,
+  'subject-exposed': SubjectExposed,
+  'master-key-wrong': MasterKeyWrong,
+  'master-key-missing': MasterKeyMissing,
+  'encrypted-data-damaged': EncryptedDataDamaged,
   'store-busy': StoreBusy,
   'store-closed': StoreClosed,
   'store-missing': StoreMissing,

@@ -38,6 +38,11 @@ export const errorCodes = [
   'not-sealed',
   'proof-invalid',
   'ledger-broken',
+  'subject-forgotten',
+  'subject-exposed',
+  'master-key-wrong',
+  'master-key-missing',
+  'encrypted-data-damaged',
   'store-busy',
   'store-closed',
   'store-missing',
@@ -86,6 +91,10 @@ const storageFaults: ReadonlySet<ErrorCode> = new Set([
   // Content that is in the archive, and cannot be read there now.
   'event-archived',
   'object-damaged',
+  // What is encrypted, and cannot be read here.
+  'master-key-wrong',
+  'master-key-missing',
+  'encrypted-data-damaged',
 ])
 
 /** Something that the caller gave cannot be used. `path` says where (`events[3].data.price`), the message how to mend it. */

@@ -24,7 +24,7 @@ import { type Signer, verifierOf } from './note.ts'
 import { type ConsistencyProof, consistencyProof, type EventProof, entryOfRecord, eventProof } from './proof.ts'
 import { type SealedDigest, type Sealing, seal, sealed } from './seal.ts'
 import { addSealJob, sealHandler, sealKind } from './seal-job.ts'
-import type { LogRecord } from './storage.ts'
+import type { LogRecord, Storage } from './storage.ts'
 import { parseTilePath, printEntries, type TileName, tileWidth } from './tile.ts'
 import { auditPath, consistencyPath, equalHashes, hashBytes, rootOfInclusion } from './tree.ts'
 import { type VerifyOptions, type VerifyReport, verify } from './verify.ts'
@@ -71,12 +71,16 @@ export interface Ledger {
   tile(path: string): Promise<Uint8Array | undefined>
 }
 
-/** The face, and what the store does for it. */
-export function createLedger(background: Background, options: LedgerOptions = {}) {
+/** The face, and what the store does for it. `proving` gives events as they were recorded, as far as there are keys for them. */
+export function createLedger(
+  background: Background,
+  options: LedgerOptions = {},
+  proving: Storage = background.storage,
+) {
   const { signer, keys, everyMs } = checkLedgerOptions(options)
   const sealing = signer && { signer, keys }
   return {
-    face: ledgerOf(background, keys, sealing),
+    face: ledgerOf(background, keys, { sealing, proving }),
     collections: [tiles, ledgers],
     handlers: sealing ? { [sealKind]: sealHandler(background, sealing, everyMs) } : {},
     begin: async () => {
@@ -85,8 +89,11 @@ export function createLedger(background: Background, options: LedgerOptions = {}
   }
 }
 
-function ledgerOf(background: Background, keys: readonly string[], sealing: Sealing | undefined): Ledger {
-  const { storage } = background
+function ledgerOf(
+  background: Background,
+  keys: readonly string[],
+  { sealing, proving: storage }: { readonly sealing: Sealing | undefined; readonly proving: Storage },
+): Ledger {
   let lastChecked: string | undefined
 
   /** Checking takes longer than all the rest of a proof, so that it is not done twice. */
@@ -198,7 +205,7 @@ function ledgerOf(background: Background, keys: readonly string[], sealing: Seal
       checkOrdinal(after, 'after')
       return historyOf(stream, after)
     },
-    verify: (options) => verify(background, keys, options),
+    verify: (options) => verify({ storage }, keys, options),
     async tile(path) {
       const tile = parseTilePath(path)
       const state = await readState(storage)

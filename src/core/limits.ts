@@ -164,6 +164,12 @@ export const limits = {
   /** Names of objects that an entry of the trail tells. */
   trailNames: 100,
 
+  // Subjects: how long a process goes by what it has read of one and its key, how many it remembers, what one step rotates
+  subjectKeyMs: 5_000,
+  subjectKeys: 10_000,
+  rotateKeys: 50,
+  exposedStreams: 10,
+
   // Deciders, subscriptions, erasure
   executeTries: 10,
   subscribeTries: 20,

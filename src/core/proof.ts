@@ -7,6 +7,7 @@ import { checkObject } from './argument.ts'
 import { base64Of, bytesOfBase64 } from './base64.ts'
 import { parseContent } from './content.ts'
 import { type OpenedDigest, openDigest, rootOf } from './digest.ts'
+import { isEncrypted } from './encrypted.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Meta } from './event.ts'
 import { commitmentOf, entryOf, leafOf } from './leaf.ts'
@@ -23,7 +24,7 @@ export interface EventProof {
   readonly position: number
   /** When the store recorded the event. */
   readonly time: string
-  /** `forgotten`: only the entry is left, which tells nothing; `trimmed`: the content is in the archive. */
+  /** `forgotten`: only the entry is left, which tells nothing; `trimmed`: the content is in the archive. Without content: encrypted. */
   readonly state: LogRecord['state']
   /** Canonical form of [id, type, tags, data, meta]. */
   readonly content?: string
@@ -72,11 +73,13 @@ export function eventProof(
   { path, checkpoint }: { readonly path: readonly Hash[]; readonly checkpoint: string },
 ): EventProof {
   const { stream, revision, position, time, state, evidence: { salt, commitment } = {} } = record
+  // What is encrypted is no content to show: its key is not here, or no more.
+  const shown = 'content' in record && !isEncrypted(record.content)
   return {
     format: eventProofFormat,
     ...{ stream, revision, position, time: formatInstant(time), state },
-    ...('content' in record && { content: record.content }),
-    ...(salt && { salt: base64Of(salt) }),
+    ...(shown && { content: record.content }),
+    ...(salt && (shown || record.state === 'trimmed') && { salt: base64Of(salt) }),
     ...(commitment && { commitment: base64Of(commitment) }),
     entry: base64Of(entryOfRecord(record) ?? new Uint8Array()),
     path: printPath(path),

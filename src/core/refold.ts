@@ -126,19 +126,30 @@ export interface Forgets extends Forms {
  * the erasing of documents, which comes after this and takes what holds that stream alone. Can be repeated. Throws
  * `ProjectionMissing` where it is not known here what the views are.
  */
-export async function forgetInViews(forgets: Forgets, stream: string): Promise<void> {
+export function forgetInViews(forgets: Forgets, stream: string): Promise<void> {
+  return refoldViews(forgets, stream, 'without')
+}
+
+/** Folds the inline views that hold content of a stream from all of their streams, for it reads otherwise by now. Likewise. */
+export function foldViewsAnew(forgets: Forgets, stream: string): Promise<void> {
+  return refoldViews(forgets, stream, 'with')
+}
+
+async function refoldViews(forgets: Forgets, stream: string, how: 'with' | 'without'): Promise<void> {
   const { shapes, states, upcasters } = forgets
   const kept = [...(await states.refreshed()).values()].flatMap((state) => keepersIn(state, shapes, upcasters))
   const missing = kept.find((keeper) => keeper.folds && keeper.shape === undefined && isOf(keeper, stream))
   if (missing) throw new ProjectionMissing({ projection: missing.state.state.name, version: missing.version })
   for (const shape of shapes) {
     if (shape.lifecycle !== 'inline' || !isOf(shape.filter, stream)) continue
+    // Totals hold nothing of what an event was.
+    if (how === 'with' && shape.holds !== 'content') continue
     if (shape.keyed === 'by-stream') {
       if (shape.holds === 'content')
-        await forgetInView(forgets, shape, { stream, key: stream.slice(stream.indexOf('/') + 1) })
+        await refoldView(forgets, shape, { stream, key: stream.slice(stream.indexOf('/') + 1), how })
     } else {
       for await (const link of linksOf(forgets.storage, shape, { index: 'stream', value: stream })) {
-        await forgetInView(forgets, shape, link)
+        await refoldView(forgets, shape, { ...link, how })
       }
     }
   }
@@ -158,24 +169,29 @@ export async function* linksOf(
   } while (cursor !== undefined)
 }
 
-async function forgetInView(forgets: Forgets, shape: Shape, link: LinkBody): Promise<void> {
+async function refoldView(
+  forgets: Forgets,
+  shape: Shape,
+  { how, ...link }: LinkBody & { readonly how: 'with' | 'without' },
+): Promise<void> {
   const { storage, queue, making, archived, upcasters, catalogue } = forgets
   const { stream, key } = link
   for (let tries = 1; ; tries++) {
     const [loaded] = await loadViews(storage, shape, [key])
     const { stored, body = {} } = loaded ?? {}
     const others = Object.keys(body.revisions ?? {}).filter((other) => other !== stream)
+    const streams = how === 'with' ? [...others, stream] : others
     const writes: DocumentWrite[] = []
-    if (stored && others.length > 0 && body.revisions?.[stream] !== undefined) {
+    if (stored && streams.length > 0 && body.revisions?.[stream] !== undefined) {
       const refolding = { reads: storage, archived, upcasters, catalogue, shape }
       // A view that cannot be without the stream goes with it, whatever its handlers say.
-      const folding = await foldStreams(refolding, key, others).catch((error) => {
+      const folding = await foldStreams(refolding, key, streams).catch((error) => {
         if (isStorageFault(error)) throw error
         return undefined
       })
       if (folding) writes.push(...viewWrites(shape, { ...folding, links: [], stored, folded: true }))
     }
-    if (shape.keyed === 'by-function') writes.push(...linkWrites(shape, link, [stream]))
+    if (how === 'without' && shape.keyed === 'by-function') writes.push(...linkWrites(shape, link, [stream]))
     if (writes.length === 0) return
     const outcome = await queue.add({ id: making.newId(), appends: [], documents: writes })
     if (outcome.outcome === 'committed') return

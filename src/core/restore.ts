@@ -14,6 +14,7 @@ import {
   readManifest,
   readPacked,
 } from './backup-chain.ts'
+import { readBackedUpKeys, restoreKeys } from './backup-keys.ts'
 import { putDocument } from './document.ts'
 import { InvalidArgument, isStoreError, ObjectDamaged } from './errors.ts'
 import { newId, secureRandom } from './id.ts'
@@ -47,6 +48,7 @@ export interface RestoreOptions {
 export async function restoreBackup(from: ObjectStore, into: Storage, options: RestoreOptions = {}): Promise<Backup> {
   const backups = await openBackups(from, options)
   const { newest, closed, documents, ledger } = await checkAll(backups)
+  const keys = await readBackedUpKeys(backups.objects)
   const begun = await isRestoring(into)
   const there = await beginningOf(into)
   if (begun ? there.position > newest.to : there.position > 0 || (await isUsed(into))) throw notEmpty(begun)
@@ -60,6 +62,7 @@ export async function restoreBackup(from: ObjectStore, into: Storage, options: R
   }
   await restoreDocuments(into, documents, options.signal)
   if (ledger) await restoreLedger(into, ledger, options.signal)
+  await restoreKeys(into, keys)
   await markRestoring(into, { state: 'restored', number: newest.number })
   return backupOf(newest)
 }

@@ -1,5 +1,6 @@
 /** What a store is opened with. */
 import type { ArchiveOptions } from './archive.ts'
+import type { EncryptionOptions } from './encryption.ts'
 import type { Random } from './id.ts'
 import type { LedgerOptions } from './ledger.ts'
 import type { ObjectStore } from './object-store.ts'
@@ -7,6 +8,7 @@ import type { Observer } from './observe.ts'
 import type { AnyProjection } from './projection.ts'
 import type { EventSchemas } from './schema.ts'
 import type { Snapshotting } from './snapshots.ts'
+import type { Subjects } from './subject.ts'
 import type { AnyTables } from './tables.ts'
 import type { Clock } from './time.ts'
 import type { Upcaster } from './upcaster.ts'
@@ -24,6 +26,10 @@ export interface StoreOptions {
   readonly tables?: readonly AnyTables[]
   /** Who signs digests of the log, and how often. */
   readonly ledger?: LedgerOptions
+  /** What of which events is about whom, so that a subject can be forgotten. Kept in the store, for those who open it without. */
+  readonly subjects?: Subjects
+  /** Encrypts what is about subjects, for each by a key of its own. */
+  readonly encryption?: EncryptionOptions
   /** Where old events go, and which. */
   readonly archive?: ArchiveOptions
   /** Where backups are kept: `backups` writes to the first, forgetting reaches all. They stay open when the store is closed. */

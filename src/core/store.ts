@@ -31,6 +31,7 @@ import {
   type LoadsAndAppends,
   load,
 } from './decider.ts'
+import { createEncryption } from './encryption.ts'
 import type { Erasing } from './erasure.ts'
 import { StoreReadOnly, Unsupported } from './errors.ts'
 import type { AnyEvent, LogEntry, NewEvent, Recorded } from './event.ts'
@@ -44,7 +45,15 @@ import {
   type SubscribeOptions,
   subscriptionPages,
 } from './feed.ts'
-import { type ForgetOptions, type ForgetReport, forget, forgetHandler, resumeForgetting } from './forget.ts'
+import { forgetHandler, resumeForgetting } from './forget.ts'
+import {
+  createForget,
+  type Forget,
+  type ForgettingSubjects,
+  forgetSubjectHandler,
+  forgetSubjectKind,
+  resumeForgettingSubjects,
+} from './forget-subject.ts'
 import { newId, secureRandom } from './id.ts'
 import { createInline } from './inline.ts'
 import { archiveKind, forgetKind, jobs } from './job.ts'
@@ -72,9 +81,11 @@ import {
   readingAs,
 } from './read.ts'
 import { forgetInViews } from './refold.ts'
+import { renewed } from './renew.ts'
 import { addingRepeats } from './repeat.ts'
 import { createReplays, type Replays } from './replay.ts'
 import { checkRestored } from './restoring.ts'
+import { createRotation, type Encryption } from './rotation.ts'
 import { schedules } from './schedule.ts'
 import { segments } from './segment.ts'
 import { snapshots } from './snapshot.ts'
@@ -141,8 +152,7 @@ export interface Store extends AsyncDisposable {
   ): Promise<Loaded<State>>
   /** What projections make of the events. */
   readonly views: Views
-  /** Closes the stream with a tombstone and erases its content; resolves when that is done. Safe to repeat. */
-  forget(stream: string, options: ForgetOptions): Promise<ForgetReport>
+  readonly forget: Forget
   /** States of deciders, so that loads begin there. */
   readonly snapshots: Snapshots
   /** Work that is to be done once, and is not lost: a queue, and schedules. */
@@ -166,6 +176,8 @@ export interface Store extends AsyncDisposable {
 
 /** A store in this process, with what only its holder can do. */
 export interface EmbeddedStore extends Store {
+  /** The keys of what is encrypted. */
+  readonly encryption: Encryption
   /**
    * Writes what has come since the last backup in this place, while the store is in use. All of them together are the log,
    * and what waits or is declared beside it; `restoreBackup` brings it back. It holds what the storage holds: segments of
@@ -189,17 +201,21 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const random = options.random ?? secureRandom()
   const shapes = shapesOf(options.projections ?? [], bare)
   const closing = new AbortController()
-  const storage = watched(bare, closing.signal, observer)
   const makeId = options.newId ?? (() => newId(random))
-  const accepted = { ...bare, commit: storage.commit }
+  const stored = watched(bare, closing.signal, observer)
+  const encryption = createEncryption({
+    ...{ storage: stored, options: options.encryption, subjects: options.subjects, random, newId: makeId },
+    ...{ catalogue: () => catalogue, archived: () => archived },
+  })
+  const storage = encryption.reading(stored)
+  const accepted = encryption.writing({ ...bare, commit: stored.commit })
   const states = createKnownStates(bare, [...new Set(shapes.map(({ name }) => name))])
   const declaring = { add: (commit: Commit) => queue.add(commit) }
   if (options.archive) checkArchive(options.archive)
   checkList(backups, 'backups')
   backups.forEach(checkBackupPlace)
   const objects = options.archive && watchedObjects(options.archive.objects)
-  const archivedSegments = objects && createArchived(storage, objects)
-  const archived = archivedSegments?.open
+  const archived = objects && createArchived(stored, objects, encryption.decrypt)
   const cataloguing = { storage, archived, queue: declaring, newId: makeId, readOnly, closing: closing.signal }
   const { face, ...catalogue } = createCatalogue(cataloguing)
   const forms = { archived, catalogue, upcasters }
@@ -218,19 +234,22 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     closing: closing.signal,
     running: new Set(),
   }
-  const sealing = createLedger(background, options.ledger)
-  const archive = objects && { ...background, objects, retention: options.archive?.retention ?? {} }
+  const sealing = createLedger({ ...background, storage: stored }, options.ledger, encryption.proving(stored))
+  const archive = objects && { ...background, storage: stored, objects, retention: options.archive?.retention ?? {} }
   const forgetting: Erasing = {
     ...writing,
+    // What is encrypted stays so on its way into segments and backups.
+    storage: stored,
     async forgetInViews(stream) {
       await overtakeRunners(writing, stream)
       await forgetInViews(views, stream)
     },
-    archive: archive &&
-      archivedSegments && { ...createArchiving(archive), objects: archive.objects, ...archivedSegments },
+    archive: archive && archived && { ...createArchiving(archive), objects: archive.objects, ...archived },
     backups: backups.map(watchedObjects),
   }
   const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes, clock)])
+  const renew = (stream: string) => renewed(views, snapshotted.face, stream)
+  const subjects: ForgettingSubjects = { forgetting, keys: encryption.keys, renew }
   const deciding: LoadsAndAppends = {
     readPage: (stream, options) => store.readPage(stream, options),
     append: (stream, events, options) => store.append(stream, events, options),
@@ -257,6 +276,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   const handlers = {
     [forgetKind]: forgetHandler(forgetting),
+    [forgetSubjectKind]: forgetSubjectHandler(subjects),
     ...snapshotted.handlers,
     ...sealing.handlers,
     ...(archive && { [archiveKind]: archiveHandler(archive) }),
@@ -271,7 +291,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     },
     appendMany: (appends, options) => write(queue, appends, options),
     async appendWithin(transaction, appends, options) {
-      const { commitWithin, readWithin } = storage
+      const { commitWithin, readWithin } = encryption.writing(stored)
       if (commitWithin === undefined || readWithin === undefined) {
         throw new Unsupported('appendWithin', `${bare.name} takes no part in transactions of others`)
       }
@@ -339,17 +359,15 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     views: createViews({ ...views, loads: deciding }),
     execute: (decider, stream, command, options) => execute(deciding, decider, stream, command, options),
     load: (stream, fold, options) => load(deciding, stream, fold, options),
-    async forget(stream, options) {
-      if (readOnly) throw new StoreReadOnly()
-      return forget(forgetting, stream, options)
-    },
+    forget: createForget(subjects, { readOnly }),
     eventTypes: face,
     snapshots: snapshotted.face,
     jobs: createJobs(background, handlers),
     consumers: createConsumers(background),
     archive: createArchive(archive),
-    backups: createBackups(background, backups[0]),
-    backup: (to, options) => takeBackup(background, to, options),
+    backups: createBackups({ ...background, storage: stored }, backups[0]),
+    encryption: createRotation(background, encryption.master),
+    backup: (to, options) => takeBackup({ ...background, storage: stored }, to, options),
     ledger: sealing.face,
     projections: {
       ...createProjections(background, shapes, states),
@@ -368,13 +386,18 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
 
   const prepare = async () => {
     await checkRestored(storage)
-    if (readOnly) return checkRegistered(storage, shapes)
+    if (readOnly) {
+      await encryption.begin(queue, { readOnly })
+      return checkRegistered(storage, shapes)
+    }
     const own = [jobs, schedules, consumers, parkedItems, projectionStates, eventTypes, snapshots]
-    await storage.declare([...own, segments, archives, ...sealing.collections])
+    await storage.declare([...own, segments, archives, ...sealing.collections, ...encryption.collections])
+    await encryption.begin(queue, { readOnly })
     await register(writing, shapes)
     states.expire()
     await storage.declare(shapes.flatMap((shape) => [...collectionsOf(shape), parkedViews(shape)]))
     await resumeForgetting(forgetting)
+    await resumeForgettingSubjects(subjects)
     await sealing.begin()
   }
   try {

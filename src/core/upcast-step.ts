@@ -7,6 +7,7 @@
 import { checkList, checkObject } from './argument.ts'
 import { canonicalJson } from './encoding.ts'
 import { InvalidArgument, LimitExceeded } from './errors.ts'
+import { parsePointer } from './json-places.ts'
 import { limits } from './limits.ts'
 
 export type UpcastStep = MoveStep | DefaultStep | RemoveStep
@@ -46,28 +47,18 @@ function compileStep(step: UpcastStep, path: string): UpcastData {
   const names = Object.keys(step).sort().join(' ')
   if (names === 'move to') {
     const { move, to } = step as MoveStep
-    return compileMove(placeOf(move, `${path}.move`), placeOf(to, `${path}.to`), `${path}.to`)
+    return compileMove(parsePointer(move, `${path}.move`), parsePointer(to, `${path}.to`), `${path}.to`)
   }
   if (names === 'default value') {
     const { default: place, value } = step as DefaultStep
     canonicalJson(value, `${path}.value`)
-    return at(placeOf(place, `${path}.default`), (found) => (found === undefined ? value : found))
+    return at(parsePointer(place, `${path}.default`), (found) => (found === undefined ? value : found))
   }
-  if (names === 'remove') return at(placeOf((step as RemoveStep).remove, `${path}.remove`), () => undefined)
+  if (names === 'remove') return at(parsePointer((step as RemoveStep).remove, `${path}.remove`), () => undefined)
   throw new InvalidArgument(path, 'must be { move, to }, { default, value } or { remove }')
 }
 
 type Place = readonly string[]
-
-function placeOf(pointer: string, path: string): Place {
-  if (typeof pointer !== 'string' || !/^(\/([^~/]|~[01])*)*$/.test(pointer)) {
-    throw new InvalidArgument(path, 'must be a JSON Pointer such as /address/city, or "" for all of the data')
-  }
-  return pointer
-    .split('/')
-    .slice(1)
-    .map((name) => name.replaceAll('~1', '/').replaceAll('~0', '~'))
-}
 
 function compileMove(from: Place, to: Place, path: string): UpcastData {
   const stars = Math.max(from.lastIndexOf('*'), to.lastIndexOf('*')) + 1

@@ -17,7 +17,7 @@ import {
   logPages,
   type SubscribeOptions,
 } from '../core/feed.ts'
-import { derivedId, newId, secureRandom } from '../core/id.ts'
+import { newId, secureRandom } from '../core/id.ts'
 import { type StreamsPage, type StreamsPageOptions, streamsPages } from '../core/listing.ts'
 import { checkStream, checkStreamType } from '../core/name.ts'
 import { checkFilter, type EventQuery, type LogFilter } from '../core/query.ts'
@@ -36,6 +36,7 @@ import { formatInstant } from '../core/time.ts'
 import { archiveOver, backupsOver } from './faces/archive.ts'
 import { consumersOver } from './faces/consumers.ts'
 import { eventTypesOver } from './faces/event-types.ts'
+import { forgetOver, pathOf } from './faces/forget.ts'
 import { jobsOver } from './faces/jobs.ts'
 import { ledgerOver } from './faces/ledger.ts'
 import { projectionsOver } from './faces/projections.ts'
@@ -75,7 +76,10 @@ export function createClient(options: ClientOptions): Store {
     }))
   }
   const eventPage = <Event extends AnyEvent>(stream: string, range: PageRange, signal?: AbortSignal) =>
-    ask<EventPage<Event>>('GET', streamPath(stream), { query: rangeParameters(range, 'until-revision'), signal })
+    ask<EventPage<Event>>('GET', pathOf('/streams', stream), {
+      query: rangeParameters(range, 'until-revision'),
+      signal,
+    })
   const logPage = <Event extends AnyEvent>(options: LogReadOptions, range: PageRange) =>
     ask<LogEntries<Event>>('GET', '/log', {
       query: [...rangeParameters(range, 'until-position'), ...feedParameters(options)],
@@ -171,12 +175,7 @@ export function createClient(options: ClientOptions): Store {
     execute: (decider, stream, command, options) => execute(client, decider, stream, command, options),
     load: (stream, fold, options) => load(client, stream, fold, options),
     views: viewsOver(requester),
-    async forget(stream, options) {
-      checkStream(stream)
-      checkObject(options, 'options')
-      const { signal, ...body } = options
-      return ask('POST', `${streamPath(stream)}/forget`, { body, signal, ids: [derivedId(['tombstone', stream])] })
-    },
+    forget: forgetOver(requester),
     jobs: jobsOver(requester, makeId),
     consumers: consumersOver(requester),
     projections: projectionsOver(requester),
@@ -197,11 +196,6 @@ export function createClient(options: ClientOptions): Store {
 
 function refuseRaw({ raw }: Pick<ReadOptions, 'raw'>): void {
   if (raw) throw new Unsupported('raw', 'A server gives events in their newest form; ask a store on its storage')
-}
-
-function streamPath(stream: string): string {
-  const slash = stream.indexOf('/')
-  return `/streams/${stream.slice(0, slash)}/${encodeURIComponent(stream.slice(slash + 1))}`
 }
 
 function rangeParameters({ after, until, asOf, direction, limit }: PageRange, untilName: string): Parameters {

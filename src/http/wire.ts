@@ -307,6 +307,17 @@ export const forgetReport = z.object({
   documents: revision,
   scrub: z.enum(['done', 'pending']),
 })
+export const subjectReport = z.object({
+  subject: z.string(),
+  time: instant,
+  key: z.enum(['destroyed', 'none']),
+  streams: revision,
+  events: revision,
+  documents: revision,
+  masked: revision,
+  rebuild: z.array(z.string()),
+  scrub: z.enum(['done', 'pending']),
+})
 export const storeInfo = z.object({
   logId: z.string(),
   head: revision,

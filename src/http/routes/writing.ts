@@ -3,6 +3,7 @@ import * as z from 'zod/mini'
 import type { Appended, AppendOptions } from '../../core/append.ts'
 import type { NewEvent } from '../../core/event.ts'
 import type { ForgetOptions } from '../../core/forget.ts'
+import type { ForgetSubject } from '../../core/forget-subject.ts'
 import { streamTypeOf } from '../../core/name.ts'
 import type { AppendCondition } from '../../core/query.ts'
 import type { Need } from '../access.ts'
@@ -18,6 +19,7 @@ import {
   forgetReport,
   streamId,
   streamType,
+  subjectReport,
 } from '../wire.ts'
 
 const exampleAppended: Appended = {
@@ -38,6 +40,7 @@ const refusals = [
   'condition-failed',
   'stream-forgotten',
   'event-id-reused',
+  'subject-forgotten',
   'position-beyond-head',
   'schema-violation',
   'store-read-only',
@@ -138,6 +141,36 @@ export const writingRoutes: readonly Route[] = [
     needs: ({ params }) => [{ action: 'forget', streamType: String(params['streamType']) }],
     handle: ({ store, params, body }) => store.forget(streamOf(params), body as ForgetOptions),
     wrote: (answer) => [answer as { stream: string; revision: number }],
+  },
+  {
+    method: 'POST',
+    path: '/subjects/{streamType}/{streamId}/forget',
+    tag: 'Writing',
+    summary: 'Forget a subject: its own streams, and its key, so that nobody reads what other streams hold of it',
+    description: 'A subject is named as a stream is. Answers when all is done; to ask again is a retry.',
+    params: { streamType, streamId },
+    body: { schema: forgetBody, example: { reasonCode: 'gdpr-art-17' } },
+    answer: {
+      status: 200,
+      schema: subjectReport,
+      description: 'What was erased, and where it reads as its mask.',
+      example: {
+        subject: 'customer/42',
+        time: '2026-01-31T09:30:00.000Z',
+        key: 'destroyed',
+        streams: 1,
+        events: 5,
+        documents: 0,
+        masked: 3,
+        rebuild: [],
+        scrub: 'done',
+      },
+    },
+    problems: ['stream-not-found', 'subject-exposed', 'store-read-only', 'outcome-unknown'],
+    // Its streams may be of any type.
+    needs: () => [{ action: 'forget' }],
+    handle: ({ store, params, body }) =>
+      store.forget({ subject: streamOf(params), ...(body as Omit<ForgetSubject, 'subject'>) }),
   },
 ]
 

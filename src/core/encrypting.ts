@@ -1,0 +1,269 @@
+/**
+ * Writing what is personal: on its way into the storage an event loses what is to be encrypted, and its commit takes along what
+ * the subjects need: a key for a new one, a check that the key of a known one was not destroyed, the links by which forgetting
+ * finds their streams. Everything above sees events as they are given. Without a master key there are the links alone.
+ */
+
+import { encryptEvent } from './encrypted.ts'
+import { type Recalling, recordedAgain } from './encrypted-repeat.ts'
+import { MasterKeyMissing, SubjectForgotten } from './encryption-errors.ts'
+import type { Random } from './id.ts'
+import { limits } from './limits.ts'
+import type { Commit, CommitOutcome, DocumentWrite, PreparedEvent, Storage, StreamAppend } from './storage.ts'
+import { type Personal, type PersonalRule, personalIn } from './subject.ts'
+import {
+  type KnownSubject,
+  putSubject,
+  putSubjectStream,
+  type SubjectKeys,
+  type SubjectStream,
+  subjectId,
+  subjectKey,
+  subjectStreamKey,
+} from './subject-keys.ts'
+import { backoffMs, sleep } from './turn.ts'
+
+export interface Encrypting extends Recalling {
+  readonly keys: SubjectKeys
+  readonly random: Random
+  /** What concerns whom; undefined where nothing concerns anybody. */
+  rules(): Promise<((stream: string, type: string) => readonly PersonalRule[]) | undefined>
+  /** Id of a master key under which the store is encrypted. */
+  registered(): string | undefined
+  readonly links: Links
+}
+
+/** Links that are known to be written. */
+export interface Links {
+  has(link: SubjectStream): boolean
+  learn(link: SubjectStream): void
+}
+
+/** A commit that concerns somebody. */
+interface Concerning {
+  readonly commit: Commit
+  readonly personal: ReadonlyMap<PreparedEvent, readonly Personal[]>
+  /** By id. */
+  readonly subjects: ReadonlyMap<string, string>
+}
+
+/** A subject as a commit leaves it. */
+interface Settled {
+  readonly known: KnownSubject
+  /** In the document that the storage has by then. */
+  readonly version: string
+}
+
+type Handing = Pick<Storage, 'commit'>
+
+/** `alone`: what it is handed over to is a part of something that may still be undone, so that nothing is learned from it. */
+export function createEncrypting(encrypting: Encrypting, handing: Handing, alone?: Handing): Handing['commit'] {
+  const { keys, links } = encrypting
+
+  async function concerning(commit: Commit): Promise<Concerning | CommitOutcome | undefined> {
+    const rules = await encrypting.rules()
+    if (rules === undefined) return undefined
+    const personal = new Map<PreparedEvent, readonly Personal[]>()
+    const subjects = new Map<string, string>()
+    try {
+      for (const { stream, events } of commit.appends) {
+        for (const event of events) {
+          if (event.type.startsWith('$')) continue
+          const found = rules(stream, event.type)
+          const all = found.length === 0 ? [] : personalIn(found, stream, event)
+          if (all.length > 0) personal.set(event, all)
+          for (const { subject } of all) subjects.set(subjectId(subject), subject)
+        }
+      }
+    } catch (error) {
+      return { outcome: 'failed', cause: error }
+    }
+    return personal.size === 0 ? undefined : { commit, personal, subjects }
+  }
+
+  /** The subjects' keys, and what is written to have them; `made` has those of commits that are handed over before. */
+  async function settle(
+    { commit, subjects }: Concerning,
+    found: ReadonlyMap<string, KnownSubject>,
+    made: Map<string, Settled>,
+  ) {
+    const settled = new Map<string, Settled>()
+    const documents: DocumentWrite[] = []
+    for (const [id, subject] of subjects) {
+      const before = made.get(id)
+      const known = found.get(id)
+      const fits = known?.version !== undefined && (keys.master === undefined || known.cipher !== undefined)
+      const ready = before ?? (fits ? { known, version: known.version } : undefined)
+      if (ready) {
+        const { version } = ready as Settled
+        settled.set(id, ready as Settled)
+        documents.push({ kind: 'check', key: subjectKey(id), if: { is: 'version', version } })
+        continue
+      }
+      const fresh = await keys.make(subject)
+      const guard =
+        known?.version === undefined
+          ? ({ is: 'absent' } as const)
+          : ({ is: 'version', version: known.version } as const)
+      settled.set(id, { known: { ...fresh.known, version: commit.id }, version: commit.id })
+      documents.push(...putSubject(fresh.body, guard))
+    }
+    return { settled, documents }
+  }
+
+  async function encrypted({ commit, personal }: Concerning, settled: ReadonlyMap<string, Settled>) {
+    const cipherOf = (id: string) => {
+      const cipher = settled.get(id)?.known.cipher
+      if (cipher === undefined) throw new TypeError('A subject has no key')
+      return cipher
+    }
+    const appends: StreamAppend[] = []
+    for (const append of commit.appends) {
+      const events: PreparedEvent[] = []
+      for (const event of append.events) {
+        const secrets = (personal.get(event) ?? [])
+          .filter(({ places }) => places.length > 0)
+          .map(({ subject, places }) => ({ key: subjectId(subject), places }))
+        const { random } = encrypting
+        events.push(
+          secrets.length === 0 ? event : await encryptEvent(event, append.stream, { secrets, cipherOf, random }),
+        )
+      }
+      appends.push({ ...append, events })
+    }
+    return appends
+  }
+
+  function linksOf({ commit, personal }: Concerning): readonly SubjectStream[] {
+    const found = new Map<string, SubjectStream>()
+    for (const { stream, events } of commit.appends) {
+      for (const event of events) {
+        for (const { subject, own, places } of personal.get(event) ?? []) {
+          // A subject's name finds its own stream.
+          if (subject === stream || (!own && places.length === 0)) continue
+          const holds = own ? 'own' : keys.master ? 'encrypted' : 'plain'
+          const link = { subject, stream, holds } as const
+          if (!links.has(link)) found.set(subjectStreamKey(link), link)
+        }
+      }
+    }
+    return [...found.values()]
+  }
+
+  /** What is in the log already is answered as it was, whoever is forgotten since. */
+  async function refused(one: Concerning, cause: Error): Promise<CommitOutcome> {
+    const outcome = await recordedAgain(encrypting, handing, one.commit)
+    return outcome ?? { outcome: 'failed', cause }
+  }
+
+  /** What keeps it from being recorded. */
+  function refusal({ subjects }: Concerning, found: ReadonlyMap<string, KnownSubject>): Error | undefined {
+    for (const [id, subject] of subjects) {
+      const known = found.get(id)
+      if (known?.forgotten) return new SubjectForgotten(subject)
+      // Plain, it could not be forgotten; nobody would notice.
+      const under = known?.master || encrypting.registered()
+      if (keys.master === undefined && under) return new MasterKeyMissing(under)
+    }
+    return undefined
+  }
+
+  interface Handed {
+    readonly index: number
+    readonly commit: Commit
+    readonly one?: Concerning
+    readonly settled?: ReadonlyMap<string, Settled>
+    readonly links?: readonly SubjectStream[]
+  }
+
+  async function prepared(one: Concerning, found: ReadonlyMap<string, KnownSubject>, made: Map<string, Settled>) {
+    const { commit } = one
+    const { settled, documents } = await settle(one, found, made)
+    const linked = linksOf(one)
+    const appends = keys.master ? await encrypted(one, settled) : commit.appends
+    const all = [...(commit.documents ?? []), ...documents, ...linked.flatMap(putSubjectStream)]
+    for (const [id, state] of settled) made.set(id, state)
+    return { commit: { ...commit, appends, documents: all }, settled, links: linked }
+  }
+
+  /** Keys that are to be there whatever becomes of the transaction that needs them. */
+  async function makeAhead(
+    one: Concerning,
+    found: ReadonlyMap<string, KnownSubject>,
+    apart: Handing,
+  ): Promise<boolean> {
+    const { settled, documents } = await settle(one, found, new Map())
+    const puts = documents.filter(({ kind }) => kind === 'put')
+    if (puts.length === 0) return false
+    const id = `${one.commit.id} keys`
+    await apart.commit([{ id, appends: [], documents: puts }])
+    for (const [key] of settled) keys.expire(key)
+    return true
+  }
+
+  return async (commits) => {
+    const all = await Promise.all(commits.map(concerning))
+    if (all.every((one) => one === undefined)) return handing.commit(commits)
+    const outcomes: CommitOutcome[] = new Array(commits.length)
+    let left = [...commits.keys()]
+    for (let tries = 1; left.length > 0; tries++) {
+      if (tries > 1) await sleep(backoffMs(tries - 1, limits.foldBackoffMs, limits.foldBackoffMsMax))
+      const ids = new Set<string>()
+      for (const index of left) {
+        const one = all[index]
+        if (one && 'subjects' in one) for (const id of one.subjects.keys()) ids.add(id)
+      }
+      const found = await keys.find(ids)
+      const made = new Map<string, Settled>()
+      const handed: Handed[] = []
+      let again = false
+      for (const index of left) {
+        const [one, commit] = [all[index], commits[index] as Commit]
+        if (one === undefined) handed.push({ index, commit })
+        else if ('outcome' in one) outcomes[index] = one
+        else {
+          const cause = refusal(one, found)
+          if (cause) outcomes[index] = await refused(one, cause)
+          else if (alone && (await makeAhead(one, found, alone))) again = true
+          else handed.push({ index, one, ...(await prepared(one, found, made)) })
+        }
+      }
+      if (again && tries < limits.foldTries) continue
+      const results = handed.length === 0 ? [] : await handing.commit(handed.map(({ commit }) => commit))
+      const next: number[] = []
+      for (const [at, { index, one, settled, links: linked }] of handed.entries()) {
+        const outcome = results[at] as CommitOutcome
+        outcomes[index] = outcome
+        if (one === undefined || settled === undefined) continue
+        if (outcome.outcome === 'committed' && !outcome.repeated && alone === undefined) {
+          for (const [id, { known }] of settled) keys.learn(id, known)
+          for (const link of linked ?? []) links.learn(link)
+        } else if (outcome.outcome === 'document-conflict' && settled.has(outcome.key.key)) {
+          for (const id of settled.keys()) keys.expire(id)
+          if (tries < limits.foldTries) next.push(index)
+          else outcomes[index] = { outcome: 'busy', retryAfterMs: 100 }
+        } else if (outcome.outcome === 'id-reused') {
+          outcomes[index] = (await recordedAgain(encrypting, handing, one.commit, outcome)) ?? outcome
+        }
+      }
+      left = next
+    }
+    return outcomes
+  }
+}
+
+export function createLinks(): Links {
+  const known = new Set<string>()
+  const textOf = ({ subject, stream, holds }: SubjectStream) => `${subject}\0${stream}\0${holds}`
+  return {
+    has: (link) => known.has(textOf(link)),
+    learn(link) {
+      known.add(textOf(link))
+      if (known.size <= limits.subjectKeys) return
+      for (const oldest of known) {
+        known.delete(oldest)
+        return
+      }
+    },
+  }
+}

@@ -1,0 +1,199 @@
+/**
+ * Encryption of a store: what concerns whom, by the store's own declaration and by the schemas of event types; the master key; and
+ * how a storage is made to encrypt and decrypt by them. The declaration is kept in the store, so that tools which were opened
+ * without it are held to it as well.
+ */
+import { errorOf } from './append.ts'
+import { type Archived, readThrough } from './archived.ts'
+import { checkObject } from './argument.ts'
+import { base64Of } from './base64.ts'
+import { keyBytes } from './cipher.ts'
+import type { CommitQueue } from './commit-queue.ts'
+import { createDecrypt, decrypting } from './decrypting.ts'
+import { putDocument } from './document.ts'
+import { canonicalJson } from './encoding.ts'
+import { createEncrypting, createLinks, type Encrypting } from './encrypting.ts'
+import { StoreBusy } from './errors.ts'
+import type { EventType } from './event-type.ts'
+import type { Random } from './id.ts'
+import type { Catalogue } from './in-force.ts'
+import { limits } from './limits.ts'
+import { checkMasterKey, type MasterKey } from './master-key.ts'
+import { personalInSchema } from './personal-schema.ts'
+import type { CollectionSpec, Commit, Document, Storage } from './storage.ts'
+import { type PersonalRule, rulesFor, type Subjects, subjectRules } from './subject.ts'
+import { createSubjectKeys, subjectDocuments, subjectStreams, unwrap } from './subject-keys.ts'
+
+export interface EncryptionOptions {
+  /** What the keys of subjects are wrapped by. */
+  readonly masterKey: MasterKey
+}
+
+/** What holds for all of the store. */
+export const encryptionDocuments: CollectionSpec = { collection: '$encryption', indexes: [] }
+const mastersKey = { collection: encryptionDocuments.collection, key: 'master-keys' }
+const subjectsKey = { collection: encryptionDocuments.collection, key: 'subjects' }
+
+/** The master keys that have wrapped something, with something that each has wrapped, to know them again. */
+export interface MastersBody {
+  readonly masters: readonly { readonly id: string; readonly check: string }[]
+}
+
+export interface EncryptionParts {
+  readonly storage: Storage
+  readonly options: EncryptionOptions | undefined
+  readonly subjects: Subjects | undefined
+  readonly random: Random
+  readonly newId: () => string
+  readonly catalogue: () => Pick<Catalogue, 'recent' | 'read'>
+  readonly archived: () => Archived | undefined
+}
+
+export function createEncryption(parts: EncryptionParts) {
+  const { storage, options, subjects, random, newId } = parts
+  if (options) {
+    checkObject(options, 'encryption')
+    checkObject(options.masterKey, 'encryption.masterKey')
+    checkMasterKey(options.masterKey, 'encryption.masterKey')
+  }
+  const master = options?.masterKey
+  const keys = createSubjectKeys(storage, { master, random })
+  const decrypt = createDecrypt(keys, 'strict')
+  const lenient = createDecrypt(keys, 'lenient')
+  let declared = subjects && subjectRules(subjects)
+  let registered: string | undefined
+  const bySchema = createSchemaRules(parts.catalogue)
+
+  const encrypting: Encrypting = {
+    keys,
+    random,
+    newId,
+    links: createLinks(),
+    readStream: (stream, range) => storage.readStream(stream, range),
+    async unpack(records) {
+      const archived = parts.archived()
+      if (archived === undefined) return records
+      return readThrough({ ...archived, decrypt: async (encrypted) => encrypted }, records, (record) => record)
+    },
+    decrypt: lenient,
+    registered: () => registered,
+    async rules() {
+      const marked = await bySchema()
+      if (declared === undefined && marked.size === 0) return undefined
+      return (stream, type) => {
+        const [own, byType] = [declared ? rulesFor(declared, stream, type) : [], marked.get(type)]
+        return byType ? [...own, ...byType] : own
+      }
+    },
+  }
+
+  /** Throws `MasterKeyWrong` where what is wrapped here was not wrapped by this key, or one that it knows. */
+  async function begin(queue: Pick<CommitQueue, 'add'>, { readOnly }: { readonly readOnly: boolean }): Promise<void> {
+    for (let tries = 1; tries <= limits.executeTries; tries++) {
+      const [mastersFound, subjectsFound] = await storage.getDocuments([mastersKey, subjectsKey])
+      const { masters } = mastersIn(mastersFound)
+      registered = masters.at(-1)?.id
+      if (master) for (const { id, check } of masters) await unwrap(master, check, id)
+      if (subjects === undefined && subjectsFound) declared = subjectRules(JSON.parse(subjectsFound.body) as Subjects)
+      if (readOnly) return
+      const news = master !== undefined && masters.every(({ id }) => id !== master.id)
+      const told = subjects !== undefined && subjectsFound?.body !== canonicalJson(subjects)
+      if (!news && !told) return
+      const added = news ? [...masters, { id: master.id, check: await newCheck(master) }] : masters
+      const documents = [
+        ...(news
+          ? putDocument(encryptionDocuments, {
+              key: mastersKey.key,
+              body: { masters: added },
+              if: guardOf(mastersFound),
+            })
+          : []),
+        ...(told
+          ? putDocument(encryptionDocuments, { key: subjectsKey.key, body: subjects, if: guardOf(subjectsFound) })
+          : []),
+      ]
+      const outcome = await queue.add({ id: newId(), appends: [], documents })
+      if (outcome.outcome !== 'committed' && outcome.outcome !== 'document-conflict') throw errorOf(outcome)
+    }
+    throw new StoreBusy('Others change the encryption of the store all the time', 1_000)
+  }
+
+  return {
+    master,
+    keys,
+    decrypt,
+    begin,
+    collections: [encryptionDocuments, subjectDocuments, subjectStreams],
+    /** Events as they were recorded; writes go through. */
+    reading: (bare: Storage): Storage => decrypting(bare, decrypt),
+    /** Likewise, but what cannot be decrypted is given as it is stored. */
+    proving: (bare: Storage): Storage => decrypting(bare, lenient),
+    /** The whole storage, as all above it sees it. */
+    writing(bare: Storage): Storage {
+      const { commitWithin } = bare
+      return {
+        ...decrypting(bare, decrypt),
+        commit: createEncrypting(encrypting, bare),
+        ...(commitWithin && {
+          async commitWithin(transaction, commit) {
+            const handing = {
+              commit: (all: readonly Commit[]) => Promise.all(all.map((one) => commitWithin(transaction, one))),
+            }
+            const [outcome] = await createEncrypting(encrypting, handing, bare)([commit])
+            if (outcome === undefined) throw new TypeError('A commit has no outcome')
+            return outcome
+          },
+        }),
+      }
+    },
+  }
+
+  async function newCheck(key: MasterKey): Promise<string> {
+    return base64Of(await key.wrap(random(keyBytes)))
+  }
+}
+
+export function mastersIn(document: Document | undefined): MastersBody {
+  return document ? (JSON.parse(document.body) as MastersBody) : { masters: [] }
+}
+
+export async function readMasters(storage: Pick<Storage, 'getDocuments'>): Promise<Document | undefined> {
+  const [document] = await storage.getDocuments([mastersKey])
+  return document
+}
+
+export async function readSubjects(storage: Pick<Storage, 'getDocuments'>): Promise<Document | undefined> {
+  const [document] = await storage.getDocuments([subjectsKey])
+  return document
+}
+
+export function putMasters(body: MastersBody, before: Document | undefined) {
+  return putDocument(encryptionDocuments, { key: mastersKey.key, body, if: guardOf(before) })
+}
+
+function guardOf(document: Document | undefined) {
+  return document ? ({ is: 'version', version: document.version } as const) : ({ is: 'absent' } as const)
+}
+
+/** What the newest schemas mark, by event type; as of when they were last read. */
+function createSchemaRules(catalogue: () => Pick<Catalogue, 'recent' | 'read'>) {
+  let known: { readonly types: unknown; readonly rules: ReadonlyMap<string, readonly PersonalRule[]> } | undefined
+  const compiled = new WeakMap<EventType, readonly PersonalRule[]>()
+  return async () => {
+    const { recent, read } = catalogue()
+    const { types } = recent() ??
+      (known ? await read().catch(() => undefined) : await read()) ?? { types: known?.types }
+    if (known && (types === known.types || types === undefined)) return known.rules
+    const rules = new Map<string, readonly PersonalRule[]>()
+    for (const { declared } of (types as Awaited<ReturnType<Catalogue['read']>>['types']).values()) {
+      let marked = compiled.get(declared)
+      if (marked === undefined) {
+        marked = personalInSchema(declared.versions.at(-1)?.schema ?? true)
+        compiled.set(declared, marked)
+      }
+      if (marked.length > 0) rules.set(declared.type, marked)
+    }
+    known = { types, rules }
+    return rules
+  }
+}

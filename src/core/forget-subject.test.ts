@@ -1,0 +1,178 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { memoryLog, memoryStorage } from '../storage/memory/storage.ts'
+import type { EventOf } from './event.ts'
+import { masterKeyOf } from './master-key.ts'
+import { projection } from './projection.ts'
+import type { Storage } from './storage.ts'
+import { openStore } from './store.ts'
+import type { StoreOptions } from './store-options.ts'
+import type { Subjects } from './subject.ts'
+
+const masterKey = masterKeyOf([new Uint8Array(32).fill(7)])
+const subjects: Subjects = {
+  streams: { customer: {}, letter: { subject: 'customer/{id}' } },
+  events: {
+    OrderPlaced: { subject: 'customer/{/customer/id}', fields: ['/customer/name'], mask: '(forgotten)' },
+    CaseOpened: { subject: 'customer/{/customer}', fields: ['/text'], own: true },
+  },
+}
+type OrderEvent = EventOf<{ OrderPlaced: { customer: { id: string; name: string }; total: number } }>
+const on = {
+  OrderPlaced: (_: unknown, { data }: { data: { customer: { name: string } } }) => ({ name: data.customer.name }),
+}
+const orders = projection<OrderEvent, { name: string }>()({
+  ...{ name: 'orders', lifecycle: 'inline', streamTypes: ['order'], on },
+})
+const byName = projection<OrderEvent, { name: string }>()({
+  ...{ name: 'by-name', lifecycle: 'inline', key: ({ stream }) => `all ${stream.slice(0, 5)}`, on },
+})
+const later = projection<OrderEvent, { name: string }>()({
+  name: 'later',
+  lifecycle: 'async',
+  streamTypes: ['order'],
+  on,
+})
+
+let log: ReturnType<typeof memoryLog>
+beforeEach(() => {
+  log = memoryLog()
+})
+const bare = () => memoryStorage({ log })
+const open = (options: StoreOptions = {}, storage: Storage = bare()) =>
+  openStore(storage, { subjects, encryption: { masterKey }, ...options })
+const placed = (id: string, name: string) => ({ type: 'OrderPlaced', data: { customer: { id, name }, total: 1 } })
+const gdpr = { reasonCode: 'gdpr-art-17' }
+
+async function fill(store: Awaited<ReturnType<typeof open>>): Promise<void> {
+  await store.append('customer/42', [{ id: 'moved', type: 'Moved', data: { city: 'Bonn' } }])
+  await store.append('letter/42', [{ type: 'Sent', data: 'Dear Ann' }])
+  await store.append('case/7', [{ type: 'CaseOpened', data: { customer: 42, text: 'late' } }])
+  await store.append('order/1', [{ ...placed('42', 'Ann'), id: 'placed' }])
+  await store.append('order/2', [placed('43', 'Bo')])
+}
+
+describe('forgetting a subject', () => {
+  test('forgets its own streams, and masks it in those of others', async () => {
+    await using store = await open({ projections: [later] })
+    await fill(store)
+    const report = await store.forget({ subject: 'customer/42', ...gdpr })
+    expect(report).toMatchObject({
+      ...{
+        subject: 'customer/42',
+        key: 'destroyed',
+        streams: 3,
+        events: 3,
+        masked: 1,
+        rebuild: ['later@1'],
+        scrub: 'done',
+      },
+    })
+    for (const stream of ['customer/42', 'letter/42', 'case/7']) {
+      expect((await store.details(stream))?.forgotten).toBe(true)
+    }
+    const masked = { customer: { id: '42', name: '(forgotten)' }, total: 1 }
+    expect((await store.readPage('order/1')).events[0]?.data).toEqual(masked)
+    expect((await store.readPage('order/2')).events[0]?.data).toEqual(placed('43', 'Bo').data)
+    expect(await store.forget({ subject: 'customer/42', ...gdpr })).toEqual(report)
+    expect((await store.ledger.verify()).fault).toBeUndefined()
+  })
+
+  test('folds inline views anew that held it, and drops snapshots', async () => {
+    const decider = {
+      initialState: () => '',
+      evolve: (_: string, { data }: OrderEvent) => data.customer.name,
+      snapshot: { name: 'names', version: 1 },
+    }
+    await using store = await open({ projections: [orders, byName], deciders: [decider] })
+    await store.append('order/1', [placed('42', 'Ann')])
+    await store.append('order/2', [placed('43', 'Bo')])
+    await store.append('order/1', [placed('42', 'Ann')])
+    await store.snapshots.take(decider, 'order/1')
+    expect(await store.views.get('orders', '1')).toMatchObject({ name: 'Ann' })
+    await store.append('customer/42', [{ type: 'Moved', data: 1 }])
+    await store.forget({ subject: 'customer/42', ...gdpr })
+    expect(await store.views.get('orders', '1')).toMatchObject({ name: '(forgotten)' })
+    expect(await store.views.get('by-name', 'all order')).toMatchObject({ name: '(forgotten)' })
+    expect(await store.load('order/1', decider)).toMatchObject({ state: '(forgotten)' })
+  })
+
+  test('refuses what concerns it from then on, in every process; repeats are answered by their ids', async () => {
+    await using one = await open()
+    await using other = await open()
+    await fill(one)
+    await other.append('order/3', [placed('42', 'Ann')])
+    await one.forget({ subject: 'customer/42', ...gdpr })
+    const late = other.append('order/4', [placed('42', 'Ann')])
+    await expect(late).rejects.toMatchObject({ code: 'subject-forgotten', subject: 'customer/42' })
+    await expect(other.append('customer/42', [{ type: 'Moved' }])).rejects.toMatchObject({ code: 'stream-forgotten' })
+    expect(await other.append('order/1', [{ ...placed('42', 'Ann'), id: 'placed' }])).toMatchObject({
+      repeated: true,
+      revision: 1,
+    })
+    expect(await one.append('order/5', [placed('43', 'Bo')])).toMatchObject({ revision: 1 })
+  })
+
+  test('without encryption only what is its own can be forgotten', async () => {
+    await using store = await openStore(bare(), { subjects })
+    await fill(store)
+    const refused = store.forget({ subject: 'customer/42', ...gdpr })
+    await expect(refused).rejects.toMatchObject({ code: 'subject-exposed', streams: ['order/1'] })
+    expect((await store.details('customer/42'))?.forgotten).toBe(false)
+    await store.forget('order/1', gdpr)
+    const report = await store.forget({ subject: 'customer/42', ...gdpr })
+    expect(report).toMatchObject({ key: 'none', streams: 3, masked: 0 })
+    await expect(store.append('letter/43', [{ type: 'Sent', data: 'Dear Bo' }])).resolves.toBeDefined()
+    await expect(store.append('order/8', [placed('42', 'Ann')])).rejects.toMatchObject({ code: 'subject-forgotten' })
+  })
+
+  test('what was recorded as plain text before encryption is told', async () => {
+    {
+      await using store = await openStore(bare(), { subjects })
+      await fill(store)
+    }
+    await using store = await open()
+    await store.append('order/1', [placed('42', 'Ann')])
+    await expect(store.forget({ subject: 'customer/42', ...gdpr })).rejects.toMatchObject({ code: 'subject-exposed' })
+    expect((await store.readPage('order/1')).events.map(({ data }) => data)).toEqual(
+      Array(2).fill(placed('42', 'Ann').data),
+    )
+  })
+
+  test('goes on where a crash ended it, at every step', async () => {
+    for (let crash = 1; ; crash++) {
+      log = memoryLog()
+      {
+        await using store = await open()
+        await fill(store)
+      }
+      let steps = 0
+      const storage = bare()
+      const dying: Storage = {
+        ...storage,
+        commit: (commits) => (++steps >= crash ? Promise.reject(new Error('crash')) : storage.commit(commits)),
+        erase: (step) => (++steps >= crash ? Promise.reject(new Error('crash')) : storage.erase(step)),
+      }
+      const store = await open({}, dying)
+      steps = 0
+      const crashed = await store.forget({ subject: 'customer/42', ...gdpr }).then(
+        () => false,
+        () => true,
+      )
+      await store.close()
+      await using next = await open()
+      if (crashed) await next.forget({ subject: 'customer/42', ...gdpr })
+      for (const stream of ['customer/42', 'letter/42', 'case/7']) {
+        expect((await next.details(stream))?.forgotten, `${stream}, crash ${crash}`).toBe(true)
+      }
+      expect((await next.readPage('order/1')).events[0]?.data).toMatchObject({ customer: { name: '(forgotten)' } })
+      if (!crashed) break
+      expect(crash).toBeLessThan(60)
+    }
+  })
+
+  test('nobody knows a subject of which nothing was recorded', async () => {
+    await using store = await open()
+    await expect(store.forget({ subject: 'customer/1', ...gdpr })).rejects.toMatchObject({ code: 'stream-not-found' })
+    await expect(store.forget({ subject: 'nobody', ...gdpr })).rejects.toMatchObject({ code: 'invalid-argument' })
+  })
+})

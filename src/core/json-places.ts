@@ -1,0 +1,97 @@
+/**
+ * Places in a canonical JSON text, found without parsing it: what is at a JSON Pointer, as the very characters that were
+ * hashed. A name steps into an object, a number into a list, `*` into each item or property.
+ */
+import { InvalidArgument } from './errors.ts'
+
+/** Characters from `at` up to `end`. */
+export interface JsonPlace {
+  readonly at: number
+  readonly end: number
+}
+
+/** Throws `InvalidArgument` for a text that is no JSON Pointer. */
+export function parsePointer(pointer: string, path: string): readonly string[] {
+  if (typeof pointer !== 'string' || !/^(\/([^~/]|~[01])*)*$/.test(pointer)) {
+    throw new InvalidArgument(path, 'must be a JSON Pointer such as /address/city, or "" for all of the data')
+  }
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((name) => name.replaceAll('~1', '/').replaceAll('~0', '~'))
+}
+
+/** Where a value that begins at `at` has what the steps lead to; nothing where it has not. */
+export function placesAt(text: string, at: number, steps: readonly string[], from = 0): readonly JsonPlace[] {
+  const step = steps[from]
+  if (step === undefined) return [{ at, end: endOfValue(text, at) }]
+  const found: JsonPlace[] = []
+  const named = JSON.stringify(step)
+  for (const member of membersOf(text, at)) {
+    if (step === '*' || member.name === named) found.push(...placesAt(text, member.at, steps, from + 1))
+  }
+  return found
+}
+
+/** Items with their numbers, properties with their names, as they would stand in quotes. */
+function* membersOf(text: string, at: number): Generator<{ readonly name: string; readonly at: number }> {
+  const open = text[at]
+  if (open !== '{' && open !== '[') return
+  let next = at + 1
+  for (let index = 0; text[next] !== '}' && text[next] !== ']'; index++) {
+    let name = `"${index}"`
+    if (open === '{') {
+      const end = endOfText(text, next)
+      name = text.slice(next, end)
+      next = end + 1
+    }
+    yield { name, at: next }
+    next = endOfValue(text, next)
+    if (text[next] === ',') next++
+  }
+}
+
+const quote = 0x22
+const backslash = 0x5c
+
+/** Just behind the value that begins at `at`. */
+export function endOfValue(text: string, at: number): number {
+  let depth = 0
+  for (let next = at; next < text.length; ) {
+    switch (text.charCodeAt(next)) {
+      case quote:
+        next = endOfText(text, next)
+        break
+      case 0x5b:
+      case 0x7b:
+        depth++
+        next++
+        continue
+      case 0x5d:
+      case 0x7d:
+        if (depth === 0) return next
+        depth--
+        next++
+        break
+      case 0x2c:
+        if (depth === 0) return next
+        next++
+        continue
+      default:
+        next++
+        continue
+    }
+    if (depth === 0) return next
+  }
+  return text.length
+}
+
+/** Just behind the quote that ends the text which begins at `at`. */
+function endOfText(text: string, at: number): number {
+  for (let end = text.indexOf('"', at + 1); ; end = text.indexOf('"', end + 1)) {
+    if (end < 0) return text.length
+    let before = end
+    while (text.charCodeAt(before - 1) === backslash) before--
+    if ((end - before) % 2 === 0) return end + 1
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * The documents of subjects, and their keys. A subject has one document: its key, wrapped by the master key, or that it was
+ * forgotten, for good. Every commit that concerns a subject checks that its document is still the one that the writer knows, so
+ * that nothing is ever encrypted by a key that another process has destroyed. Keys that were used lately are remembered.
+ */
+import { base64Of, bytesOfBase64 } from './base64.ts'
+import { type Cipher, cipherOf, keyBytes } from './cipher.ts'
+import { indexQuery, putDocument } from './document.ts'
+import { MasterKeyMissing, MasterKeyWrong } from './encryption-errors.ts'
+import { isStoreError } from './errors.ts'
+import { derivedId, type Random } from './id.ts'
+import { limits } from './limits.ts'
+import type { MasterKey } from './master-key.ts'
+import type { CollectionSpec, Document, DocumentKey, DocumentWrite, Guard, Storage } from './storage.ts'
+
+/** By the UUID of their name, so that any name fits into a key; lists are cut into parts, by its first digit. */
+export const subjectDocuments: CollectionSpec = {
+  collection: '$subjects',
+  indexes: [{ name: 'part', equals: ['part'], order: 'master' }],
+}
+
+export interface SubjectBody {
+  readonly subject: string
+  /** Id of the master key that has wrapped `key`; empty where there is no key. */
+  readonly master: string
+  /** Base64. */
+  readonly key?: string | undefined
+  /** Nothing that concerns it is recorded any more. */
+  readonly forgotten?: { readonly reasonCode: string; readonly at: string }
+}
+
+export const subjectParts: readonly string[] = [...'0123456789abcdef']
+
+export function subjectId(subject: string): string {
+  return derivedId(['subject', subject])
+}
+
+export function subjectKey(id: string): DocumentKey {
+  return { collection: subjectDocuments.collection, key: id }
+}
+
+export function subjectBodyOf({ body }: Document): SubjectBody {
+  return JSON.parse(body) as SubjectBody
+}
+
+export function putSubject(subject: SubjectBody, guard: Guard): readonly DocumentWrite[] {
+  const body = { ...subject, part: partOf(subject.subject) }
+  return putDocument(subjectDocuments, { key: subjectId(subject.subject), body, if: guard })
+}
+
+/** Page after page. */
+export async function* allOf(
+  storage: Pick<Storage, 'queryDocuments'>,
+  spec: CollectionSpec,
+  query: { readonly index: string; readonly equals: readonly string[] },
+): AsyncGenerator<Document> {
+  let cursor: string | undefined
+  do {
+    const page = await storage.queryDocuments(
+      indexQuery(spec, { ...query, limit: limits.pageRecords, ...(cursor !== undefined && { cursor }) }),
+    )
+    yield* page.documents
+    cursor = page.next
+  } while (cursor !== undefined)
+}
+
+/** Which streams have something of a subject: `own` goes with it; of others something is `encrypted`, or plain. */
+export const subjectStreams: CollectionSpec = {
+  collection: '$subject-streams',
+  indexes: [
+    { name: 'subject', equals: ['subject', 'holds'] },
+    { name: 'part', equals: ['part'] },
+  ],
+}
+
+export interface SubjectStream {
+  readonly subject: string
+  readonly stream: string
+  readonly holds: 'own' | 'encrypted' | 'plain'
+}
+
+function partOf(subject: string): string {
+  return subjectId(subject).slice(0, 1)
+}
+
+export function subjectStreamKey({ subject, stream, holds }: SubjectStream): string {
+  return derivedId([subject, stream, holds])
+}
+
+export function putSubjectStream(link: SubjectStream): readonly DocumentWrite[] {
+  const body = { ...link, part: partOf(link.subject) }
+  return putDocument(subjectStreams, { key: subjectStreamKey(link), body, if: { is: 'anything' } })
+}
+
+/** What is known of a subject. */
+export interface KnownSubject {
+  /** Of its document; absent where it has none. */
+  readonly version?: string
+  readonly master: string
+  readonly forgotten: boolean
+  /** Absent where it has no key, or where the key cannot be unwrapped for want of a master key. */
+  readonly cipher?: Cipher
+}
+
+export interface SubjectKeys {
+  readonly master: MasterKey | undefined
+  /** By id, as of no longer than `limits.subjectKeyMs` ago. Throws `MasterKeyWrong`. */
+  find(ids: ReadonlySet<string>): Promise<ReadonlyMap<string, KnownSubject>>
+  /** A key for a subject: its document's body, and what is known of it once that is written. */
+  make(subject: string): Promise<{ readonly body: SubjectBody; readonly known: KnownSubject }>
+  learn(id: string, known: KnownSubject): void
+  /** Its document is another one by now. */
+  expire(id: string): void
+}
+
+/** What every storage gives in one go. */
+const documentsAtOnce = 100
+
+export function createSubjectKeys(
+  storage: Pick<Storage, 'getDocuments'>,
+  { master, random }: { readonly master: MasterKey | undefined; readonly random: Random },
+): SubjectKeys {
+  /** Those used longest ago come first. */
+  const remembered = new Map<string, { readonly known: KnownSubject; readonly until: number }>()
+
+  function learn(id: string, known: KnownSubject): void {
+    remembered.delete(id)
+    remembered.set(id, { known, until: performance.now() + limits.subjectKeyMs })
+    if (remembered.size <= limits.subjectKeys) return
+    for (const [oldest] of remembered) {
+      remembered.delete(oldest)
+      return
+    }
+  }
+
+  async function knownOf(document: Document | undefined, before: KnownSubject | undefined): Promise<KnownSubject> {
+    if (document === undefined) return { master: '', forgotten: false }
+    if (before?.version === document.version) return before
+    const { version } = document
+    const { master: wrappedBy, key, forgotten } = subjectBodyOf(document)
+    const facts = { version, master: wrappedBy, forgotten: forgotten !== undefined }
+    if (key === undefined || master === undefined) return facts
+    return { ...facts, cipher: cipherOf(await unwrap(master, key, wrappedBy)) }
+  }
+
+  return {
+    master,
+    learn,
+    expire: (id) => remembered.delete(id),
+    async find(ids) {
+      const found = new Map<string, KnownSubject>()
+      const missing: string[] = []
+      const now = performance.now()
+      for (const id of ids) {
+        const one = remembered.get(id)
+        if (one && one.until > now) found.set(id, one.known)
+        else missing.push(id)
+      }
+      for (let from = 0; from < missing.length; from += documentsAtOnce) {
+        const some = missing.slice(from, from + documentsAtOnce)
+        const documents = await storage.getDocuments(some.map(subjectKey))
+        await Promise.all(
+          some.map(async (id, index) => {
+            const known = await knownOf(documents[index], remembered.get(id)?.known)
+            found.set(id, known)
+            // Others may make it at any time.
+            if (known.version !== undefined) learn(id, known)
+          }),
+        )
+      }
+      return found
+    },
+    async make(subject) {
+      if (master === undefined) return { body: { subject, master: '' }, known: { master: '', forgotten: false } }
+      const key = random(keyBytes)
+      const wrapped = base64Of(await master.wrap(key))
+      const known = { master: master.id, forgotten: false, cipher: cipherOf(key) }
+      return { body: { subject, master: master.id, key: wrapped }, known }
+    },
+  }
+}
+
+/** Throws `MasterKeyWrong` where the master key cannot. */
+export async function unwrap(master: MasterKey, wrapped: string, keyId: string): Promise<Uint8Array> {
+  try {
+    return await master.unwrap(bytesOfBase64(wrapped) ?? new Uint8Array(), keyId)
+  } catch (error) {
+    // What a key service says of itself is its own.
+    if (isStoreError(error) && error.code !== 'invalid-argument') throw error
+    throw new MasterKeyWrong({ keyId, given: master.id }, error)
+  }
+}
+
+/** The cipher of a subject that has a key; undefined where it was destroyed. Throws `MasterKeyMissing`. */
+export function cipherFor({ cipher, master, forgotten }: KnownSubject): Cipher | undefined {
+  if (cipher === undefined && !forgotten && master !== '') throw new MasterKeyMissing(master)
+  return cipher
+}
