@@ -13,7 +13,6 @@ export type {
   SegmentListOptions,
   SegmentsPage,
 } from './core/archive.ts'
-export type { Fault, FaultKind, StateCounts } from './core/audit.ts'
 export type { Backup, BackupOptions } from './core/backup.ts'
 export type { Boundary, BoundaryPageOptions, BoundaryPart } from './core/boundary.ts'
 export type { DeclareOptions, EventTypes } from './core/catalogue.ts'
@@ -41,6 +40,7 @@ export type { ExportOptions } from './core/export.ts'
 export { exportLog } from './core/export.ts'
 export type { Failure } from './core/failure.ts'
 export type { LogEntries, LogReadOptions, SubscribeOptions } from './core/feed.ts'
+export type { Fault, FaultKind, StateCounts } from './core/finding.ts'
 export type { ForgetOptions, ForgetReport } from './core/forget.ts'
 export { derivedId } from './core/id.ts'
 export type { AddedJob, Job, JobEnd, JobOptions, JobState } from './core/job.ts'

@@ -143,6 +143,7 @@ export const limits = {
   sealTiles: 16,
   sealEveryMs: 60_000,
   verifyParallel: 4,
+  verifyThreadEvents: 100_000,
   // What is read of a journal export: a file, and how deep a value is nested
   exportFileBytes: 268_435_456,
   ionDepth: 128,

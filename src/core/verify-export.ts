@@ -1,9 +1,9 @@
 /** Verifying an export without its store: nothing is needed but its bytes, and a key or a digest that was kept. */
 import { hexToBytes } from '@noble/hashes/utils.js'
-import type { Fault } from './audit.ts'
 import { openDigest, readDigest, type SignedDigest } from './digest.ts'
 import { InvalidArgument, isStoreError } from './errors.ts'
 import { type ExportHead, exportFormat, exportLine } from './export.ts'
+import type { Fault } from './finding.ts'
 import { recordOfLine } from './record-line.ts'
 import type { LogRecord } from './storage.ts'
 import { keptDigest } from './verify.ts'

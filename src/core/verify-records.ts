@@ -2,8 +2,10 @@
  * Verifying records that have left the store, such as an export or a backup, against a digest: without any storage, wherever
  * the records and the digest are. It sees all that verifying the store sees, but what the store has stored of its ledger.
  */
-import { auditLog, auditPiece, type Fault, firstOf, type StateCounts } from './audit.ts'
+
+import { auditLog, auditPiece, firstOf } from './audit.ts'
 import type { SignedDigest } from './digest.ts'
+import type { Fault, StateCounts } from './finding.ts'
 import type { LogRecord } from './storage.ts'
 import { compareDigest, keptDigest, pieceRecords, truncated } from './verify.ts'
 

@@ -3,21 +3,22 @@
  * tiles and the signed digest that are stored, and against a digest that was kept outside. It reads, and changes nothing.
  */
 import { checkObject } from './argument.ts'
-import { auditLog, auditPiece, type Fault, firstOf, type LogAudit, type PieceAudit, type StateCounts } from './audit.ts'
+import { auditLog, firstOf, type LogAudit } from './audit.ts'
 import { type Background, checkParallel } from './background.ts'
 import { type Digest, openDigest, readDigest, rootOf, type SignedDigest } from './digest.ts'
 import { isStoreError } from './errors.ts'
+import type { Fault, PieceAudit, StateCounts } from './finding.ts'
 import { hashesOfTile, hashReader, type LedgerState, readState, tileKey } from './ledger-state.ts'
 import { limits } from './limits.ts'
-import type { LogPage, Storage } from './storage.ts'
+import { readPiece } from './read-piece.ts'
+import type { Piece, Storage } from './storage.ts'
 import { hashIn, rootOfTile, type Tile, tileBytes, tileWidth } from './tile.ts'
 import { auditPath, equalHashes, hashBytes, rootOfPath } from './tree.ts'
-import { turn } from './turn.ts'
 
 export interface VerifyOptions {
   /** A signed digest that was kept outside the store: the log must begin with what it covers. */
   readonly checkpoint?: string
-  /** Pieces of the log that are read at the same time, 1 to 1,000; default 4. */
+  /** Pieces of the log that are read at the same time, 1 to 1,000; default 4. A long log in SQLite is read by several cores. */
   readonly parallel?: number
   /** Called now and then with how far it is. */
   readonly onProgress?: (progress: { readonly position: number; readonly head: number }) => void
@@ -59,12 +60,18 @@ export async function verify(
   const known = [checkpoint, state.digest].filter((digest) => digest !== undefined)
   const log = auditLog([...known.map(({ size }) => size), state.size])
   let fault: Fault | undefined
-  for await (const piece of inOrder(piecesOf(head), parallel, (range) => readPiece(storage, range, signal))) {
-    signal?.throwIfAborted()
-    const leafFault = await compareLeaves(storage, state, piece)
-    fault = firstOf([log.join(piece), leafFault, await compareTiles(storage, state, log.tree.take())])
-    onProgress?.({ position: piece.until, head })
-    if (fault) break
+  const auditors = head < limits.verifyThreadEvents ? undefined : storage.auditors?.(parallel)
+  const audit = (piece: Piece) => auditors?.audit(piece) ?? readPiece(storage, piece, signal)
+  try {
+    for await (const piece of inOrder(piecesOf(head), parallel, audit)) {
+      signal?.throwIfAborted()
+      const leafFault = await compareLeaves(storage, state, piece)
+      fault = firstOf([log.join(piece), leafFault, await compareTiles(storage, state, log.tree.take())])
+      onProgress?.({ position: piece.until, head })
+      if (fault) break
+    }
+  } finally {
+    await auditors?.close()
   }
   const size = Math.max(state.size, ...known.map(({ size }) => size))
   // What a log that was cut off lacks, tombstones too, is missing from its end on.
@@ -110,12 +117,7 @@ async function readLedger(
   }
 }
 
-interface Range {
-  readonly after: number
-  readonly until: number
-}
-
-function* piecesOf(head: number): Generator<Range> {
+function* piecesOf(head: number): Generator<Piece> {
   for (let after = 0; after < head; after += pieceRecords) yield { after, until: Math.min(head, after + pieceRecords) }
 }
 
@@ -138,44 +140,6 @@ async function* inOrder<Item, Result>(
     for (let next = running.shift(); next; next = running.shift()) yield await next
   } finally {
     await Promise.allSettled(running)
-  }
-}
-
-async function readPiece(
-  storage: Storage,
-  { after, until }: Range,
-  signal: AbortSignal | undefined,
-): Promise<PieceAudit> {
-  const piece = auditPiece(after)
-  let limit: number = limits.pageRecords
-  while (piece.next <= until) {
-    signal?.throwIfAborted()
-    const at = piece.next
-    const page = await readPage(storage, { after: at - 1, until }, limit)
-    if (page === 'unreadable') {
-      // The one that cannot be read is found by reading them singly.
-      if (limit === 1)
-        return piece.end({ position: at, kind: 'unreadable', message: 'The storage cannot read the record' })
-      limit = 1
-      continue
-    }
-    if (!page.records.every(piece.add)) return piece.end()
-    if (piece.next === at || (!page.more && piece.next <= until)) {
-      return piece.end({ position: piece.next, kind: 'missing', message: 'The log has no record there' })
-    }
-    await turn()
-  }
-  return piece.end()
-}
-
-/** A storage that fails at everything is in trouble, and nobody has changed anything. */
-async function readPage(storage: Storage, range: Range, limit: number): Promise<LogPage | 'unreadable'> {
-  try {
-    return await storage.readLog({ ...range, direction: 'forwards', limit, evidence: true })
-  } catch (error) {
-    if (!isStoreError(error, 'storage-failed')) throw error
-    await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
-    return 'unreadable'
   }
 }
 
