@@ -79,6 +79,8 @@ export type {
 } from './core/projections.ts'
 export type { CheckedProof, ConsistencyProof, EventProof } from './core/proof.ts'
 export { checkConsistency, checkProof } from './core/proof.ts'
+export type { PublishOptions } from './core/publish.ts'
+export { publishedCheckpoints } from './core/publish.ts'
 export type { AppendCondition, EventQuery, LogFilter, QueryItem } from './core/query.ts'
 export type { EventPage, ReadOptions, Until } from './core/read.ts'
 export type { ReplayOptions, ReplayReport, Replays } from './core/replay.ts'

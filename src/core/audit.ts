@@ -118,21 +118,27 @@ export interface LogAudit {
   readonly tree: Growth
   /** Of the log up to a size that was asked for, once it is that long: the tree's root, and its edge. */
   rootAt(size: number): Hash | undefined
-  edgeAt(size: number): readonly Uint8Array[] | undefined
+  edge(): readonly Uint8Array[] | undefined
   /** Takes the next piece; the first fault of it, or of how it follows upon those before. */
   join(piece: PieceAudit): Fault | undefined
   /** Forgotten records whose stream had no tombstone so far. */
   unclosed(): readonly Fault[]
 }
 
-/** Joins pieces to a whole. `sizes` are those whose roots are wanted. */
-export function auditLog(sizes: readonly number[]): LogAudit {
+/** Joins pieces to a whole. `wanted` are the sizes whose roots are asked for, `edgeSize` the one whose edge is. */
+export function auditLog(wanted: readonly number[], edgeSize = 0): LogAudit {
+  const sizes = [...new Set([...wanted, edgeSize])].sort((left, right) => left - right)
+  let reached = 0
   const tree = growTree({ size: 0, edge: [] })
   const counts = { stored: 0, trimmed: 0, forgotten: 0, tombstone: 0 }
   const streams = new Map<string, { last: Place; closed: boolean; forgotten?: Place | undefined }>()
-  const marks = new Map<number, { readonly root: Hash; readonly edge: readonly Uint8Array[] }>()
+  const roots = new Map<number, Hash>()
+  let edge: readonly Uint8Array[] | undefined
   const mark = () => {
-    if (sizes.includes(tree.size)) marks.set(tree.size, { root: tree.root(), edge: tree.edge() })
+    if (sizes[reached] !== tree.size) return
+    roots.set(tree.size, tree.root())
+    if (tree.size === edgeSize) edge = tree.edge()
+    reached++
   }
   mark()
 
@@ -151,12 +157,12 @@ export function auditLog(sizes: readonly number[]): LogAudit {
     get streams() {
       return streams.size
     },
-    rootAt: (size) => marks.get(size)?.root,
-    edgeAt: (size) => marks.get(size)?.edge,
+    rootAt: (size) => roots.get(size),
+    edge: () => edge,
     join({ blocks, streams: spans, counts: more, fault }) {
       for (const { leaves, root } of blocks) {
         const end = tree.size + leaves.length / hashBytes
-        if (root && !sizes.some((size) => size > tree.size && size < end)) tree.addTile(root)
+        if (root && (sizes[reached] ?? end) >= end) tree.addTile(root)
         else {
           for (let at = 0; at < leaves.length / hashBytes; at++) {
             tree.add(hashIn(leaves, at))

@@ -7,11 +7,11 @@ import { auditLog, auditPiece, firstOf } from './audit.ts'
 import type { SignedDigest } from './digest.ts'
 import type { Fault, StateCounts } from './finding.ts'
 import type { LogRecord } from './storage.ts'
-import { compareDigest, keptDigest, pieceRecords, truncated } from './verify.ts'
+import { compareDigests, keptDigest, keptIn, listOf, pieceRecords, truncated } from './verify.ts'
 
 export interface VerifyRecordsOptions {
-  /** A signed digest: the records must begin with what it covers. Without it they are held against each other only. */
-  readonly checkpoint?: string
+  /** Signed digests: the records must begin with what each covers. Without any they are held against each other only. */
+  readonly checkpoint?: string | readonly string[]
   /** Of the log, and of witnesses. */
   readonly verifierKeys?: readonly string[]
 }
@@ -34,17 +34,16 @@ export async function verifyRecords(
   records: AsyncIterable<LogRecord> | Iterable<LogRecord>,
   { checkpoint, verifierKeys = [] }: VerifyRecordsOptions = {},
 ): Promise<RecordsReport> {
-  const digest = checkpoint === undefined ? undefined : keptDigest(checkpoint, verifierKeys)
-  return { ...(await auditRecords(records, [digest])), ...(digest && { checkpoint: digest }) }
+  const kept = listOf(checkpoint).map((each) => keptDigest(each, verifierKeys))
+  return { ...(await auditRecords(records, kept)), ...keptIn(kept) }
 }
 
 /** Whoever reads them may find that one cannot be read: a fault in its place ends them. */
 export async function auditRecords(
   records: AsyncIterable<LogRecord | Fault> | Iterable<LogRecord | Fault>,
-  known: readonly (SignedDigest | undefined)[],
+  digests: readonly SignedDigest[],
 ): Promise<Omit<RecordsReport, 'checkpoint'>> {
-  const digests = known.filter((digest) => digest !== undefined)
-  const size = Math.max(0, ...digests.map(({ size }) => size))
+  const size = digests.reduce((most, { size }) => Math.max(most, size), 0)
   const log = auditLog(digests.map(({ size }) => size))
   let fault: Fault | undefined
   let unread: Fault | undefined
@@ -66,7 +65,7 @@ export async function auditRecords(
   fault ??= log.join(piece.end(unread))
   // Behind a fault nothing was read: a tombstone may have stood there.
   fault ??= size > end ? truncated(size, end) : firstOf(log.unclosed())
-  fault ??= digests.map((digest) => compareDigest(digest, log)).find((found) => found !== undefined)
+  fault ??= compareDigests(digests, log)
   return {
     verified: fault ? fault.position - 1 : end,
     streams: log.streams,

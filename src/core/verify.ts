@@ -16,8 +16,8 @@ import { hashIn, rootOfTile, type Tile, tileBytes, tileWidth } from './tile.ts'
 import { auditPath, equalHashes, hashBytes, rootOfPath } from './tree.ts'
 
 export interface VerifyOptions {
-  /** A signed digest that was kept outside the store: the log must begin with what it covers. */
-  readonly checkpoint?: string
+  /** Signed digests that were kept outside the store: the log must begin with what each covers. */
+  readonly checkpoint?: string | readonly string[]
   /** Pieces of the log that are read at the same time, 1 to 1,000; default 4. A long log in SQLite is read by several cores. */
   readonly parallel?: number
   /** Called now and then with how far it is. */
@@ -37,7 +37,7 @@ export interface VerifyReport {
   readonly digest?: SignedDigest
   /** Whether the digest's signature was checked: that takes a key. */
   readonly signed: boolean
-  /** The digest that was given. */
+  /** The digest that was given; of several the largest. */
   readonly checkpoint?: SignedDigest
   /** What is wrong first, in order of position; absent where nothing is. */
   readonly fault?: Fault
@@ -54,11 +54,14 @@ export async function verify(
   checkObject(options, 'options')
   const { onProgress, signal } = options
   const parallel = checkParallel(options.parallel ?? limits.verifyParallel)
-  const checkpoint = options.checkpoint === undefined ? undefined : keptDigest(options.checkpoint, keys)
+  const kept = listOf(options.checkpoint).map((checkpoint) => keptDigest(checkpoint, keys))
   const { state, fault: stateFault } = await readLedger(storage, keys)
   const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
-  const known = [checkpoint, state.digest].filter((digest) => digest !== undefined)
-  const log = auditLog([...known.map(({ size }) => size), state.size])
+  const known = state.digest ? [...kept, state.digest] : kept
+  const log = auditLog(
+    known.map(({ size }) => size),
+    state.size,
+  )
   let fault: Fault | undefined
   const auditors = head < limits.verifyThreadEvents ? undefined : storage.auditors?.(parallel)
   const audit = (piece: Piece) => auditors?.audit(piece) ?? readPiece(storage, piece, signal)
@@ -73,11 +76,11 @@ export async function verify(
   } finally {
     await auditors?.close()
   }
-  const size = Math.max(state.size, ...known.map(({ size }) => size))
+  const size = known.reduce((most, { size }) => Math.max(most, size), state.size)
   // What a log that was cut off lacks, tombstones too, is missing from its end on.
   fault = firstOf([fault, ...(size > head ? [truncated(size, head)] : await withoutTombstone(storage, log))])
   fault ??= stateFault ?? compareEdge(state, log)
-  fault ??= known.map((digest) => compareDigest(digest, log)).find((found) => found !== undefined)
+  fault ??= compareDigests(known, log)
   return {
     ...{ logId, head },
     verified: fault ? fault.position - 1 : head,
@@ -85,9 +88,22 @@ export async function verify(
     events: log.counts,
     ...(state.digest && { digest: state.digest }),
     signed: keys.length > 0 && state.digest !== undefined,
-    ...(checkpoint && { checkpoint }),
+    ...keptIn(kept),
     ...(fault && { fault }),
   }
+}
+
+export function listOf(checkpoint: string | readonly string[] | undefined): readonly string[] {
+  return checkpoint === undefined ? [] : [checkpoint].flat()
+}
+
+/** For the report. */
+export function keptIn(kept: readonly SignedDigest[]): { readonly checkpoint?: SignedDigest } {
+  const largest = kept.reduce<SignedDigest | undefined>(
+    (most, each) => (each.size > (most?.size ?? -1) ? each : most),
+    undefined,
+  )
+  return largest ? { checkpoint: largest } : {}
 }
 
 /** Checked by the keys, where there are some. */
@@ -226,7 +242,7 @@ async function compareTiles(storage: Storage, state: LedgerState, full: readonly
 
 /** The document of the ledger against the tree at its size. */
 function compareEdge({ size, edge }: LedgerState, log: LogAudit): Fault | undefined {
-  const expected = log.edgeAt(size)
+  const expected = log.edge()
   if (
     expected === undefined ||
     edge.every((hashes, level) => equalHashes(hashes, expected[level] ?? hashes.slice(0, 0)))
@@ -237,12 +253,21 @@ function compareEdge({ size, edge }: LedgerState, log: LogAudit): Fault | undefi
   return { position: 1, until: size, kind: 'tile', message }
 }
 
-export function compareDigest(digest: Digest, log: LogAudit): Fault | undefined {
-  const { size } = digest
-  const root = log.rootAt(size)
-  if (root === undefined || equalHashes(root, rootOf(digest))) return undefined
-  const message = `The first ${size} events of the log are not those that were signed`
-  return { position: 1, until: size, kind: 'digest', message }
+/** The smallest one that does not fit; the log is wrong somewhere behind the largest below it that does. */
+export function compareDigests(digests: readonly Digest[], log: LogAudit): Fault | undefined {
+  let right = 0
+  for (const digest of digests.toSorted((left, right) => left.size - right.size)) {
+    const { size } = digest
+    const root = log.rootAt(size)
+    if (root === undefined) continue
+    if (!equalHashes(root, rootOf(digest))) {
+      const position = right < size ? right + 1 : 1
+      const message = `The first ${size} events of the log are not those that were signed`
+      return { position, until: size, kind: 'digest', message }
+    }
+    right = size
+  }
+  return undefined
 }
 
 export function truncated(size: number, head: number): Fault {

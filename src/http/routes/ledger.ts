@@ -14,6 +14,7 @@ import { answerWork, progressMedia } from '../progress.ts'
 import type { Asked, Route } from '../route.ts'
 import {
   instant,
+  list,
   type Param,
   pageLimit,
   record,
@@ -79,14 +80,15 @@ const exampleReport = {
   },
 }
 
-const checkpoint = z.optional(text(z.maxLength(limits.noteCharacters, 'is no checkpoint: it is too long')))
+const note = text(z.maxLength(limits.noteCharacters, 'is no checkpoint: it is too long'))
+const checkpoint = z.optional(note)
 const place = record({
   position: z.optional(wholeNumber(1)),
   stream: z.optional(streamName),
   revision: z.optional(wholeNumber(1)),
 })
 const proveBody = record({ event: place, checkpoint })
-const verifyBody = record({ checkpoint, parallel: z.optional(wholeNumber(1)) })
+const verifyBody = record({ checkpoint: z.optional(z.union([note, list(note)])), parallel: z.optional(wholeNumber(1)) })
 const size = (description: string): Param => ({ schema: wholeNumber(1), description, example: 311 })
 const tilePath: Param = {
   schema: text(),
@@ -241,7 +243,7 @@ export const ledgerRoutes: readonly Route[] = [
     ...managed,
     method: 'POST',
     path: '/ledger/verify',
-    summary: 'Verify the whole log: every record, every stream, the tree, the digest; against a kept digest too',
+    summary: 'Verify the whole log: every record, every stream, the tree, the digest; against kept digests too',
     description:
       'What is found is what this server says of its own storage. Who does not trust it verifies proofs, or an export, elsewhere.',
     body: { schema: verifyBody, example: { checkpoint: checkpointText }, optional: true },
