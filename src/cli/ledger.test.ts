@@ -104,6 +104,24 @@ describe('verify', () => {
   })
 })
 
+test('digests are published where the log cannot be rewritten with them, and the log is held against all of them', async () => {
+  const { store, signer, key } = await sealed()
+  const published = `file:${place()}`
+  const sealing = ['ledger', 'seal', '--signer-key', signer, '--publish', published]
+  expect((await call(store, ...sealing)).code).toBe(0)
+  expect((await call(store, 'verify', '--key', key, '--published', published)).output).toContain('against  cli.example')
+  // Somebody rewrites the log, and signs it anew with the stolen key.
+  const db = new DatabaseSync(store.replace('sqlite:', ''))
+  db.exec("DELETE FROM log WHERE position = 2; DELETE FROM document WHERE collection IN ('$ledger', '$tiles')")
+  db.exec('UPDATE stream SET revision = 1, position = 1')
+  db.close()
+  await call(store, 'append', 'seat/1', 'Reserved')
+  expect((await call(store, ...sealing)).errors).toContain('rewritten')
+  expect((await call(store, 'verify', '--key', key)).code).toBe(0)
+  const { code, output } = await call(store, 'verify', '--key', key, '--published', published)
+  expect([code, output]).toEqual([1, expect.stringMatching(/^wrong at positions 1 to 2: digest: /)])
+})
+
 test('a server with a signer key seals by itself, and says of one that is none what is wrong', async () => {
   const { store, signer, key } = await sealed()
   const server = await begin(['serve', '--port', '0', '--store', store, '--seal-every', '1'], {

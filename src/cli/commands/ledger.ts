@@ -10,6 +10,7 @@ import {
   type SignerChoice,
   verifierKeysOf,
   withKeys,
+  withPublishing,
   withSigner,
   writeSecret,
 } from '../signing.ts'
@@ -31,7 +32,9 @@ export function ledgerCommand(): Command {
         .argument('<file>', 'where the signer key goes')
         .action(keys),
     )
-    .addCommand(withSigner(storeCommand('seal', 'Sign a digest of all that is in the log now.')).action(seal))
+    .addCommand(
+      withPublishing(withSigner(storeCommand('seal', 'Sign a digest of all that is in the log now.'))).action(seal),
+    )
     .addCommand(reading('digest', 'Print the newest digest as a checkpoint: what to keep elsewhere.').action(digest))
     .addCommand(
       reading('prove', 'Print the proof of an event: all that is needed to check it anywhere.')
@@ -60,7 +63,9 @@ async function keys(name: string, file: string): Promise<void> {
 }
 
 async function seal(choice: SealChoice): Promise<void> {
-  const sealed = await withStore({ ...choice, ledger: ledgerOf(choice) }, 'writing', (store) => store.ledger.seal())
+  const sealed = await withStore({ ...choice, ledger: await ledgerOf(choice) }, 'writing', (store) =>
+    store.ledger.seal(),
+  )
   if (choice.json) return printJson(sealed)
   await printFacts({ log: sealed.origin, events: String(sealed.size), root: sealed.root, sealed: sealed.sealedAt })
 }

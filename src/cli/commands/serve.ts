@@ -77,7 +77,7 @@ async function run({ store: url, app: file, workers, port, host: address, ...cho
   const [{ pino }, host] = await Promise.all([import('pino'), import('../../hosts/node.ts')])
   const { createMetrics, processTracer, serve, startWorkers } = host
   const app = file === undefined ? {} : await loadApp(file)
-  const ledger = ledgerOf(choice)
+  const ledger = await ledgerOf(choice)
   const storage = await openStorage(url)
   const metrics = createMetrics()
   const observer = { tracer: processTracer(), ended: metrics.ended }

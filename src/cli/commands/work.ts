@@ -16,7 +16,7 @@ export function workCommand(): Command {
 async function run({ store: url, app: file, ...choice }: Choice): Promise<void> {
   const app = await loadApp(file)
   const [{ pino }, { startWorkers }] = await Promise.all([import('pino'), import('../../hosts/node.ts')])
-  await using store = await open(url, { ...app, ledger: ledgerOf(choice) })
+  await using store = await open(url, { ...app, ledger: await ledgerOf(choice) })
   const ended = untilSignal()
   const logger = pino()
   const { stop, ...working } = await startWorkers({ store, app, logger })
