@@ -53,7 +53,7 @@ export * from './core/ledger-errors.ts'
 export { limits } from './core/limits.ts'
 export type { StreamsOptions, StreamsPage, StreamsPageOptions } from './core/listing.ts'
 export type { LedgerKeys, Signer, Verified } from './core/note.ts'
-export { newLedgerKeys, signerOf } from './core/note.ts'
+export { newLedgerKeys, newWitnessKeys, signerOf } from './core/note.ts'
 export type {
   ListedObject,
   ObjectPage,
@@ -117,5 +117,7 @@ export type { RecordsReport, VerifyRecordsOptions } from './core/verify-records.
 export { verifyRecords } from './core/verify-records.ts'
 export type { GetOptions, ViewPage, ViewQuery, ViewSearch, Views } from './core/view.ts'
 export type { ViewOf } from './core/view-of.ts'
+export type { WitnessEvent, WitnessOptions } from './core/witness.ts'
+export { witness } from './core/witness.ts'
 export * from './core/work-errors.ts'
 export type { JobHandler, JobHandlers, JobTask, Worker, WorkOptions } from './core/worker.ts'

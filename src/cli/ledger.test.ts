@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { openDigest } from '../core/digest.ts'
 import { checkConsistency, checkProof } from '../core/proof.ts'
 import { open } from '../open.ts'
 import { begin, call, newStore, place, run } from './fixtures/command.ts'
@@ -120,6 +121,23 @@ test('digests are published where the log cannot be rewritten with them, and the
   expect((await call(store, 'verify', '--key', key)).code).toBe(0)
   const { code, output } = await call(store, 'verify', '--key', key, '--published', published)
   expect([code, output]).toEqual([1, expect.stringMatching(/^wrong at positions 1 to 2: digest: /)])
+})
+
+test('another store witnesses the log by its server or its file, and refuses one that was rewritten', async () => {
+  const { store, key } = await sealed()
+  const [keeper, own] = [newStore(), place()]
+  const witnessKey = (await run(undefined, ['ledger', 'keys', 'witness.example', own, '--witness'])).output.trim()
+  const asked = (log: string) => call(keeper, 'ledger', 'witness', log, '--key', key, '--signer-key', own)
+  const server = await begin(['serve', '--port', '0', '--store', store])
+  const { code, output } = await asked(server.url)
+  const { signatures } = openDigest(output, [key, witnessKey])
+  expect([code, signatures.map(({ name }) => name)]).toEqual([0, ['cli.example/log', 'witness.example']])
+  expect((await asked(store)).output).toBe(output)
+  await server.stop()
+  const { store: other, signer } = await sealed()
+  await call(store, 'ledger', 'seal', '--signer-key', signer)
+  expect((await asked(other)).code).toBe(1)
+  expect((await call(keeper, 'ledger', 'witness', store, '--key', key)).code).toBe(2)
 })
 
 test('a server with a signer key seals by itself, and says of one that is none what is wrong', async () => {

@@ -259,7 +259,8 @@ interface Prover {
 function checkLedgerOptions(options: LedgerOptions) {
   checkObject(options, 'ledger')
   const { signer, verifierKeys = [], everyMs = limits.sealEveryMs } = options
-  if (signer) verifierOf(signer.verifierKey, 'ledger.signer.verifierKey')
+  if (signer && verifierOf(signer.verifierKey, 'ledger.signer.verifierKey').cosigns)
+    throw new InvalidArgument('ledger.signer', 'is the key of a witness; a log has one of its own')
   if (options.publish !== undefined) checkPublish(options.publish)
   for (const [at, key] of verifierKeys.entries()) verifierOf(key, `ledger.verifierKeys[${at}]`)
   return {
