@@ -6,15 +6,15 @@ import { parseContent } from './content.ts'
 import type { Block, Fault, FaultKind, PieceAudit, Place, Span, StateCounts } from './finding.ts'
 import { derivedId } from './id.ts'
 import { commitmentOf, entryOf, leafOf } from './leaf.ts'
-import type { LogRecord } from './storage.ts'
+import type { LogRecord, TrimmedEvent } from './storage.ts'
 import { type Growth, growTree, hashIn, rootOfTile, tileWidth } from './tile.ts'
 import { equalHashes, type Hash, hashBytes } from './tree.ts'
 
 export interface Piece {
   /** Position of the record that is to come next. */
   readonly next: number
-  /** False once something is wrong; then nothing more is taken. */
-  add(record: LogRecord): boolean
+  /** False once something is wrong; then nothing more is taken. `archived`: what the archive has of a trimmed one. */
+  add(record: LogRecord, archived?: string): boolean
   end(fault?: Fault): PieceAudit
 }
 
@@ -26,15 +26,16 @@ export function auditPiece(after: number): Piece {
   let leaves = new Uint8Array(tileWidth * hashBytes)
   let count = 0
   let next = after + 1
+  let unread = 0
   let fault: Fault | undefined
 
-  function check(record: LogRecord): Fault | undefined {
+  function check(record: LogRecord, archived: string | undefined): Fault | undefined {
     const { position } = record
     if (position !== next) {
       const found = position === undefined ? 'one without a position' : `the one of position ${position}`
       return { position: next, kind: 'missing', message: `The log has no record there; the next one is ${found}` }
     }
-    const entry = checkEvidence(record)
+    const entry = checkEvidence(record, archived)
     if (!(entry instanceof Uint8Array)) return faultAt({ ...record, position }, entry.kind, entry.message)
     const place = { stream: record.stream, revision: record.revision, time: record.time, position }
     const span = streams.get(record.stream)
@@ -58,9 +59,10 @@ export function auditPiece(after: number): Piece {
     get next() {
       return next
     },
-    add(record) {
-      fault ??= check(record)
+    add(record, archived) {
+      fault ??= check(record, archived)
       if (fault) return false
+      if (record.state === 'trimmed' && archived === undefined) unread++
       counts[record.state]++
       next++
       count++
@@ -73,7 +75,7 @@ export function auditPiece(after: number): Piece {
     },
     end(other) {
       const all = count === 0 ? blocks : [...blocks, { leaves: leaves.subarray(0, count * hashBytes) }]
-      return { after, until: next - 1, blocks: all, streams, counts, fault: fault ?? other }
+      return { after, until: next - 1, blocks: all, streams, counts, unread, fault: fault ?? other }
     },
   }
 }
@@ -83,7 +85,7 @@ function faultAt({ position, stream, revision }: Place, kind: FaultKind, message
 }
 
 /** The record's entry; else what keeps it from being one. */
-function checkEvidence(record: LogRecord): Uint8Array | Pick<Fault, 'kind' | 'message'> {
+function checkEvidence(record: LogRecord, archived: string | undefined): Uint8Array | Pick<Fault, 'kind' | 'message'> {
   const { stream, revision, time, evidence: { salt, commitment, entry } = {} } = record
   const lacks = (what: string) => ({ kind: 'evidence', message: `The record lacks its ${what}` }) as const
   if (record.state === 'forgotten') return entry?.length === hashBytes ? entry : lacks('entry')
@@ -92,15 +94,26 @@ function checkEvidence(record: LogRecord): Uint8Array | Pick<Fault, 'kind' | 'me
   if (entry && !equalHashes(entry, made)) {
     return { kind: 'entry', message: 'The entry that is stored is not that of stream, revision, time and commitment' }
   }
-  if (record.state === 'trimmed') return typeof record.segment === 'string' ? made : lacks('archive segment')
+  if (record.state === 'trimmed' && typeof record.segment !== 'string') return lacks('archive segment')
+  const content = record.state === 'trimmed' ? archived : record.content
+  if (content === undefined) return made
   if (salt === undefined) return lacks('salt')
-  if (!equalHashes(commitment, commitmentOf(salt, record.content))) {
+  if (!equalHashes(commitment, commitmentOf(salt, content))) {
     return { kind: 'content', message: 'The content is not what was recorded: its commitment does not fit' }
+  }
+  if (record.state === 'trimmed' && !keepsTheKeysOf(record, content)) {
+    return { kind: 'content', message: 'The record has another id, type or tag than its content in the archive' }
   }
   if (record.state === 'tombstone' && parseContent(record.content).id !== derivedId(['tombstone', stream])) {
     return { kind: 'tombstone', message: 'An event stands as a tombstone that was not recorded as one' }
   }
   return made
+}
+
+/** What stays of a record in the storage when its content goes. */
+function keepsTheKeysOf({ id, type, tags }: TrimmedEvent, content: string): boolean {
+  const whole = parseContent(content)
+  return id === whole.id && type === whole.type && tags.join('\n') === whole.tags.join('\n')
 }
 
 function checkOrder(last: Place, closed: boolean, place: Place): Fault | undefined {
@@ -114,6 +127,7 @@ function checkOrder(last: Place, closed: boolean, place: Place): Fault | undefin
 
 export interface LogAudit {
   readonly counts: StateCounts
+  readonly unread: number
   readonly streams: number
   readonly tree: Growth
   /** Of the log up to a size that was asked for, once it is that long: the tree's root, and its edge. */
@@ -129,6 +143,7 @@ export interface LogAudit {
 export function auditLog(wanted: readonly number[], edgeSize = 0): LogAudit {
   const sizes = [...new Set([...wanted, edgeSize])].sort((left, right) => left - right)
   let reached = 0
+  let unread = 0
   const tree = growTree({ size: 0, edge: [] })
   const counts = { stored: 0, trimmed: 0, forgotten: 0, tombstone: 0 }
   const streams = new Map<string, { last: Place; closed: boolean; forgotten?: Place | undefined }>()
@@ -154,12 +169,16 @@ export function auditLog(wanted: readonly number[], edgeSize = 0): LogAudit {
   return {
     tree,
     counts,
+    get unread() {
+      return unread
+    },
     get streams() {
       return streams.size
     },
     rootAt: (size) => roots.get(size),
     edge: () => edge,
-    join({ blocks, streams: spans, counts: more, fault }) {
+    join({ blocks, streams: spans, counts: more, unread: others, fault }) {
+      unread += others
       for (const { leaves, root } of blocks) {
         const end = tree.size + leaves.length / hashBytes
         if (root && (sizes[reached] ?? end) >= end) tree.addTile(root)

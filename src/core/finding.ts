@@ -26,6 +26,8 @@ export type FaultKind =
   | 'closed'
   /** It is forgotten, and its stream has no tombstone; or a tombstone that is none. */
   | 'tombstone'
+  /** The archive does not give back what was recorded there. */
+  | 'archive'
   /** It is another one than was sealed there. */
   | 'leaf'
   /** The log is right so far, and what the ledger has stored of it is not. */
@@ -69,5 +71,7 @@ export interface PieceAudit {
   readonly blocks: readonly Block[]
   readonly streams: ReadonlyMap<string, Span>
   readonly counts: StateCounts
+  /** Archived events whose content was not looked at. */
+  readonly unread: number
   readonly fault?: Fault | undefined
 }

@@ -1,21 +1,28 @@
 /** Reading a piece of the log for its audit, with all that proves it. */
 
+import type { Archived } from './archived.ts'
 import { auditPiece } from './audit.ts'
 import { isStoreError } from './errors.ts'
 import type { PieceAudit } from './finding.ts'
 import { limits } from './limits.ts'
-import type { LogPage, Piece, Storage } from './storage.ts'
+import type { LogPage, Piece, Storage, TrimmedEvent } from './storage.ts'
 import { turn } from './turn.ts'
 
-/** Throws where the storage is in trouble; whatever is wrong with a record is in the audit. */
+export interface PieceOptions {
+  /** Where archived content is; without it what is there is not looked at. */
+  readonly archived?: Archived | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Throws where the storage, or the archive, is in trouble; whatever is wrong with a record is in the audit. */
 export async function readPiece(
   storage: Pick<Storage, 'readLog'>,
   { after, until }: Piece,
-  signal?: AbortSignal,
+  { archived, signal }: PieceOptions = {},
 ): Promise<PieceAudit> {
   const piece = auditPiece(after)
   let limit: number = limits.pageRecords
-  while (piece.next <= until) {
+  pages: while (piece.next <= until) {
     signal?.throwIfAborted()
     const at = piece.next
     const page = await readPage(storage, { after: at - 1, until }, limit)
@@ -26,13 +33,41 @@ export async function readPiece(
       limit = 1
       continue
     }
-    if (!page.records.every(piece.add)) return piece.end()
+    for (const record of page.records) {
+      const content = archived && record.state === 'trimmed' ? await contentIn(archived, record) : undefined
+      if (content instanceof Error) {
+        // Forgotten meanwhile, or in another segment: it is read again.
+        if (await hasChanged(storage, record as TrimmedEvent)) continue pages
+        const { stream, revision } = record
+        return piece.end({ position: piece.next, stream, revision, kind: 'archive', message: content.message })
+      }
+      if (!piece.add(record, content)) return piece.end()
+    }
     if (piece.next === at || (!page.more && piece.next <= until)) {
       return piece.end({ position: piece.next, kind: 'missing', message: 'The log has no record there' })
     }
     await turn()
   }
   return piece.end()
+}
+
+/** From its segment; else what is wrong with that. */
+async function contentIn(archived: Archived, record: TrimmedEvent): Promise<string | Error> {
+  try {
+    return (await archived(record.segment))(record).content
+  } catch (error) {
+    if (isStoreError(error, 'object-damaged') || isStoreError(error, 'event-archived')) return error
+    throw error
+  }
+}
+
+async function hasChanged(storage: Pick<Storage, 'readLog'>, record: TrimmedEvent): Promise<boolean> {
+  const position = record.position ?? 0
+  const { records } = await storage.readLog({
+    ...{ after: position - 1, until: position, direction: 'forwards', limit: 1 },
+  })
+  const [now] = records
+  return now?.state !== 'trimmed' || now.segment !== record.segment
 }
 
 /** A storage that fails at everything is in trouble, and nobody has changed anything. */

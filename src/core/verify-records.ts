@@ -21,6 +21,8 @@ export interface RecordsReport {
   readonly verified: number
   readonly streams: number
   readonly events: StateCounts
+  /** The trimmed ones: what is in the archive nobody has looked at. */
+  readonly unread: number
   readonly checkpoint?: SignedDigest
   /** What is wrong first, in order of position; absent where nothing is. */
   readonly fault?: Fault
@@ -70,6 +72,7 @@ export async function auditRecords(
     verified: fault ? fault.position - 1 : end,
     streams: log.streams,
     events: log.counts,
+    unread: log.unread,
     ...(fault && { fault }),
   }
 }

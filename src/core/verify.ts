@@ -33,6 +33,8 @@ export interface VerifyReport {
   readonly verified: number
   readonly streams: number
   readonly events: StateCounts
+  /** Of the trimmed ones, those whose content was not looked at, because their archive is not at hand. */
+  readonly unread: number
   /** The newest digest that the store has; events behind it are held against each other, and against nothing signed. */
   readonly digest?: SignedDigest
   /** Whether the digest's signature was checked: that takes a key. */
@@ -47,7 +49,7 @@ export const pieceRecords = 16 * tileWidth
 
 /** Throws `InvalidArgument` or `ProofInvalid` for a checkpoint that proves nothing; whatever is wrong inside is in the report. */
 export async function verify(
-  { storage }: Pick<Background, 'storage'>,
+  { storage, archived }: Pick<Background, 'storage' | 'archived'>,
   keys: readonly string[],
   options: VerifyOptions = {},
 ): Promise<VerifyReport> {
@@ -64,7 +66,12 @@ export async function verify(
   )
   let fault: Fault | undefined
   const auditors = head < limits.verifyThreadEvents ? undefined : storage.auditors?.(parallel)
-  const audit = (piece: Piece) => auditors?.audit(piece) ?? readPiece(storage, piece, signal)
+  const audit = async (piece: Piece) => {
+    const found = await auditors?.audit(piece)
+    // The archive is at hand here alone.
+    const whole = found && (archived === undefined || found.unread === 0)
+    return whole ? found : readPiece(storage, piece, { archived, signal })
+  }
   try {
     for await (const piece of inOrder(piecesOf(head), parallel, audit)) {
       signal?.throwIfAborted()
@@ -86,6 +93,7 @@ export async function verify(
     verified: fault ? fault.position - 1 : head,
     streams: log.streams,
     events: log.counts,
+    unread: log.unread,
     ...(state.digest && { digest: state.digest }),
     signed: keys.length > 0 && state.digest !== undefined,
     ...keptIn(kept),

@@ -66,7 +66,7 @@ async function run(choice: Choice): Promise<void> {
   if (report === undefined) return
   if (report.fault) process.exitCode = exitCodes.failed
   if (choice.json) return printJson(report)
-  const { fault, verified, streams, events, digest, signed, checkpoint: kept } = report
+  const { fault, verified, streams, events, unread, digest, signed, checkpoint: kept } = report
   await print(
     fault ? faultText(fault) : `${plural(verified, 'event')} of ${plural(streams, 'stream')}: nothing is wrong`,
   )
@@ -75,7 +75,7 @@ async function run(choice: Choice): Promise<void> {
     'without content':
       [
         ...(events.forgotten > 0 ? [`${plural(events.forgotten, 'event')} forgotten`] : []),
-        ...(events.trimmed > 0 ? [`${plural(events.trimmed, 'event')} in the archive`] : []),
+        ...(unread > 0 ? [`${plural(unread, 'event')} in the archive`] : []),
       ].join(', ') || undefined,
     digest: digest && `${digestText(digest)}; ${signed ? 'its signature is checked' : 'whose signature needs --key'}`,
     against: kept && digestText(kept),

@@ -66,6 +66,7 @@ const fault = z.object({
 const report = z.object({
   ...{ logId: z.string(), head: revision, verified: revision, streams: revision },
   events: z.object({ stored: revision, trimmed: revision, forgotten: revision, tombstone: revision }),
+  unread: revision,
   digest: z.optional(digest),
   signed: z.boolean(),
   checkpoint: z.optional(digest),
@@ -74,6 +75,7 @@ const report = z.object({
 const exampleReport = {
   ...{ logId: '01a1fc4d-6a06-7130-895b-f8ae6ebfe1a6', head: 8_577, verified: 499, streams: 891, signed: true },
   events: { stored: 8_570, trimmed: 0, forgotten: 6, tombstone: 1 },
+  unread: 0,
   fault: {
     ...{ position: 500, stream: 'permit/case-891', revision: 2, kind: 'content' },
     message: 'The content is not what was recorded: its commitment does not fit',
