@@ -13,7 +13,6 @@ export type {
   SegmentListOptions,
   SegmentsPage,
 } from './core/archive.ts'
-export type { Fault, FaultKind, StateCounts } from './core/audit.ts'
 export type { Backup, BackupOptions } from './core/backup.ts'
 export type { Backups } from './core/backups.ts'
 export type { Boundary, BoundaryPageOptions, BoundaryPart } from './core/boundary.ts'
@@ -45,6 +44,7 @@ export type { ExportOptions } from './core/export.ts'
 export { exportLog } from './core/export.ts'
 export type { Failure } from './core/failure.ts'
 export type { LogEntries, LogReadOptions, SubscribeOptions } from './core/feed.ts'
+export type { Fault, FaultKind, StateCounts } from './core/finding.ts'
 export type { ForgetOptions, ForgetReport } from './core/forget.ts'
 export type { Forget, ForgetSubject, SubjectReport } from './core/forget-subject.ts'
 export { derivedId } from './core/id.ts'
@@ -60,7 +60,7 @@ export type { StreamsOptions, StreamsPage, StreamsPageOptions } from './core/lis
 export type { MasterKey } from './core/master-key.ts'
 export { masterKeyFrom, masterKeyOf } from './core/master-key.ts'
 export type { LedgerKeys, Signer, Verified } from './core/note.ts'
-export { newLedgerKeys, signerOf } from './core/note.ts'
+export { newLedgerKeys, newWitnessKeys, signerOf } from './core/note.ts'
 export type {
   ListedObject,
   ObjectPage,
@@ -86,6 +86,8 @@ export type {
 } from './core/projections.ts'
 export type { CheckedProof, ConsistencyProof, EventProof } from './core/proof.ts'
 export { checkConsistency, checkProof } from './core/proof.ts'
+export type { PublishOptions } from './core/publish.ts'
+export { publishedCheckpoints } from './core/publish.ts'
 export type { AppendCondition, EventQuery, LogFilter, QueryItem } from './core/query.ts'
 export type { EventPage, ReadOptions, Until } from './core/read.ts'
 export type { Remnant } from './core/remnant.ts'
@@ -125,5 +127,7 @@ export type { RecordsReport, VerifyRecordsOptions } from './core/verify-records.
 export { verifyRecords } from './core/verify-records.ts'
 export type { GetOptions, ViewPage, ViewQuery, ViewSearch, Views } from './core/view.ts'
 export type { ViewOf } from './core/view-of.ts'
+export type { WitnessEvent, WitnessOptions } from './core/witness.ts'
+export { witness } from './core/witness.ts'
 export * from './core/work-errors.ts'
 export type { JobHandler, JobHandlers, JobTask, Worker, WorkOptions } from './core/worker.ts'

@@ -2,9 +2,10 @@
  * The verifier alone: digests, proofs and exports are checked by it in any runtime, browsers too, without a store. It loads
  * the curve and the hash, and nothing else.
  */
-export type { Fault, FaultKind, StateCounts } from './core/audit.ts'
+
 export type { Digest, OpenedDigest, SignedDigest } from './core/digest.ts'
 export { openDigest, readDigest } from './core/digest.ts'
+export type { Fault, FaultKind, StateCounts } from './core/finding.ts'
 export * from './core/ledger-errors.ts'
 export type { Verified } from './core/note.ts'
 export type { CheckedProof, ConsistencyProof, EventProof } from './core/proof.ts'

@@ -2,6 +2,12 @@
 import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import {
+  CreateBucketCommand,
+  DeleteObjectCommand,
+  HeadObjectCommand,
+  ListObjectVersionsCommand,
+} from '@aws-sdk/client-s3'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type OpenObjects, objectConformance } from '../src/conformance/index.ts'
 import { limits } from '../src/core/limits.ts'
@@ -78,6 +84,27 @@ describe.skipIf(missing !== undefined)(`S3${missing ? ` (${missing})` : ''}`, ()
     expect((await one.list({ prefix: '', limit: 10 })).objects).toEqual([{ key: 'a', bytes: 1 }])
     expect((await all.list({ prefix: '', limit: 10 })).objects.map(({ key }) => key)).toEqual(['one/a', 'other/a'])
     for (const objects of [one, other, all]) await objects.close()
+  })
+
+  test('locks what is to be retained, in a bucket with Object Lock; in another one it is refused', async () => {
+    if ('missing' in s3) throw new Error(s3.missing)
+    const client = clientOf(s3.endpoint)
+    const bucket = `locked-${crypto.randomUUID()}`
+    await client.send(new CreateBucketCommand({ Bucket: bucket, ObjectLockEnabledForBucket: true }))
+    const retainUntil = Date.now() + 86_400_000
+    const condition = { if: 'absent', retainUntil } as const
+    const objects = s3Objects({ bucket, client })
+    expect((await objects.put('checkpoints/1', Uint8Array.of(1), condition)).outcome).toBe('written')
+    const { ObjectLockMode: mode, ObjectLockRetainUntilDate: until } = await client.send(
+      new HeadObjectCommand({ Bucket: bucket, Key: 'checkpoints/1' }),
+    )
+    expect([mode, until?.getTime()]).toEqual(['COMPLIANCE', retainUntil])
+    const { Versions = [] } = await client.send(new ListObjectVersionsCommand({ Bucket: bucket }))
+    const version = { Bucket: bucket, Key: 'checkpoints/1', VersionId: Versions[0]?.VersionId }
+    await expect(client.send(new DeleteObjectCommand(version))).rejects.toMatchObject({ name: 'AccessDenied' })
+    const plain = s3Objects({ bucket: await s3.newBucket(), client })
+    await expect(plain.put('checkpoints/1', Uint8Array.of(1), condition)).rejects.toThrow()
+    client.destroy()
   })
 
   test('takes a bucket that is not there for an error, and not for an empty one', async () => {

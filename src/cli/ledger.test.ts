@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { openDigest } from '../core/digest.ts'
 import { checkConsistency, checkProof } from '../core/proof.ts'
 import { open } from '../open.ts'
 import { begin, call, newStore, place, run } from './fixtures/command.ts'
@@ -102,6 +103,41 @@ describe('verify', () => {
     const offline = await call(store, 'verify', '--export', changed, '--json')
     expect([offline.code, offline.json()[0].fault.position]).toEqual([1, 1])
   })
+})
+
+test('digests are published where the log cannot be rewritten with them, and the log is held against all of them', async () => {
+  const { store, signer, key } = await sealed()
+  const published = `file:${place()}`
+  const sealing = ['ledger', 'seal', '--signer-key', signer, '--publish', published]
+  expect((await call(store, ...sealing)).code).toBe(0)
+  expect((await call(store, 'verify', '--key', key, '--published', published)).output).toContain('against  cli.example')
+  // Somebody rewrites the log, and signs it anew with the stolen key.
+  const db = new DatabaseSync(store.replace('sqlite:', ''))
+  db.exec("DELETE FROM log WHERE position = 2; DELETE FROM document WHERE collection IN ('$ledger', '$tiles')")
+  db.exec('UPDATE stream SET revision = 1, position = 1')
+  db.close()
+  await call(store, 'append', 'seat/1', 'Reserved')
+  expect((await call(store, ...sealing)).errors).toContain('rewritten')
+  expect((await call(store, 'verify', '--key', key)).code).toBe(0)
+  const { code, output } = await call(store, 'verify', '--key', key, '--published', published)
+  expect([code, output]).toEqual([1, expect.stringMatching(/^wrong at positions 1 to 2: digest: /)])
+})
+
+test('another store witnesses the log by its server or its file, and refuses one that was rewritten', async () => {
+  const { store, key } = await sealed()
+  const [keeper, own] = [newStore(), place()]
+  const witnessKey = (await run(undefined, ['ledger', 'keys', 'witness.example', own, '--witness'])).output.trim()
+  const asked = (log: string) => call(keeper, 'ledger', 'witness', log, '--key', key, '--signer-key', own)
+  const server = await begin(['serve', '--port', '0', '--store', store])
+  const { code, output } = await asked(server.url)
+  const { signatures } = openDigest(output, [key, witnessKey])
+  expect([code, signatures.map(({ name }) => name)]).toEqual([0, ['cli.example/log', 'witness.example']])
+  expect((await asked(store)).output).toBe(output)
+  await server.stop()
+  const { store: other, signer } = await sealed()
+  await call(store, 'ledger', 'seal', '--signer-key', signer)
+  expect((await asked(other)).code).toBe(1)
+  expect((await call(keeper, 'ledger', 'witness', store, '--key', key)).code).toBe(2)
 })
 
 test('a server with a signer key seals by itself, and says of one that is none what is wrong', async () => {

@@ -4,6 +4,7 @@ import { type Command, Option } from 'commander'
 import { InvalidArgument } from '../core/errors.ts'
 import type { LedgerOptions } from '../core/ledger.ts'
 import { signerOf, verifierOf } from '../core/note.ts'
+import { openObjects } from '../open.ts'
 import { collect, ordinal } from './options.ts'
 
 export interface KeyChoice {
@@ -11,6 +12,8 @@ export interface KeyChoice {
 }
 
 export interface SignerChoice extends KeyChoice {
+  readonly publish?: string
+  readonly retainDays?: number
   readonly signerKey?: string
   readonly sealEvery?: number
 }
@@ -34,21 +37,37 @@ export function withSigner(command: Command): Command {
   )
 }
 
-/** For commands that go on: how often. */
+/** For commands that seal: how often those that go on do, and where digests go. */
 export function withSealing(command: Command): Command {
-  return withSigner(command).addOption(
+  return withPublishing(withSigner(command)).addOption(
     new Option('--seal-every <seconds>', 'how long an event may wait for its digest; default 60')
       .env('DAYBOOK_SEAL_EVERY')
       .argParser(ordinal),
   )
 }
 
+export function withPublishing(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--publish <url>', 'where each digest goes: file:FOLDER or s3://BUCKET/PREFIX').env('DAYBOOK_PUBLISH'),
+    )
+    .addOption(
+      new Option('--retain-days <days>', 'lock it there for so long; needs a bucket with Object Lock')
+        .env('DAYBOOK_RETAIN_DAYS')
+        .argParser(ordinal),
+    )
+}
+
 /** What the store is opened with. Throws `InvalidArgument` for keys that are none, with nothing of a secret in it. */
-export function ledgerOf({ signerKey: file, sealEvery, ...choice }: SignerChoice): LedgerOptions {
+export async function ledgerOf({ signerKey: file, sealEvery, ...choice }: SignerChoice): Promise<LedgerOptions> {
   const text = file === undefined ? process.env['DAYBOOK_SIGNER_KEY'] : fileText(file, '--signer-key')
+  const { publish, retainDays } = choice
   return {
     ...(text !== undefined && { signer: signerOf(text.trim()) }),
     ...(sealEvery !== undefined && { everyMs: sealEvery * 1_000 }),
+    ...(publish !== undefined && {
+      publish: { objects: await openObjects(publish), ...(retainDays !== undefined && { retainDays }) },
+    }),
     verifierKeys: verifierKeysOf(choice),
   }
 }

@@ -4,83 +4,18 @@
  */
 import { parseContent } from './content.ts'
 import { isEncrypted } from './encrypted.ts'
+import type { Block, Fault, FaultKind, PieceAudit, Place, Span, StateCounts } from './finding.ts'
 import { derivedId } from './id.ts'
 import { commitmentOf, entryOf, leafOf } from './leaf.ts'
-import type { LogRecord } from './storage.ts'
+import type { LogRecord, TrimmedEvent } from './storage.ts'
 import { type Growth, growTree, hashIn, rootOfTile, tileWidth } from './tile.ts'
 import { equalHashes, type Hash, hashBytes } from './tree.ts'
-
-/** The first thing that is not as it was recorded, or not as it was signed. */
-export interface Fault {
-  /** Of the first event that is wrong; with `until`, somewhere from here up to there. */
-  readonly position: number
-  readonly until?: number
-  readonly stream?: string
-  readonly revision?: number
-  readonly kind: FaultKind
-  readonly message: string
-}
-
-export type FaultKind =
-  /** There is no record at the position, or the storage cannot read it. */
-  | 'missing'
-  | 'unreadable'
-  /** What binds the record is not there; does not fit its content; does not fit its place and time. */
-  | 'evidence'
-  | 'content'
-  | 'entry'
-  /** It does not follow upon the stream's events before it. */
-  | 'revision'
-  | 'time'
-  | 'closed'
-  /** It is forgotten, and its stream has no tombstone; or a tombstone that is none. */
-  | 'tombstone'
-  /** It is another one than was sealed there. */
-  | 'leaf'
-  /** The log is right so far, and what the ledger has stored of it is not. */
-  | 'tile'
-  /** The log ends before what was sealed. */
-  | 'truncated'
-  /** The tree over the log is not the one of the digest, and nothing tells where it begins to differ. */
-  | 'digest'
-  /** The digest is not signed by a key of the log. */
-  | 'signature'
-
-export type StateCounts = Readonly<Record<LogRecord['state'], number>>
-
-/** What a piece has of a stream. */
-interface Span {
-  readonly first: Place
-  last: Place
-  closed: boolean
-  /** The first record that reads as forgotten. */
-  forgotten?: Place
-}
-
-type Place = Pick<LogRecord, 'stream' | 'revision' | 'time'> & { readonly position: number }
-
-/** The leaves of up to 256 events, from where a tile begins. */
-export interface Block {
-  readonly leaves: Uint8Array
-  /** Where it is a whole tile. */
-  readonly root?: Hash
-}
-
-export interface PieceAudit {
-  readonly after: number
-  /** Up to here all is well. */
-  readonly until: number
-  readonly blocks: readonly Block[]
-  readonly streams: ReadonlyMap<string, Span>
-  readonly counts: StateCounts
-  readonly fault?: Fault | undefined
-}
 
 export interface Piece {
   /** Position of the record that is to come next. */
   readonly next: number
-  /** False once something is wrong; then nothing more is taken. */
-  add(record: LogRecord): boolean
+  /** False once something is wrong; then nothing more is taken. `archived`: what the archive has of a trimmed one. */
+  add(record: LogRecord, archived?: string): boolean
   end(fault?: Fault): PieceAudit
 }
 
@@ -92,15 +27,16 @@ export function auditPiece(after: number): Piece {
   let leaves = new Uint8Array(tileWidth * hashBytes)
   let count = 0
   let next = after + 1
+  let unread = 0
   let fault: Fault | undefined
 
-  function check(record: LogRecord): Fault | undefined {
+  function check(record: LogRecord, archived: string | undefined): Fault | undefined {
     const { position } = record
     if (position !== next) {
       const found = position === undefined ? 'one without a position' : `the one of position ${position}`
       return { position: next, kind: 'missing', message: `The log has no record there; the next one is ${found}` }
     }
-    const entry = checkEvidence(record)
+    const entry = checkEvidence(record, archived)
     if (!(entry instanceof Uint8Array)) return faultAt({ ...record, position }, entry.kind, entry.message)
     const place = { stream: record.stream, revision: record.revision, time: record.time, position }
     const span = streams.get(record.stream)
@@ -124,9 +60,11 @@ export function auditPiece(after: number): Piece {
     get next() {
       return next
     },
-    add(record) {
-      fault ??= check(record)
+    add(record, archived) {
+      fault ??= check(record, archived)
       if (fault) return false
+      const content = contentIn(record, archived)
+      if (record.state !== 'forgotten' && (content === undefined || isEncrypted(content))) unread++
       counts[record.state]++
       next++
       count++
@@ -139,7 +77,7 @@ export function auditPiece(after: number): Piece {
     },
     end(other) {
       const all = count === 0 ? blocks : [...blocks, { leaves: leaves.subarray(0, count * hashBytes) }]
-      return { after, until: next - 1, blocks: all, streams, counts, fault: fault ?? other }
+      return { after, until: next - 1, blocks: all, streams, counts, unread, fault: fault ?? other }
     },
   }
 }
@@ -149,7 +87,7 @@ function faultAt({ position, stream, revision }: Place, kind: FaultKind, message
 }
 
 /** The record's entry; else what keeps it from being one. */
-function checkEvidence(record: LogRecord): Uint8Array | Pick<Fault, 'kind' | 'message'> {
+function checkEvidence(record: LogRecord, archived: string | undefined): Uint8Array | Pick<Fault, 'kind' | 'message'> {
   const { stream, revision, time, evidence: { salt, commitment, entry } = {} } = record
   const lacks = (what: string) => ({ kind: 'evidence', message: `The record lacks its ${what}` }) as const
   if (record.state === 'forgotten') return entry?.length === hashBytes ? entry : lacks('entry')
@@ -158,17 +96,32 @@ function checkEvidence(record: LogRecord): Uint8Array | Pick<Fault, 'kind' | 'me
   if (entry && !equalHashes(entry, made)) {
     return { kind: 'entry', message: 'The entry that is stored is not that of stream, revision, time and commitment' }
   }
-  if (record.state === 'trimmed') return typeof record.segment === 'string' ? made : lacks('archive segment')
-  // Its commitment alone can be told: the key is not here, or no more.
-  if (record.state === 'stored' && isEncrypted(record.content)) return made
+  if (record.state === 'trimmed' && typeof record.segment !== 'string') return lacks('archive segment')
+  const content = contentIn(record, archived)
+  // Of what is encrypted its commitment alone can be told: the key is not here, or no more.
+  if (content === undefined || isEncrypted(content)) return made
   if (salt === undefined) return lacks('salt')
-  if (!equalHashes(commitment, commitmentOf(salt, record.content))) {
+  if (!equalHashes(commitment, commitmentOf(salt, content))) {
     return { kind: 'content', message: 'The content is not what was recorded: its commitment does not fit' }
+  }
+  if (record.state === 'trimmed' && !keepsTheKeysOf(record, content)) {
+    return { kind: 'content', message: 'The record has another id, type or tag than its content in the archive' }
   }
   if (record.state === 'tombstone' && parseContent(record.content).id !== derivedId(['tombstone', stream])) {
     return { kind: 'tombstone', message: 'An event stands as a tombstone that was not recorded as one' }
   }
   return made
+}
+
+function contentIn(record: LogRecord, archived: string | undefined): string | undefined {
+  if (record.state === 'forgotten') return undefined
+  return record.state === 'trimmed' ? archived : record.content
+}
+
+/** What stays of a record in the storage when its content goes. */
+function keepsTheKeysOf({ id, type, tags }: TrimmedEvent, content: string): boolean {
+  const whole = parseContent(content)
+  return id === whole.id && type === whole.type && tags.join('\n') === whole.tags.join('\n')
 }
 
 function checkOrder(last: Place, closed: boolean, place: Place): Fault | undefined {
@@ -182,25 +135,33 @@ function checkOrder(last: Place, closed: boolean, place: Place): Fault | undefin
 
 export interface LogAudit {
   readonly counts: StateCounts
+  readonly unread: number
   readonly streams: number
   readonly tree: Growth
   /** Of the log up to a size that was asked for, once it is that long: the tree's root, and its edge. */
   rootAt(size: number): Hash | undefined
-  edgeAt(size: number): readonly Uint8Array[] | undefined
+  edge(): readonly Uint8Array[] | undefined
   /** Takes the next piece; the first fault of it, or of how it follows upon those before. */
   join(piece: PieceAudit): Fault | undefined
   /** Forgotten records whose stream had no tombstone so far. */
   unclosed(): readonly Fault[]
 }
 
-/** Joins pieces to a whole. `sizes` are those whose roots are wanted. */
-export function auditLog(sizes: readonly number[]): LogAudit {
+/** Joins pieces to a whole. `wanted` are the sizes whose roots are asked for, `edgeSize` the one whose edge is. */
+export function auditLog(wanted: readonly number[], edgeSize = 0): LogAudit {
+  const sizes = [...new Set([...wanted, edgeSize])].sort((left, right) => left - right)
+  let reached = 0
+  let unread = 0
   const tree = growTree({ size: 0, edge: [] })
   const counts = { stored: 0, trimmed: 0, forgotten: 0, tombstone: 0 }
   const streams = new Map<string, { last: Place; closed: boolean; forgotten?: Place | undefined }>()
-  const marks = new Map<number, { readonly root: Hash; readonly edge: readonly Uint8Array[] }>()
+  const roots = new Map<number, Hash>()
+  let edge: readonly Uint8Array[] | undefined
   const mark = () => {
-    if (sizes.includes(tree.size)) marks.set(tree.size, { root: tree.root(), edge: tree.edge() })
+    if (sizes[reached] !== tree.size) return
+    roots.set(tree.size, tree.root())
+    if (tree.size === edgeSize) edge = tree.edge()
+    reached++
   }
   mark()
 
@@ -216,15 +177,19 @@ export function auditLog(sizes: readonly number[]): LogAudit {
   return {
     tree,
     counts,
+    get unread() {
+      return unread
+    },
     get streams() {
       return streams.size
     },
-    rootAt: (size) => marks.get(size)?.root,
-    edgeAt: (size) => marks.get(size)?.edge,
-    join({ blocks, streams: spans, counts: more, fault }) {
+    rootAt: (size) => roots.get(size),
+    edge: () => edge,
+    join({ blocks, streams: spans, counts: more, unread: others, fault }) {
+      unread += others
       for (const { leaves, root } of blocks) {
         const end = tree.size + leaves.length / hashBytes
-        if (root && !sizes.some((size) => size > tree.size && size < end)) tree.addTile(root)
+        if (root && (sizes[reached] ?? end) >= end) tree.addTile(root)
         else {
           for (let at = 0; at < leaves.length / hashBytes; at++) {
             tree.add(hashIn(leaves, at))

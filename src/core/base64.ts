@@ -13,11 +13,21 @@ export function base64Of(bytes: Uint8Array): string {
 
 /** Undefined where the text is not exactly what `base64Of` gives for some bytes. */
 export function bytesOfBase64(text: string): Uint8Array | undefined {
-  if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined
-  const binary = atob(text)
+  const binary = decoded(text)
+  // What it passes over, such as blanks, would be missing.
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
+  if (binary === undefined || binary.length !== (text.length / 4) * 3 - padding) return undefined
   const bytes = new Uint8Array(binary.length)
   for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at)
   // Bits that no byte has must be zero: only the last four characters can have such.
   const padded = text.endsWith('=')
   return padded && btoa(binary.slice(-(binary.length % 3))) !== text.slice(-4) ? undefined : bytes
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return atob(text)
+  } catch {
+    return undefined
+  }
 }

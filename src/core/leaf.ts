@@ -9,17 +9,17 @@ const contentDomain = utf8('daybook/content/1\0')
 const entryDomain = utf8('daybook/entry/1\0')
 const hexDigits = utf8('0123456789abcdef')
 const closing = utf8('"]')
+const encoder = new TextEncoder()
 
 export const saltBytes = 32
 
 /** Over the plaintext, so that it survives a change of keys. */
 export function commitmentOf(salt: Uint8Array, content: string): Uint8Array {
-  const text = utf8(content)
-  const bytes = new Uint8Array(contentDomain.length + salt.length + text.length)
-  bytes.set(contentDomain)
-  bytes.set(salt, contentDomain.length)
-  bytes.set(text, contentDomain.length + salt.length)
-  return sha256(bytes)
+  const start = contentDomain.length + salt.length
+  const message = roomFor(start + 3 * content.length)
+  message.set(contentDomain)
+  message.set(salt, contentDomain.length)
+  return sha256(message.subarray(0, start + written(content, message, start)))
 }
 
 /** What the log's Merkle tree holds of a record; a pure function of it, so it needs no place until content goes. */
@@ -31,17 +31,28 @@ export function entryOf(record: {
 }): Uint8Array {
   const { stream, revision, time, commitment } = record
   // The canonical form of such a list, written out into its place: it is made for every event.
-  const text = utf8(`[${JSON.stringify(stream)},${revision},${time},"`)
-  const bytes = new Uint8Array(entryDomain.length + text.length + 2 * commitment.length + 2)
-  bytes.set(entryDomain)
-  bytes.set(text, entryDomain.length)
-  let at = entryDomain.length + text.length
+  const text = `[${JSON.stringify(stream)},${revision},${time},"`
+  const message = roomFor(entryDomain.length + 3 * text.length + 2 * commitment.length + closing.length)
+  message.set(entryDomain)
+  let at = entryDomain.length + written(text, message, entryDomain.length)
   for (const byte of commitment) {
-    bytes[at++] = hexDigits[byte >> 4] ?? 0
-    bytes[at++] = hexDigits[byte & 15] ?? 0
+    message[at++] = hexDigits[byte >> 4] ?? 0
+    message[at++] = hexDigits[byte & 15] ?? 0
   }
-  bytes.set(closing, at)
-  return sha256(bytes)
+  message.set(closing, at)
+  return sha256(message.subarray(0, at + closing.length))
+}
+
+/** Where messages are put together, which means nothing behind a call: to allocate one costs more than to hash it. */
+const room = new Uint8Array(8_192)
+
+function roomFor(bytes: number): Uint8Array {
+  return bytes <= room.length ? room : new Uint8Array(bytes)
+}
+
+/** Writes the text in UTF-8, and says how many bytes it has. */
+function written(text: string, target: Uint8Array, at: number): number {
+  return encoder.encodeInto(text, target.subarray(at)).written
 }
 
 /** RFC 9162: the tree's leaf for an entry; its index is the position − 1. */

@@ -21,13 +21,15 @@ import {
 import { limits } from './limits.ts'
 import { checkStream } from './name.ts'
 import { type Signer, verifierOf } from './note.ts'
+import { type ObjectStore, watchedObjects } from './object-store.ts'
 import { type ConsistencyProof, consistencyProof, type EventProof, entryOfRecord, eventProof } from './proof.ts'
+import { checkPublish, createPublish, type PublishOptions, publishedCheckpoints } from './publish.ts'
 import { type SealedDigest, type Sealing, seal, sealed } from './seal.ts'
 import { addSealJob, sealHandler, sealKind } from './seal-job.ts'
 import type { LogRecord, Storage } from './storage.ts'
 import { parseTilePath, printEntries, type TileName, tileWidth } from './tile.ts'
 import { auditPath, consistencyPath, equalHashes, hashBytes, rootOfInclusion } from './tree.ts'
-import { type VerifyOptions, type VerifyReport, verify } from './verify.ts'
+import { listOf, type VerifyOptions, type VerifyReport, verify } from './verify.ts'
 
 export interface LedgerOptions {
   /** Seals in the log's name; without it this process can read the ledger, prove and verify. */
@@ -36,6 +38,8 @@ export interface LedgerOptions {
   readonly verifierKeys?: readonly string[]
   /** How often workers seal, in ms: as long as an event may be in the log before its digest. Default 60,000. */
   readonly everyMs?: number
+  /** Where each digest goes once it is signed, and what verifying holds the log against. */
+  readonly publish?: PublishOptions
 }
 
 /** An event, by where it is in its stream or in the log. */
@@ -78,9 +82,10 @@ export function createLedger(
   proving: Storage = background.storage,
 ) {
   const { signer, keys, everyMs } = checkLedgerOptions(options)
-  const sealing = signer && { signer, keys }
+  const published = options.publish?.objects
+  const sealing = signer && { signer, keys, publish: options.publish && createPublish(background, options.publish) }
   return {
-    face: ledgerOf(background, keys, { sealing, proving }),
+    face: ledgerOf(background, keys, { sealing, published, proving }),
     collections: [tiles, ledgers],
     handlers: sealing ? { [sealKind]: sealHandler(background, sealing, everyMs) } : {},
     begin: async () => {
@@ -89,10 +94,16 @@ export function createLedger(
   }
 }
 
+interface LedgerTools {
+  readonly sealing: Sealing | undefined
+  readonly published: ObjectStore | undefined
+  readonly proving: Storage
+}
+
 function ledgerOf(
   background: Background,
   keys: readonly string[],
-  { sealing, proving: storage }: { readonly sealing: Sealing | undefined; readonly proving: Storage },
+  { sealing, published, proving: storage }: LedgerTools,
 ): Ledger {
   let lastChecked: string | undefined
 
@@ -205,7 +216,12 @@ function ledgerOf(
       checkOrdinal(after, 'after')
       return historyOf(stream, after)
     },
-    verify: (options) => verify({ storage }, keys, options),
+    async verify(options = {}) {
+      checkObject(options, 'options')
+      const kept = published ? await publishedCheckpoints(watchedObjects(published)) : []
+      const checkpoint = [...kept, ...listOf(options.checkpoint)]
+      return verify({ ...background, storage }, keys, { ...options, checkpoint })
+    },
     async tile(path) {
       const tile = parseTilePath(path)
       const state = await readState(storage)
@@ -253,7 +269,9 @@ interface Prover {
 function checkLedgerOptions(options: LedgerOptions) {
   checkObject(options, 'ledger')
   const { signer, verifierKeys = [], everyMs = limits.sealEveryMs } = options
-  if (signer) verifierOf(signer.verifierKey, 'ledger.signer.verifierKey')
+  if (signer && verifierOf(signer.verifierKey, 'ledger.signer.verifierKey').cosigns)
+    throw new InvalidArgument('ledger.signer', 'is the key of a witness; a log has one of its own')
+  if (options.publish !== undefined) checkPublish(options.publish)
   for (const [at, key] of verifierKeys.entries()) verifierOf(key, `ledger.verifierKeys[${at}]`)
   return {
     signer,

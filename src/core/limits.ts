@@ -143,6 +143,9 @@ export const limits = {
   sealTiles: 16,
   sealEveryMs: 60_000,
   verifyParallel: 4,
+  verifyThreadEvents: 100_000,
+  publishTries: 20,
+  retainDays: 36_500,
   // What is read of a journal export: a file, and how deep a value is nested
   exportFileBytes: 268_435_456,
   ionDepth: 128,

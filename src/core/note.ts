@@ -45,6 +45,8 @@ export interface Verified {
 export interface Verifier {
   readonly name: string
   readonly keyId: string
+  /** Of a witness: it says that it has seen a digest, and when; it cannot sign one in a log's name. */
+  readonly cosigns: boolean
   /** Undefined where the signature is not one of this key over the text. */
   verify(text: string, signature: Uint8Array): Verified | undefined
 }
@@ -64,18 +66,19 @@ export function verifierOf(key: string, path = 'verifierKey'): Verifier {
   switch (algorithm) {
     case plainAlgorithm:
       return {
-        ...{ name, keyId },
+        ...{ name, keyId, cosigns: false },
         verify: (text, signature) =>
           signature.length === signatureBytes && right(utf8(text), signature) ? { name, keyId } : undefined,
       }
     case cosignatureAlgorithm:
       return {
-        ...{ name, keyId },
+        ...{ name, keyId, cosigns: true },
         verify(text, signature) {
           if (signature.length !== timeBytes + signatureBytes) return undefined
           const cosignedAt = Number(new DataView(signature.buffer, signature.byteOffset).getBigUint64(0))
-          const message = utf8(`cosignature/v1\ntime ${cosignedAt}\n${text}`)
-          return right(message, signature.subarray(timeBytes)) ? { name, keyId, cosignedAt } : undefined
+          return right(cosignedText(text, cosignedAt), signature.subarray(timeBytes))
+            ? { name, keyId, cosignedAt }
+            : undefined
         },
       }
     default:
@@ -83,18 +86,18 @@ export function verifierOf(key: string, path = 'verifierKey'): Verifier {
   }
 }
 
-/** From the text of a signer key. Throws `InvalidArgument`, with nothing of the key in the message. */
+/** From the text of a signer key, of a log or of a witness. Throws `InvalidArgument`, with nothing of the key in the message. */
 export function signerOf(key: string): Signer {
   const path = 'signerKey'
   const prefix = 'PRIVATE+KEY+'
   if (typeof key !== 'string' || !key.startsWith(prefix)) throw new InvalidArgument(path, `must begin with "${prefix}"`)
   const { name, keyId, algorithm, bytes: seed } = parseKey(key.slice(prefix.length), path)
-  if (algorithm !== plainAlgorithm)
-    throw new InvalidArgument(path, `is of algorithm ${algorithm}; known is 1 (Ed25519)`)
+  if (algorithm !== plainAlgorithm && algorithm !== cosignatureAlgorithm)
+    throw new InvalidArgument(path, `is of algorithm ${algorithm}; known are 1 (Ed25519) and 4 (cosignature/v1)`)
   const publicKey = ed25519.getPublicKey(seed)
   if (keyId !== keyIdOf(name, algorithm, publicKey)) throw new InvalidArgument(path, 'has an id that is not its own')
   return {
-    verifierKey: printKey(name, keyId, publicKey),
+    verifierKey: printKey({ name, keyId, algorithm, bytes: publicKey }),
     sign: async (bytes) => ed25519.sign(bytes, seed),
   }
 }
@@ -108,13 +111,26 @@ export interface LedgerKeys {
 
 /** A new pair of keys. The name says whose log it is, best as a domain with a path: `acme.example/permits`. */
 export function newLedgerKeys(name: string, random: Random = secureRandom()): LedgerKeys {
+  return newKeys({ name, algorithm: plainAlgorithm, random })
+}
+
+/** A new pair of keys for a witness of other logs, likewise. */
+export function newWitnessKeys(name: string, random: Random = secureRandom()): LedgerKeys {
+  return newKeys({ name, algorithm: cosignatureAlgorithm, random })
+}
+
+function newKeys({
+  name,
+  algorithm,
+  random,
+}: Pick<Key, 'name' | 'algorithm'> & { readonly random: Random }): LedgerKeys {
   checkKeyName(name, 'name')
   const seed = random(keyBytes)
   const publicKey = ed25519.getPublicKey(seed)
-  const keyId = keyIdOf(name, plainAlgorithm, publicKey)
+  const key = { name, algorithm, keyId: keyIdOf(name, algorithm, publicKey) }
   return {
-    signerKey: `PRIVATE+KEY+${printKey(name, keyId, seed)}`,
-    verifierKey: printKey(name, keyId, publicKey),
+    signerKey: `PRIVATE+KEY+${printKey({ ...key, bytes: seed })}`,
+    verifierKey: printKey({ ...key, bytes: publicKey }),
   }
 }
 
@@ -127,6 +143,24 @@ export async function signNote(text: string, signer: Signer): Promise<string> {
     throw new ProofInvalid('signature', `What "${name}" has signed with is not the key ${keyId} that it says`)
   }
   return printNote({ text, signatures: [{ name, keyId, signature }] })
+}
+
+/** The note with one more signature: of a witness, who says by it that he has seen it at this moment, in epoch seconds. */
+export async function cosignNote(note: string, signer: Signer, at: number): Promise<string> {
+  const { name, keyId, cosigns, verify } = verifierOf(signer.verifierKey, 'signer.verifierKey')
+  if (!cosigns) throw new InvalidArgument('signer', `"${name}" is the key of a log; a witness has one of its own`)
+  const { text, signatures } = parseNote(note)
+  const time = new Uint8Array(timeBytes)
+  new DataView(time.buffer).setBigUint64(0, BigInt(at))
+  const signature = concatBytes(time, await signer.sign(cosignedText(text, at)))
+  if (!verify(text, signature)) {
+    throw new ProofInvalid('signature', `What "${name}" has signed with is not the key ${keyId} that it says`)
+  }
+  return printNote({ text, signatures: [...signatures, { name, keyId, signature }] })
+}
+
+function cosignedText(text: string, at: number): Uint8Array {
+  return utf8(`cosignature/v1\ntime ${at}\n${text}`)
 }
 
 export function printNote({ text, signatures }: Note): string {
@@ -199,7 +233,14 @@ function checkText(text: string): void {
   }
 }
 
-function parseKey(key: string, path: string) {
+interface Key {
+  readonly name: string
+  readonly keyId: string
+  readonly algorithm: number
+  readonly bytes: Uint8Array
+}
+
+function parseKey(key: string, path: string): Key {
   const [, name = '', keyId = '', base64 = ''] =
     (typeof key === 'string' && /^([^+]*)\+([0-9a-f]{8})\+(.*)$/.exec(key)) || []
   const bytes = bytesOfBase64(base64)
@@ -209,8 +250,8 @@ function parseKey(key: string, path: string) {
   return { name, keyId, algorithm: bytes[0] ?? 0, bytes: bytes.slice(1) }
 }
 
-function printKey(name: string, keyId: string, bytes: Uint8Array): string {
-  return `${name}+${keyId}+${base64Of(concatBytes(Uint8Array.of(plainAlgorithm), bytes))}`
+function printKey({ name, keyId, algorithm, bytes }: Key): string {
+  return `${name}+${keyId}+${base64Of(concatBytes(Uint8Array.of(algorithm), bytes))}`
 }
 
 function keyIdOf(name: string, algorithm: number, publicKey: Uint8Array): string {

@@ -34,7 +34,11 @@ export interface KeptObject {
 
 /** Without a condition it replaces whatever is there. Of rivals one wins, and the others are told. */
 export type PutCondition =
-  | { readonly if: 'absent' }
+  | {
+      readonly if: 'absent'
+      /** Until this instant, in epoch ms, nobody may change or delete it; where the store can see to that. */
+      readonly retainUntil?: number
+    }
   /** Only in place of the object that had this `etag`. */
   | { readonly if: 'unchanged'; readonly etag: string }
 

@@ -12,6 +12,7 @@ import { hashReader, type LedgerState, putState, putTile, readState } from './le
 import { limits } from './limits.ts'
 import { parseNote, type Signer, verifierOf } from './note.ts'
 import { entryOfRecord } from './proof.ts'
+import type { Publish } from './publish.ts'
 import { growTree, tileWidth } from './tile.ts'
 import { formatInstant } from './time.ts'
 import { emptyRoot, equalHashes } from './tree.ts'
@@ -25,13 +26,24 @@ export interface Sealing {
   readonly signer: Signer
   /** By one of which the digest before must be signed. */
   readonly keys: readonly string[]
+  /** Where each digest goes once it is signed. */
+  readonly publish?: Publish | undefined
 }
 
-/** Signs a digest of all that the log holds now. Where nothing has come since the last one, it is that one. */
-export async function seal(
+/**
+ * Signs a digest of all that the log holds now, and publishes it. Where nothing has come since the last one, it is that one.
+ * What could not be published is the next time.
+ */
+export async function seal(background: Background, sealing: Sealing, signal?: AbortSignal): Promise<SealedDigest> {
+  const digest = await sign(background, sealing, signal)
+  await sealing.publish?.(digest)
+  return digest
+}
+
+async function sign(
   background: Background,
   { signer, keys }: Sealing,
-  signal?: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<SealedDigest> {
   checkWritable(background)
   const { storage, queue, making } = background

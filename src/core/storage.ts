@@ -6,6 +6,7 @@
  * Expected outcomes are values. A rejected promise means "outcome unknown: repeat with the same ids".
  */
 import type { Expected } from './errors.ts'
+import type { PieceAudit } from './finding.ts'
 import type { AppendCondition, EventQuery, LogFilter } from './query.ts'
 import type { EngineRemnant } from './remnant.ts'
 
@@ -52,6 +53,8 @@ export interface Storage {
   restore(records: readonly LogRecord[]): Promise<void>
   /** Yields once at start, after each reconnect, and when something may have come. Carries no events. */
   wake(signal: AbortSignal): AsyncIterable<void>
+  /** Audits pieces elsewhere than on this thread, at most so many at the same time; where the storage can. */
+  auditors?(most: number): Auditors
   /** Numbers for metrics, by name and unit (`walBytes`). */
   gauges(): Readonly<Record<string, number>>
   close(): Promise<void>
@@ -384,4 +387,15 @@ export interface EraseProgress {
   /** Of a collection, where the next step goes on, for a storage that has to know. */
   readonly cursor?: string
   readonly done: boolean
+}
+
+/** Records of the log behind `after`, up to and with `until`. */
+export interface Piece {
+  readonly after: Position
+  readonly until: Position
+}
+
+export interface Auditors {
+  audit(piece: Piece): Promise<PieceAudit>
+  close(): Promise<void>
 }

@@ -4,7 +4,7 @@
  */
 import { InvalidArgument } from './errors.ts'
 import { leafOf } from './leaf.ts'
-import { sha256 } from './sha256.ts'
+import { sha256Into } from './sha256.ts'
 import { type Hash, hashBytes, nodeOf, rootOver, type Subtree } from './tree.ts'
 
 export const tileLevels = 8
@@ -87,8 +87,9 @@ export function rootOfTile(hashes: Uint8Array): Hash {
   node[0] = 1
   for (let count = tileWidth / 2; count >= 1; count /= 2) {
     for (let at = 0; at < count; at++) {
-      node.set(row.subarray(2 * at * hashBytes, 2 * (at + 1) * hashBytes), 1)
-      row.set(sha256(node), at * hashBytes)
+      const left = 2 * at * hashBytes
+      for (let byte = 0; byte < 2 * hashBytes; byte++) node[1 + byte] = row[left + byte] ?? 0
+      sha256Into(node, row, at * hashBytes)
     }
   }
   return row.slice(0, hashBytes)

@@ -1,12 +1,12 @@
 /** Verifying an export without its store: nothing is needed but its bytes, and a key or a digest that was kept. */
 import { hexToBytes } from '@noble/hashes/utils.js'
-import type { Fault } from './audit.ts'
 import { openDigest, readDigest, type SignedDigest } from './digest.ts'
 import { InvalidArgument, isStoreError } from './errors.ts'
 import { type ExportHead, exportFormat, exportLine } from './export.ts'
+import type { Fault } from './finding.ts'
 import { recordOfLine } from './record-line.ts'
 import type { LogRecord } from './storage.ts'
-import { keptDigest } from './verify.ts'
+import { keptDigest, keptIn, listOf } from './verify.ts'
 import { auditRecords, type RecordsReport, type VerifyRecordsOptions } from './verify-records.ts'
 
 export interface VerifyExportOptions extends VerifyRecordsOptions {
@@ -31,7 +31,7 @@ export async function verifyExport(
   bytes: AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>,
   { checkpoint, verifierKeys = [], onProgress, signal }: VerifyExportOptions = {},
 ): Promise<ExportReport> {
-  const kept = checkpoint === undefined ? undefined : keptDigest(checkpoint, verifierKeys)
+  const kept = listOf(checkpoint).map((each) => keptDigest(each, verifierKeys))
   const lines = linesOf(bytes)
   try {
     const { logId, head, ...first } = parseHead((await lines.next()).value)
@@ -41,12 +41,12 @@ export async function verifyExport(
       signal?.throwIfAborted()
       if (position % progressRecords === 0 || position === head) onProgress?.({ position, head })
     })
-    const report = await auditRecords(records, [kept, digest])
+    const report = await auditRecords(records, digest ? [...kept, digest] : kept)
     const fault = report.fault ?? digestFault
     return {
       ...{ ...report, logId, head, signed: digest !== undefined && verifierKeys.length > 0 },
       ...(fault && { fault, verified: fault.position - 1 }),
-      ...(kept && { checkpoint: kept }),
+      ...keptIn(kept),
       ...(digest && { digest }),
     }
   } finally {

@@ -2,14 +2,16 @@
  * Verifying records that have left the store, such as an export or a backup, against a digest: without any storage, wherever
  * the records and the digest are. It sees all that verifying the store sees, but what the store has stored of its ledger.
  */
-import { auditLog, auditPiece, type Fault, firstOf, type StateCounts } from './audit.ts'
+
+import { auditLog, auditPiece, firstOf } from './audit.ts'
 import type { SignedDigest } from './digest.ts'
+import type { Fault, StateCounts } from './finding.ts'
 import type { LogRecord } from './storage.ts'
-import { compareDigest, keptDigest, pieceRecords, truncated } from './verify.ts'
+import { compareDigests, keptDigest, keptIn, listOf, pieceRecords, truncated } from './verify.ts'
 
 export interface VerifyRecordsOptions {
-  /** A signed digest: the records must begin with what it covers. Without it they are held against each other only. */
-  readonly checkpoint?: string
+  /** Signed digests: the records must begin with what each covers. Without any they are held against each other only. */
+  readonly checkpoint?: string | readonly string[]
   /** Of the log, and of witnesses. */
   readonly verifierKeys?: readonly string[]
 }
@@ -19,6 +21,8 @@ export interface RecordsReport {
   readonly verified: number
   readonly streams: number
   readonly events: StateCounts
+  /** The trimmed ones: what is in the archive nobody has looked at. */
+  readonly unread: number
   readonly checkpoint?: SignedDigest
   /** What is wrong first, in order of position; absent where nothing is. */
   readonly fault?: Fault
@@ -32,17 +36,16 @@ export async function verifyRecords(
   records: AsyncIterable<LogRecord> | Iterable<LogRecord>,
   { checkpoint, verifierKeys = [] }: VerifyRecordsOptions = {},
 ): Promise<RecordsReport> {
-  const digest = checkpoint === undefined ? undefined : keptDigest(checkpoint, verifierKeys)
-  return { ...(await auditRecords(records, [digest])), ...(digest && { checkpoint: digest }) }
+  const kept = listOf(checkpoint).map((each) => keptDigest(each, verifierKeys))
+  return { ...(await auditRecords(records, kept)), ...keptIn(kept) }
 }
 
 /** Whoever reads them may find that one cannot be read: a fault in its place ends them. */
 export async function auditRecords(
   records: AsyncIterable<LogRecord | Fault> | Iterable<LogRecord | Fault>,
-  known: readonly (SignedDigest | undefined)[],
+  digests: readonly SignedDigest[],
 ): Promise<Omit<RecordsReport, 'checkpoint'>> {
-  const digests = known.filter((digest) => digest !== undefined)
-  const size = Math.max(0, ...digests.map(({ size }) => size))
+  const size = digests.reduce((most, { size }) => Math.max(most, size), 0)
   const log = auditLog(digests.map(({ size }) => size))
   let fault: Fault | undefined
   let unread: Fault | undefined
@@ -64,11 +67,12 @@ export async function auditRecords(
   fault ??= log.join(piece.end(unread))
   // Behind a fault nothing was read: a tombstone may have stood there.
   fault ??= size > end ? truncated(size, end) : firstOf(log.unclosed())
-  fault ??= digests.map((digest) => compareDigest(digest, log)).find((found) => found !== undefined)
+  fault ??= compareDigests(digests, log)
   return {
     verified: fault ? fault.position - 1 : end,
     streams: log.streams,
     events: log.counts,
+    unread: log.unread,
     ...(fault && { fault }),
   }
 }

@@ -3,21 +3,22 @@
  * tiles and the signed digest that are stored, and against a digest that was kept outside. It reads, and changes nothing.
  */
 import { checkObject } from './argument.ts'
-import { auditLog, auditPiece, type Fault, firstOf, type LogAudit, type PieceAudit, type StateCounts } from './audit.ts'
+import { auditLog, firstOf, type LogAudit } from './audit.ts'
 import { type Background, checkParallel } from './background.ts'
 import { type Digest, openDigest, readDigest, rootOf, type SignedDigest } from './digest.ts'
 import { isStoreError } from './errors.ts'
+import type { Fault, PieceAudit, StateCounts } from './finding.ts'
 import { hashesOfTile, hashReader, type LedgerState, readState, tileKey } from './ledger-state.ts'
 import { limits } from './limits.ts'
-import type { LogPage, Storage } from './storage.ts'
+import { readPiece } from './read-piece.ts'
+import type { Piece, Storage } from './storage.ts'
 import { hashIn, rootOfTile, type Tile, tileBytes, tileWidth } from './tile.ts'
 import { auditPath, equalHashes, hashBytes, rootOfPath } from './tree.ts'
-import { turn } from './turn.ts'
 
 export interface VerifyOptions {
-  /** A signed digest that was kept outside the store: the log must begin with what it covers. */
-  readonly checkpoint?: string
-  /** Pieces of the log that are read at the same time, 1 to 1,000; default 4. */
+  /** Signed digests that were kept outside the store: the log must begin with what each covers. */
+  readonly checkpoint?: string | readonly string[]
+  /** Pieces of the log that are read at the same time, 1 to 1,000; default 4. A long log in SQLite is read by several cores. */
   readonly parallel?: number
   /** Called now and then with how far it is. */
   readonly onProgress?: (progress: { readonly position: number; readonly head: number }) => void
@@ -32,11 +33,13 @@ export interface VerifyReport {
   readonly verified: number
   readonly streams: number
   readonly events: StateCounts
+  /** Those whose content was not looked at, because their archive, or the key that they are encrypted with, is not at hand. */
+  readonly unread: number
   /** The newest digest that the store has; events behind it are held against each other, and against nothing signed. */
   readonly digest?: SignedDigest
   /** Whether the digest's signature was checked: that takes a key. */
   readonly signed: boolean
-  /** The digest that was given. */
+  /** The digest that was given; of several the largest. */
   readonly checkpoint?: SignedDigest
   /** What is wrong first, in order of position; absent where nothing is. */
   readonly fault?: Fault
@@ -46,41 +49,69 @@ export const pieceRecords = 16 * tileWidth
 
 /** Throws `InvalidArgument` or `ProofInvalid` for a checkpoint that proves nothing; whatever is wrong inside is in the report. */
 export async function verify(
-  { storage }: Pick<Background, 'storage'>,
+  { storage, archived }: Pick<Background, 'storage' | 'archived'>,
   keys: readonly string[],
   options: VerifyOptions = {},
 ): Promise<VerifyReport> {
   checkObject(options, 'options')
   const { onProgress, signal } = options
   const parallel = checkParallel(options.parallel ?? limits.verifyParallel)
-  const checkpoint = options.checkpoint === undefined ? undefined : keptDigest(options.checkpoint, keys)
+  const kept = listOf(options.checkpoint).map((checkpoint) => keptDigest(checkpoint, keys))
   const { state, fault: stateFault } = await readLedger(storage, keys)
   const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
-  const known = [checkpoint, state.digest].filter((digest) => digest !== undefined)
-  const log = auditLog([...known.map(({ size }) => size), state.size])
+  const known = state.digest ? [...kept, state.digest] : kept
+  const log = auditLog(
+    known.map(({ size }) => size),
+    state.size,
+  )
   let fault: Fault | undefined
-  for await (const piece of inOrder(piecesOf(head), parallel, (range) => readPiece(storage, range, signal))) {
-    signal?.throwIfAborted()
-    const leafFault = await compareLeaves(storage, state, piece)
-    fault = firstOf([log.join(piece), leafFault, await compareTiles(storage, state, log.tree.take())])
-    onProgress?.({ position: piece.until, head })
-    if (fault) break
+  const auditors = head < limits.verifyThreadEvents ? undefined : storage.auditors?.(parallel)
+  const audit = async (piece: Piece) => {
+    const found = await auditors?.audit(piece)
+    // The archive, and the keys of what is encrypted, are at hand here alone.
+    const whole = found && (found.unread === 0 || (archived === undefined && found.unread === found.counts.trimmed))
+    return whole ? found : readPiece(storage, piece, { archived, signal })
   }
-  const size = Math.max(state.size, ...known.map(({ size }) => size))
+  try {
+    for await (const piece of inOrder(piecesOf(head), parallel, audit)) {
+      signal?.throwIfAborted()
+      const leafFault = await compareLeaves(storage, state, piece)
+      fault = firstOf([log.join(piece), leafFault, await compareTiles(storage, state, log.tree.take())])
+      onProgress?.({ position: piece.until, head })
+      if (fault) break
+    }
+  } finally {
+    await auditors?.close()
+  }
+  const size = known.reduce((most, { size }) => Math.max(most, size), state.size)
   // What a log that was cut off lacks, tombstones too, is missing from its end on.
   fault = firstOf([fault, ...(size > head ? [truncated(size, head)] : await withoutTombstone(storage, log))])
   fault ??= stateFault ?? compareEdge(state, log)
-  fault ??= known.map((digest) => compareDigest(digest, log)).find((found) => found !== undefined)
+  fault ??= compareDigests(known, log)
   return {
     ...{ logId, head },
     verified: fault ? fault.position - 1 : head,
     streams: log.streams,
     events: log.counts,
+    unread: log.unread,
     ...(state.digest && { digest: state.digest }),
     signed: keys.length > 0 && state.digest !== undefined,
-    ...(checkpoint && { checkpoint }),
+    ...keptIn(kept),
     ...(fault && { fault }),
   }
+}
+
+export function listOf(checkpoint: string | readonly string[] | undefined): readonly string[] {
+  return checkpoint === undefined ? [] : [checkpoint].flat()
+}
+
+/** For the report. */
+export function keptIn(kept: readonly SignedDigest[]): { readonly checkpoint?: SignedDigest } {
+  const largest = kept.reduce<SignedDigest | undefined>(
+    (most, each) => (each.size > (most?.size ?? -1) ? each : most),
+    undefined,
+  )
+  return largest ? { checkpoint: largest } : {}
 }
 
 /** Checked by the keys, where there are some. */
@@ -110,12 +141,7 @@ async function readLedger(
   }
 }
 
-interface Range {
-  readonly after: number
-  readonly until: number
-}
-
-function* piecesOf(head: number): Generator<Range> {
+function* piecesOf(head: number): Generator<Piece> {
   for (let after = 0; after < head; after += pieceRecords) yield { after, until: Math.min(head, after + pieceRecords) }
 }
 
@@ -138,44 +164,6 @@ async function* inOrder<Item, Result>(
     for (let next = running.shift(); next; next = running.shift()) yield await next
   } finally {
     await Promise.allSettled(running)
-  }
-}
-
-async function readPiece(
-  storage: Storage,
-  { after, until }: Range,
-  signal: AbortSignal | undefined,
-): Promise<PieceAudit> {
-  const piece = auditPiece(after)
-  let limit: number = limits.pageRecords
-  while (piece.next <= until) {
-    signal?.throwIfAborted()
-    const at = piece.next
-    const page = await readPage(storage, { after: at - 1, until }, limit)
-    if (page === 'unreadable') {
-      // The one that cannot be read is found by reading them singly.
-      if (limit === 1)
-        return piece.end({ position: at, kind: 'unreadable', message: 'The storage cannot read the record' })
-      limit = 1
-      continue
-    }
-    if (!page.records.every(piece.add)) return piece.end()
-    if (piece.next === at || (!page.more && piece.next <= until)) {
-      return piece.end({ position: piece.next, kind: 'missing', message: 'The log has no record there' })
-    }
-    await turn()
-  }
-  return piece.end()
-}
-
-/** A storage that fails at everything is in trouble, and nobody has changed anything. */
-async function readPage(storage: Storage, range: Range, limit: number): Promise<LogPage | 'unreadable'> {
-  try {
-    return await storage.readLog({ ...range, direction: 'forwards', limit, evidence: true })
-  } catch (error) {
-    if (!isStoreError(error, 'storage-failed')) throw error
-    await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
-    return 'unreadable'
   }
 }
 
@@ -262,7 +250,7 @@ async function compareTiles(storage: Storage, state: LedgerState, full: readonly
 
 /** The document of the ledger against the tree at its size. */
 function compareEdge({ size, edge }: LedgerState, log: LogAudit): Fault | undefined {
-  const expected = log.edgeAt(size)
+  const expected = log.edge()
   if (
     expected === undefined ||
     edge.every((hashes, level) => equalHashes(hashes, expected[level] ?? hashes.slice(0, 0)))
@@ -273,12 +261,21 @@ function compareEdge({ size, edge }: LedgerState, log: LogAudit): Fault | undefi
   return { position: 1, until: size, kind: 'tile', message }
 }
 
-export function compareDigest(digest: Digest, log: LogAudit): Fault | undefined {
-  const { size } = digest
-  const root = log.rootAt(size)
-  if (root === undefined || equalHashes(root, rootOf(digest))) return undefined
-  const message = `The first ${size} events of the log are not those that were signed`
-  return { position: 1, until: size, kind: 'digest', message }
+/** The smallest one that does not fit; the log is wrong somewhere behind the largest below it that does. */
+export function compareDigests(digests: readonly Digest[], log: LogAudit): Fault | undefined {
+  let right = 0
+  for (const digest of digests.toSorted((left, right) => left.size - right.size)) {
+    const { size } = digest
+    const root = log.rootAt(size)
+    if (root === undefined) continue
+    if (!equalHashes(root, rootOf(digest))) {
+      const position = right < size ? right + 1 : 1
+      const message = `The first ${size} events of the log are not those that were signed`
+      return { position, until: size, kind: 'digest', message }
+    }
+    right = size
+  }
+  return undefined
 }
 
 export function truncated(size: number, head: number): Fault {

@@ -3,7 +3,7 @@
  * and on disk. Where two processes replace one object, they take turns by a lock of SQLite's, which ends with its process.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { chmod, link, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { compareUtf8 } from '../core/encoding.ts'
 import { InvalidArgument, isStoreError, StoreBusy } from '../core/errors.ts'
@@ -40,6 +40,8 @@ export function folderObjects(path: string): ObjectStore {
     const target = join(root, key)
     if (condition?.if === 'absent') {
       try {
+        // No lock: whoever may write in the folder can still delete it. It only keeps slips away.
+        if (condition.retainUntil !== undefined) await chmod(part, 0o444)
         await link(part, target)
         return 'written'
       } catch (error) {

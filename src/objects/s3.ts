@@ -24,7 +24,10 @@ export interface S3Place {
   readonly client?: S3Client
 }
 
-/** The bucket must be there. It needs no permissions but to get, put, delete and list objects. */
+/**
+ * The bucket must be there. It needs no permissions but to get, put, delete and list objects; to retain them it must have been
+ * made with Object Lock, and the permission to put retention is needed too.
+ */
 export function s3Objects({ bucket, prefix, region, endpoint, client }: S3Place): ObjectStore {
   if (typeof bucket !== 'string' || bucket === '') throw new InvalidArgument('bucket', 'must be the name of a bucket')
   if (prefix !== undefined) checkObjectKey(prefix)
@@ -92,7 +95,16 @@ export function s3Objects({ bucket, prefix, region, endpoint, client }: S3Place)
 
 function guardOf(condition: PutCondition | undefined) {
   if (condition === undefined) return {}
-  return condition.if === 'absent' ? { IfNoneMatch: '*' } : { IfMatch: condition.etag }
+  if (condition.if === 'unchanged') return { IfMatch: condition.etag }
+  const { retainUntil } = condition
+  return {
+    IfNoneMatch: '*',
+    // Not even the account's owner can shorten it.
+    ...(retainUntil !== undefined && {
+      ObjectLockMode: 'COMPLIANCE' as const,
+      ObjectLockRetainUntilDate: new Date(retainUntil),
+    }),
+  }
 }
 
 /** 409: a rival was at the same object at the same moment; 404: what was to be replaced has gone. */

@@ -1,6 +1,10 @@
-import { type Command, Command as Group, InvalidArgumentError } from 'commander'
+import { type Command, Command as Group, InvalidArgumentError, Option } from 'commander'
+import { InvalidArgument } from '../../core/errors.ts'
 import type { EventPlace } from '../../core/ledger.ts'
-import { newLedgerKeys } from '../../core/note.ts'
+import { newLedgerKeys, newWitnessKeys } from '../../core/note.ts'
+import { witness } from '../../core/witness.ts'
+import { createClient } from '../../http/client.ts'
+import { open } from '../../open.ts'
 import { eventPlace, ordinal, type StoreChoice, storeCommand, withStore } from '../options.ts'
 import { note, print, printFacts, printJson } from '../output.ts'
 import {
@@ -10,12 +14,16 @@ import {
   type SignerChoice,
   verifierKeysOf,
   withKeys,
+  withPublishing,
   withSigner,
   writeSecret,
 } from '../signing.ts'
 
 interface SealChoice extends StoreChoice, SignerChoice {}
 interface Choice extends StoreChoice, KeyChoice {}
+interface WitnessChoice extends SealChoice {
+  readonly token?: string
+}
 interface ProveChoice extends Choice {
   readonly checkpoint?: string
 }
@@ -29,9 +37,12 @@ export function ledgerCommand(): Command {
         .description('Make a pair of keys: the secret one into a file, the other one is for everybody.')
         .argument('<name>', 'whose log it is, best as a domain with a path: acme.example/permits')
         .argument('<file>', 'where the signer key goes')
+        .option('--witness', 'of a witness of other logs, and not of a log')
         .action(keys),
     )
-    .addCommand(withSigner(storeCommand('seal', 'Sign a digest of all that is in the log now.')).action(seal))
+    .addCommand(
+      withPublishing(withSigner(storeCommand('seal', 'Sign a digest of all that is in the log now.'))).action(seal),
+    )
     .addCommand(reading('digest', 'Print the newest digest as a checkpoint: what to keep elsewhere.').action(digest))
     .addCommand(
       reading('prove', 'Print the proof of an event: all that is needed to check it anywhere.')
@@ -50,17 +61,30 @@ export function ledgerCommand(): Command {
         .argument('[to]', 'the size of the later one; default: of the newest', ordinal)
         .action(consistency),
     )
+    .addCommand(
+      withSigner(
+        storeCommand(
+          'witness',
+          "Cosign another log's newest digest, if it extends the one before, and keep it in the store.",
+        ),
+      )
+        .argument('<log>', 'the other one: the address of its server, or its store')
+        .addOption(new Option('--token <token>', 'for its server').env('DAYBOOK_TOKEN'))
+        .action(witnessLog),
+    )
 }
 
-async function keys(name: string, file: string): Promise<void> {
-  const { signerKey, verifierKey } = newLedgerKeys(name)
+async function keys(name: string, file: string, { witness }: { readonly witness?: true }): Promise<void> {
+  const { signerKey, verifierKey } = witness ? newWitnessKeys(name) : newLedgerKeys(name)
   writeSecret(file, `${signerKey}\n`)
   await print(verifierKey)
   note(`The signer key is in ${file}: keep it secret, and a copy of it safe. Whoever verifies needs the key above.`)
 }
 
 async function seal(choice: SealChoice): Promise<void> {
-  const sealed = await withStore({ ...choice, ledger: ledgerOf(choice) }, 'writing', (store) => store.ledger.seal())
+  const sealed = await withStore({ ...choice, ledger: await ledgerOf(choice) }, 'writing', (store) =>
+    store.ledger.seal(),
+  )
   if (choice.json) return printJson(sealed)
   await printFacts({ log: sealed.origin, events: String(sealed.size), root: sealed.root, sealed: sealed.sealedAt })
 }
@@ -86,6 +110,21 @@ async function history(stream: string, choice: Choice): Promise<void> {
 
 async function consistency(from: number, to: number | undefined, choice: Choice): Promise<void> {
   await printJson(await reading(choice, (store) => store.ledger.proveConsistency(from, to)))
+}
+
+async function witnessLog(log: string, choice: WitnessChoice): Promise<void> {
+  const { token } = choice
+  const { signer, verifierKeys = [] } = await ledgerOf(choice)
+  if (signer === undefined) throw new InvalidArgument('--signer-key', "is needed: the witness's own")
+  await using other = /^https?:/.test(log)
+    ? createClient({ url: log, ...(token !== undefined && { token }) })
+    : await open(log, { readOnly: true })
+  const cosigned = await withStore(choice, 'writing', (store) =>
+    witness(store, { ledger: other.ledger, verifierKeys, signer }),
+  )
+  if (choice.json) return printJson(cosigned ?? null)
+  if (cosigned === undefined) note('nothing is sealed there yet')
+  else await print(cosigned.checkpoint.trimEnd())
 }
 
 function reading<Result>(choice: Choice, run: Parameters<typeof withStore<Result>>[2]): Promise<Result> {

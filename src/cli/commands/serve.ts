@@ -82,7 +82,7 @@ async function run({ store: url, app: file, workers, port, host: address, ...cho
   const app = file === undefined ? {} : await loadApp(file)
   const metrics = createMetrics()
   const observer = { tracer: processTracer(), ended: metrics.ended }
-  const ledger = ledgerOf(choice)
+  const ledger = await ledgerOf(choice)
   await using places = await openPlaces(choice, app)
   const storage = await openStorage(url)
   await using store = await openStore(storage, { ...app, ...places.options, ledger, observer })

@@ -1,20 +1,23 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { Command } from 'commander'
-import type { Fault } from '../../core/audit.ts'
 import type { SignedDigest } from '../../core/digest.ts'
 import { openDigest } from '../../core/digest.ts'
 import { InvalidArgument } from '../../core/errors.ts'
+import type { Fault } from '../../core/finding.ts'
 import { parseJson } from '../../core/json.ts'
 import { ProofInvalid } from '../../core/ledger-errors.ts'
 import { checkProof, type EventProof } from '../../core/proof.ts'
+import { publishedCheckpoints } from '../../core/publish.ts'
 import { verifyExport } from '../../core/verify-export.ts'
+import { openObjects } from '../../open.ts'
 import { ordinal, type StoreChoice, stoppable, storeCommand, withStore } from '../options.ts'
 import { exitCodes, lateProgress, note, plural, print, printFacts, printJson } from '../output.ts'
 import { fileText, type KeyChoice, verifierKeysOf, withKeys } from '../signing.ts'
 
 interface Choice extends StoreChoice, KeyChoice {
   readonly checkpoint?: string
+  readonly published?: string
   readonly parallel?: number
   readonly proof?: string
   readonly export?: string
@@ -28,6 +31,7 @@ export function verifyCommand(): Command {
     ),
   )
     .option('--checkpoint <file>', 'against this digest, which was kept elsewhere')
+    .option('--published <url>', 'against all digests that were published there: file:FOLDER or s3://BUCKET/PREFIX')
     .option('--parallel <count>', 'how many pieces of the log are read at the same time; default 4', ordinal)
     .option('--proof <file>', 'only this proof of an event, which "ledger prove" has printed; needs --key')
     .option('--export <file>', 'only this file, which "export --evidence" has written; "-" is the standard input')
@@ -42,9 +46,10 @@ async function run(choice: Choice): Promise<void> {
   const checkpoint = choice.checkpoint === undefined ? undefined : fileText(choice.checkpoint, '--checkpoint')
   const against = { verifierKeys, ...(checkpoint !== undefined && { checkpoint }) }
   if (choice.proof !== undefined) return verifyProof(choice.proof, choice, against)
+  const published = choice.published === undefined ? [] : await publishedAt(choice.published)
   const bar = lateProgress('verify')
   const options = {
-    ...(checkpoint !== undefined && { checkpoint }),
+    checkpoint: checkpoint === undefined ? published : [...published, checkpoint],
     onProgress: ({ position, head }: { readonly position: number; readonly head: number }) =>
       bar.update(position, head),
   }
@@ -61,7 +66,7 @@ async function run(choice: Choice): Promise<void> {
   if (report === undefined) return
   if (report.fault) process.exitCode = exitCodes.failed
   if (choice.json) return printJson(report)
-  const { fault, verified, streams, events, digest, signed, checkpoint: kept } = report
+  const { fault, verified, streams, events, unread, digest, signed, checkpoint: kept } = report
   await print(
     fault ? faultText(fault) : `${plural(verified, 'event')} of ${plural(streams, 'stream')}: nothing is wrong`,
   )
@@ -70,7 +75,7 @@ async function run(choice: Choice): Promise<void> {
     'without content':
       [
         ...(events.forgotten > 0 ? [`${plural(events.forgotten, 'event')} forgotten`] : []),
-        ...(events.trimmed > 0 ? [`${plural(events.trimmed, 'event')} in the archive`] : []),
+        ...(unread > 0 ? [`${plural(unread, 'event')} in the archive`] : []),
       ].join(', ') || undefined,
     digest: digest && `${digestText(digest)}; ${signed ? 'its signature is checked' : 'whose signature needs --key'}`,
     against: kept && digestText(kept),
@@ -109,6 +114,11 @@ async function verifyProof(
     data: event && JSON.stringify(event.data),
     digest: digestText(digest),
   })
+}
+
+async function publishedAt(url: string): Promise<readonly string[]> {
+  const objects = await openObjects(url)
+  return publishedCheckpoints(objects).finally(objects.close)
 }
 
 async function fileThere(file: string): Promise<string> {

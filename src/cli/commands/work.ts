@@ -20,7 +20,7 @@ async function run({ store: url, app: file, ...choice }: Choice): Promise<void> 
   const app = await loadApp(file)
   const [{ pino }, { startWorkers }] = await Promise.all([import('pino'), import('../../hosts/node.ts')])
   await using places = await openPlaces(choice, app)
-  await using store = await open(url, { ...app, ...places.options, ledger: ledgerOf(choice) })
+  await using store = await open(url, { ...app, ...places.options, ledger: await ledgerOf(choice) })
   const ended = untilSignal()
   const logger = pino()
   const { stop, ...working } = await startWorkers({ store, app: places.scheduling(app), logger })

@@ -48,6 +48,27 @@ export const archiving = (open: OpenEmbedded, openObjects: OpenObjects) => {
       assert.deepEqual((await without.details('guest/1'))?.revision, 4)
     },
 
+    'Verifying looks at what is in the archive, too, and names the first event that is not what was recorded': async (
+      open,
+    ) => {
+      const objects = await objectsOf()
+      const store = await open({ archive: { objects, retention: { guest: { keepDays: 0 } } } })
+      await visited(store)
+      await store.archive.run()
+      const whole = await store.ledger.verify()
+      assert.deepEqual([whole.fault, whole.events.trimmed, whole.unread], [undefined, 12, 0])
+      const without = await (await open()).ledger.verify()
+      assert.deepEqual([without.fault, without.unread], [undefined, 12])
+      const { segments } = await store.archive.segments({ streamType: 'guest' })
+      const [segment] = segments
+      const key = `segments/guest/${segment?.id}.ndjson.gz`
+      const bytes = new Uint8Array((await objects.get(key))?.bytes ?? assert.fail())
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1
+      await objects.put(key, bytes)
+      const { fault } = await (await open({ archive: { objects } })).ledger.verify()
+      assert.deepEqual([fault?.kind, fault?.position], ['archive', segment?.first])
+    },
+
     'Views are made, and made again, from archived events': async (open) => {
       const archive = { objects: await objectsOf(), retention: { guest: { keepDays: 0 } } }
       const first = await open({ archive })

@@ -14,6 +14,7 @@ import { answerWork, progressMedia } from '../progress.ts'
 import type { Asked, Route } from '../route.ts'
 import {
   instant,
+  list,
   type Param,
   pageLimit,
   record,
@@ -65,6 +66,7 @@ const fault = z.object({
 const report = z.object({
   ...{ logId: z.string(), head: revision, verified: revision, streams: revision },
   events: z.object({ stored: revision, trimmed: revision, forgotten: revision, tombstone: revision }),
+  unread: revision,
   digest: z.optional(digest),
   signed: z.boolean(),
   checkpoint: z.optional(digest),
@@ -73,20 +75,22 @@ const report = z.object({
 const exampleReport = {
   ...{ logId: '01a1fc4d-6a06-7130-895b-f8ae6ebfe1a6', head: 8_577, verified: 499, streams: 891, signed: true },
   events: { stored: 8_570, trimmed: 0, forgotten: 6, tombstone: 1 },
+  unread: 0,
   fault: {
     ...{ position: 500, stream: 'permit/case-891', revision: 2, kind: 'content' },
     message: 'The content is not what was recorded: its commitment does not fit',
   },
 }
 
-const checkpoint = z.optional(text(z.maxLength(limits.noteCharacters, 'is no checkpoint: it is too long')))
+const note = text(z.maxLength(limits.noteCharacters, 'is no checkpoint: it is too long'))
+const checkpoint = z.optional(note)
 const place = record({
   position: z.optional(wholeNumber(1)),
   stream: z.optional(streamName),
   revision: z.optional(wholeNumber(1)),
 })
 const proveBody = record({ event: place, checkpoint })
-const verifyBody = record({ checkpoint, parallel: z.optional(wholeNumber(1)) })
+const verifyBody = record({ checkpoint: z.optional(z.union([note, list(note)])), parallel: z.optional(wholeNumber(1)) })
 const size = (description: string): Param => ({ schema: wholeNumber(1), description, example: 311 })
 const tilePath: Param = {
   schema: text(),
@@ -241,7 +245,7 @@ export const ledgerRoutes: readonly Route[] = [
     ...managed,
     method: 'POST',
     path: '/ledger/verify',
-    summary: 'Verify the whole log: every record, every stream, the tree, the digest; against a kept digest too',
+    summary: 'Verify the whole log: every record, every stream, the tree, the digest; against kept digests too',
     description:
       'What is found is what this server says of its own storage. Who does not trust it verifies proofs, or an export, elsewhere.',
     body: { schema: verifyBody, example: { checkpoint: checkpointText }, optional: true },

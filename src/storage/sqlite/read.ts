@@ -284,10 +284,15 @@ function evidenceOf({ sql }: Session, record: LogRecord): LogRecord {
 }
 
 function withEvidence(record: LogRecord, row: EvidenceRow): LogRecord {
-  const [salt, commitment, entry] = [bytesOf(row.salt), bytesOf(row.commitment), bytesOf(row.entry)]
-  if (record.state !== 'forgotten') return { ...record, evidence: { salt, commitment, entry } }
+  const entry = bytesOf(row.entry)
+  const commitment = bytesOf(row.commitment)
   // Where it was not emptied yet, its entry is still to be made.
-  return { ...record, evidence: { entry: entry ?? (commitment && entryOf({ ...record, commitment })) } }
+  const evidence =
+    record.state === 'forgotten'
+      ? { entry: entry ?? (commitment && entryOf({ ...record, commitment })) }
+      : { salt: bytesOf(row.salt), commitment, entry }
+  // The record was made for this: a copy of each would cost as much as reading it.
+  return Object.assign(record, { evidence })
 }
 
 /** Some drivers give Node's own kind of bytes. */

@@ -7,6 +7,7 @@ import { widestLimits } from '../../core/commit.ts'
 import { limits } from '../../core/limits.ts'
 import type { Commit, CommitOutcome, EraseProgress, EraseStep, Storage } from '../../core/storage.ts'
 import { createBell } from '../../core/wake.ts'
+import { openAuditors } from './auditors.ts'
 import { createCheckpoints, walBytes } from './checkpoint.ts'
 import { commitOne, type Head } from './commit.ts'
 import { declareCollections, eraseCollection, eraseHeld, getDocument, isDeclared, queryDocuments } from './documents.ts'
@@ -152,6 +153,8 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
         }
       }
     },
+    // A driver that is handed in cannot go along to another thread.
+    ...(options.driver === undefined && { auditors: (most: number) => openAuditors(file, most) }),
     gauges: () => ({
       walBytes: walBytes(file),
       fileBytes: statSync(file, { throwIfNoEntry: false })?.size ?? 0,

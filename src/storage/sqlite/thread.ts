@@ -9,13 +9,14 @@ import { reviveError } from '../../core/error-data.ts'
 import { InvalidArgument, StoreClosed } from '../../core/errors.ts'
 import type { Storage } from '../../core/storage.ts'
 import { createBell } from '../../core/wake.ts'
+import { openAuditors } from './auditors.ts'
 import { walBytes } from './checkpoint.ts'
 import type { SqliteOptions } from './options.ts'
 
 /** The calls that go over as they are. */
 export type ThreadMethod = Exclude<
   keyof Storage,
-  'name' | 'limits' | 'abilities' | 'wake' | 'gauges' | 'commitWithin' | 'readWithin'
+  'name' | 'limits' | 'abilities' | 'wake' | 'auditors' | 'gauges' | 'commitWithin' | 'readWithin'
 >
 
 export interface ThreadOptions extends Pick<SqliteOptions, 'file' | 'readOnly' | 'busyTimeoutMs'> {}
@@ -109,6 +110,7 @@ export async function sqliteThread(options: SqliteOptions): Promise<Storage> {
         if (bell.listeners === 0) worker.postMessage({ watch: false } satisfies ToThread)
       }
     },
+    auditors: (most) => openAuditors(file, most),
     gauges: () => ({ walBytes: walBytes(file), fileBytes: statSync(file, { throwIfNoEntry: false })?.size ?? 0 }),
     async close() {
       if (ended) return

@@ -1,0 +1,92 @@
+/** Reading a piece of the log for its audit, with all that proves it. */
+
+import type { Archived } from './archived.ts'
+import { auditPiece } from './audit.ts'
+import { isStoreError } from './errors.ts'
+import type { PieceAudit } from './finding.ts'
+import { limits } from './limits.ts'
+import type { ForgottenEvent, LogPage, Piece, Storage, StoredEvent, TrimmedEvent } from './storage.ts'
+import { turn } from './turn.ts'
+
+export interface PieceOptions {
+  /** Where archived content is; without it what is there is not looked at. */
+  readonly archived?: Archived | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Throws where the storage, or the archive, is in trouble; whatever is wrong with a record is in the audit. */
+export async function readPiece(
+  storage: Pick<Storage, 'readLog'>,
+  { after, until }: Piece,
+  { archived, signal }: PieceOptions = {},
+): Promise<PieceAudit> {
+  const piece = auditPiece(after)
+  let limit: number = limits.pageRecords
+  pages: while (piece.next <= until) {
+    signal?.throwIfAborted()
+    const at = piece.next
+    const page = await readPage(storage, { after: at - 1, until }, limit)
+    if (page === 'unreadable') {
+      // The one that cannot be read is found by reading them singly.
+      if (limit === 1)
+        return piece.end({ position: at, kind: 'unreadable', message: 'The storage cannot read the record' })
+      limit = 1
+      continue
+    }
+    for (const record of page.records) {
+      const content = archived && record.state === 'trimmed' ? await contentIn(archived, record) : undefined
+      if (content instanceof Error) {
+        // Forgotten meanwhile, or in another segment: it is read again.
+        if (await hasChanged(storage, record as TrimmedEvent)) continue pages
+        const { stream, revision } = record
+        return piece.end({ position: piece.next, stream, revision, kind: 'archive', message: content.message })
+      }
+      if (!piece.add(record, content)) return piece.end()
+    }
+    if (piece.next === at || (!page.more && piece.next <= until)) {
+      return piece.end({ position: piece.next, kind: 'missing', message: 'The log has no record there' })
+    }
+    await turn()
+  }
+  return piece.end()
+}
+
+/** From its segment; as it is stored there where its key is not at hand. Else what is wrong with it. */
+async function contentIn({ open, decrypt }: Archived, record: TrimmedEvent): Promise<string | Error> {
+  let stored: StoredEvent | ForgottenEvent | undefined
+  try {
+    stored = (await open(record.segment))(record)
+    if (stored.state === 'forgotten') return new Error('It was forgotten meanwhile')
+    const [shown = stored] = await decrypt([stored])
+    return shown.content
+  } catch (error) {
+    if (!isStoreError(error)) throw error
+    if (stored?.state === 'stored' && error.code.startsWith('master-key-')) return stored.content
+    if (['object-damaged', 'event-archived', 'encrypted-data-damaged'].includes(error.code)) return error
+    throw error
+  }
+}
+
+async function hasChanged(storage: Pick<Storage, 'readLog'>, record: TrimmedEvent): Promise<boolean> {
+  const position = record.position ?? 0
+  const { records } = await storage.readLog({
+    ...{ after: position - 1, until: position, direction: 'forwards', limit: 1 },
+  })
+  const [now] = records
+  return now?.state !== 'trimmed' || now.segment !== record.segment
+}
+
+/** A storage that fails at everything is in trouble, and nobody has changed anything. */
+async function readPage(
+  storage: Pick<Storage, 'readLog'>,
+  range: Piece,
+  limit: number,
+): Promise<LogPage | 'unreadable'> {
+  try {
+    return await storage.readLog({ ...range, direction: 'forwards', limit, evidence: true })
+  } catch (error) {
+    if (!isStoreError(error, 'storage-failed')) throw error
+    await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
+    return 'unreadable'
+  }
+}
