@@ -19,6 +19,7 @@ import { replayCommand, replaysCommand } from './commands/replay.ts'
 import { schedulesCommand } from './commands/schedules.ts'
 import { serveCommand } from './commands/serve.ts'
 import { snapshotsCommand } from './commands/snapshots.ts'
+import { statesCommand } from './commands/states.ts'
 import { streamsCommand } from './commands/streams.ts'
 import { tableCommand } from './commands/table.ts'
 import { viewsCommand } from './commands/views.ts'
@@ -35,7 +36,7 @@ const groups: Readonly<Record<string, readonly (() => Command)[]>> = {
   'Events:': [appendCommand, readCommand, followCommand, streamsCommand, forgetCommand, importCommand, exportCommand],
   'Views:': [viewsCommand, projectionsCommand, replayCommand, replaysCommand],
   'Background:': [consumersCommand, jobsCommand, schedulesCommand, snapshotsCommand],
-  'Archive and backup:': [archiveCommand, backupCommand, backupsCommand, restoreCommand],
+  'Archive and backup:': [archiveCommand, backupCommand, backupsCommand, restoreCommand, statesCommand],
   'The store:': [infoCommand, eventTypesCommand, keysCommand, tableCommand],
 }
 

@@ -28,6 +28,8 @@ export interface StoreOptions {
   readonly archive?: ArchiveOptions
   /** Where `backups` are kept; it stays open when the store is closed. */
   readonly backups?: ObjectStore
+  /** Where state snapshots are kept; likewise. */
+  readonly states?: ObjectStore
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */

@@ -78,6 +78,7 @@ import { schedules } from './schedule.ts'
 import { segments } from './segment.ts'
 import { snapshots } from './snapshot.ts'
 import { createSnapshots, type Snapshots } from './snapshots.ts'
+import { checkStatesPlace, createStates, type States } from './states.ts'
 import type { Commit, Storage, Transaction } from './storage.ts'
 import type { StoreOptions } from './store-options.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
@@ -158,6 +159,8 @@ export interface Store extends AsyncDisposable {
   readonly archive: Archive
   /** Backups in the place that the store was opened with. */
   readonly backups: Backups
+  /** All views written down at a position, in the place that the store was opened with. */
+  readonly states: States
   info(): Promise<StoreInfo>
   /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
@@ -195,6 +198,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const declaring = { add: (commit: Commit) => queue.add(commit) }
   if (options.archive) checkArchive(options.archive)
   if (options.backups) checkBackupPlace(options.backups)
+  if (options.states) checkStatesPlace(options.states)
   const objects = options.archive && watchedObjects(options.archive.objects)
   const archived = objects && createArchived(storage, objects)
   const cataloguing = { storage, archived, queue: declaring, newId: makeId, readOnly, closing: closing.signal }
@@ -249,10 +253,16 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     await bare.close()
   }
 
+  const projections = {
+    ...createProjections(background, shapes, states),
+    ...createReplays({ ...background, shapes, states }),
+  }
+  const written = createStates({ ...background, shapes, projections, objects: options.states })
   const handlers = {
     [forgetKind]: forgetHandler(forgetting),
     ...snapshotted.handlers,
     ...sealing.handlers,
+    ...written.handlers,
     ...(archive && { [archiveKind]: archiveHandler(archive) }),
   }
 
@@ -345,10 +355,8 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     backups: createBackups(background, options.backups),
     backup: (to, options) => takeBackup(background, to, options),
     ledger: sealing.face,
-    projections: {
-      ...createProjections(background, shapes, states),
-      ...createReplays({ ...background, shapes, states }),
-    },
+    projections,
+    states: written.face,
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
       return { logId, head, storage: bare.name, gauges: bare.gauges() }

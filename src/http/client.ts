@@ -40,6 +40,7 @@ import { jobsOver } from './faces/jobs.ts'
 import { ledgerElsewhere } from './faces/ledger.ts'
 import { projectionsOver } from './faces/projections.ts'
 import { snapshotsOver } from './faces/snapshots.ts'
+import { statesOver } from './faces/states.ts'
 import { viewsOver } from './faces/views.ts'
 import { instantText, parameters } from './parameters.ts'
 import { createRequester, type Parameters, type RequesterOptions } from './request.ts'
@@ -183,6 +184,7 @@ export function createClient(options: ClientOptions): Store {
     ledger: ledgerElsewhere(),
     archive: archiveOver(requester),
     backups: backupsOver(requester),
+    states: statesOver(requester),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()

@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { open } from '../../open.ts'
 import { loadApp } from '../app.ts'
 import { appCommand, type DefinedChoice, json, untilSignal } from '../options.ts'
-import { openPlaces, retentionOption } from '../places.ts'
+import { openPlaces, retentionOption, statesOption } from '../places.ts'
 
 export function workCommand(): Command {
   return appCommand(
@@ -12,6 +12,7 @@ export function workCommand(): Command {
     'needed',
   )
     .addOption(retentionOption(json))
+    .addOption(statesOption())
     .action(run)
 }
 
