@@ -75,6 +75,39 @@ describe('daybook archive', () => {
   })
 })
 
+test('state snapshots are taken, listed, restored and pruned by the command line', async () => {
+  const { store } = await filled()
+  const [folder, states] = [place(), place()]
+  mkdirSync(folder)
+  const app = join(folder, 'app.ts')
+  writeFileSync(
+    app,
+    `const step = (view = { steps: 0 }) => ({ steps: view.steps + 1 })
+    export default { projections: [
+      { name: 'orders', lifecycle: 'async', streamTypes: ['order'], on: { Step1: step, Step5: step } },
+      { name: 'kinds', lifecycle: 'inline', key: ({ type }) => type, holds: 'totals', on: { Step1: step } },
+    ] }`,
+  )
+  const options = ['--app', app, '--states', states]
+  await call(store, 'projections', 'rebuild', 'orders', '--app', app)
+  await call(store, 'projections', 'rebuild', 'kinds', '--app', app)
+  const taken = await call(store, 'states', 'take', ...options)
+  expect(taken.output).toBe(
+    'state snapshot 1 is taken at position 5: 1 view of 1 projection\nleft out  kinds  it is of inline totals by a key\n',
+  )
+  const restored = await call(store, 'states', 'restore', ...options)
+  expect(restored.output).toBe('orders, version 1: 1 view put back, caught up from 5\n')
+  expect((await call(store, 'views', 'get', 'orders', '1', '--app', app, '--json')).json()).toMatchObject([
+    { steps: 2 },
+  ])
+  expect((await call(store, 'states', 'list', '--states', states)).output).toMatch(
+    /^1 {2}\S+Z {2}position 5 {2}orders@1 \(1\)/,
+  )
+  await call(store, 'states', 'take', ...options)
+  expect((await call(store, 'states', 'prune', '--keep', '1', ...options)).output).toBe('1 state snapshot deleted\n')
+  expect((await call(store, 'states', 'take')).errors).toContain('--states: is needed')
+})
+
 test('workers of two processes archive by schedule, and each event goes once', async () => {
   const { store, archive } = await filled()
   const options = ['--store', store, '--archive', archive, '--retention', keepOne, '--port', '0']

@@ -3,6 +3,7 @@ import pino from 'pino'
 import { afterEach, expect, test } from 'vitest'
 import { place } from '../cli/fixtures/command.ts'
 import { range } from '../conformance/kit.ts'
+import { projection } from '../core/projection.ts'
 import { openStore } from '../core/store.ts'
 import type { StoreOptions } from '../core/store-options.ts'
 import { serve } from '../hosts/node.ts'
@@ -56,6 +57,28 @@ test('a client takes backups in the place that the server has, and can name no o
   expect(await client.backups.list()).toEqual([first, second])
   const response = await fetch(`${url}/backups`, { method: 'POST', body: JSON.stringify({ to: '/tmp/elsewhere' }) })
   expect(await response.json()).toMatchObject({ number: 2 })
+})
+
+test('a client takes, lists, restores and prunes state snapshots of the server', async () => {
+  const orders = projection<{ type: 'Changed'; data: number }, { last: number }>()({
+    ...{ name: 'orders', lifecycle: 'async', streamTypes: ['order'] },
+    on: { Changed: (_, { data }) => ({ last: data }) },
+  })
+  const { client, store } = await open({ states: folderObjects(place()), projections: [orders] })
+  await store.projections.rebuild('orders')
+  const taken = await client.states.take({ projections: ['orders'] })
+  expect(taken).toMatchObject({ number: 1, position: 3, projections: [{ name: 'orders', version: 1, views: 1 }] })
+  await store.append('order/1', [{ type: 'Changed', data: 4 }])
+  const phases: unknown[] = []
+  const restored = await client.states.restore({ onProgress: ({ phase }) => phases.push(phase) })
+  expect(restored).toEqual({ number: 1, projections: [{ name: 'orders', version: 1, views: 1, position: 3 }] })
+  expect(phases[0]).toBe('restoring')
+  expect(await client.views.get(orders, '1')).toEqual({ last: 4 })
+  await client.states.take()
+  expect(await client.states.prune({ keep: 1 })).toEqual({ pruned: [1] })
+  expect((await client.states.list()).map(({ number }) => number)).toEqual([2])
+  await expect(client.states.restore({ number: 1 })).rejects.toMatchObject({ code: 'object-damaged' })
+  await expect(client.states.restore({ projections: ['others'] })).rejects.toThrow('has no views of "others"')
 })
 
 test('a server that has no place for them says so', async () => {
