@@ -22,6 +22,7 @@ import { collectionsOf, type Shape } from './projection.ts'
 import { register } from './projection-state.ts'
 import { refoldView } from './replay-parked.ts'
 import { linesOf } from './segment.ts'
+import type { ViewLine } from './state-forgetting.ts'
 import { entryAt, type ProjectionManifest, type StateManifest } from './state-snapshot.ts'
 import type { DocumentWrite, Storage } from './storage.ts'
 import { formatInstant } from './time.ts'
@@ -71,7 +72,7 @@ export async function checkChosen(
   for (const { manifest } of chosen) {
     for (const packed of [...manifest.chunks, ...manifest.parked]) {
       signal?.throwIfAborted()
-      await viewsIn(objects, packed)
+      await linesIn(objects, packed)
     }
   }
 }
@@ -85,17 +86,23 @@ async function checkLog(storage: Storage, { position, entry }: ProjectionManifes
   throw new LogDiverged({ position, stream: record?.stream ?? '', revision: record?.revision ?? 0 })
 }
 
-interface Line {
+interface ParkedLine {
   readonly key: string
-  readonly body: ViewBody & ParkedView
+  readonly body: ParkedView
 }
 
-async function viewsIn(objects: ObjectStore, packed: Packed): Promise<readonly Line[]> {
+/** Throws `ObjectDamaged`. */
+async function linesIn<Line extends ViewLine | ParkedLine>(
+  objects: ObjectStore,
+  packed: Packed,
+): Promise<readonly Line[]> {
   const lines = await linesOf({ ...packed, place: objects.name, bytes: await getObject(objects, packed.key) })
   return lines.map((line, index) => {
     try {
-      const { key, body } = JSON.parse(line) as Line
-      if (typeof key === 'string' && typeof body === 'object' && body !== null) return { key, body }
+      const { key, ...rest } = JSON.parse(line) as Line
+      if (typeof key === 'string' && Object.values(rest).every((part) => typeof part === 'object')) {
+        return { key, ...rest } as Line
+      }
     } catch {}
     throw new ObjectDamaged({ key: packed.key, place: objects.name, reason: `line ${index + 1} is no view` })
   })
@@ -117,14 +124,14 @@ export async function restoreOne(
     const refold: string[] = []
     let views = 0
     for (const packed of manifest.chunks) {
-      const lines = await viewsIn(objects, packed)
-      const closed = await closedAmong(storage, shape, lines)
+      const lines = await linesIn<ViewLine>(objects, packed)
+      const closed = await closedAmong(storage, shape.holds === 'content' ? lines.flatMap(streamsOf) : [])
       for (const line of lines) {
-        const streams = Object.keys(line.body.revisions ?? {})
+        const streams = streamsOf(line)
         const open = streams.filter((stream) => !closed.has(stream))
         // What a stream that was forgotten since has left in it must not come back.
-        if (open.length < streams.length && shape.holds === 'content') refold.push(line.key)
-        else await writer.add(viewOf(shape, line, streams))
+        if (line.body && open.length === streams.length) await writer.add(viewOf(shape, { ...line, body: line.body }))
+        else refold.push(line.key)
         if (shape.keyed === 'by-function' && shape.holds === 'content') {
           for (const stream of open) await writer.add(linkWrites(shape, { stream, key: line.key }))
         }
@@ -133,7 +140,12 @@ export async function restoreOne(
       told(views)
     }
     for (const packed of manifest.parked) {
-      for (const { body } of await viewsIn(objects, packed)) await writer.add(parkWrites(shape, body, undefined))
+      const lines = await linesIn<ParkedLine>(objects, packed)
+      const closed = await closedAmong(
+        storage,
+        lines.map(({ body }) => body.stream),
+      )
+      for (const { body } of lines) if (!closed.has(body.stream)) await writer.add(parkWrites(shape, body, undefined))
     }
     if (!(await writer.end())) return 'from the log'
     for (const key of refold) await refoldView(restoring, shape, key)
@@ -151,15 +163,23 @@ export async function restoreOne(
   }
 }
 
-function viewOf(shape: Shape, { key, body }: Line, streams: readonly string[]): readonly DocumentWrite[] {
+/** Whose content it holds, or has held. */
+function streamsOf({ body, streams }: ViewLine): readonly string[] {
+  return streams ?? Object.keys(body?.revisions ?? {})
+}
+
+function viewOf(
+  shape: Shape,
+  { key, body }: Pick<ViewLine, 'key'> & { readonly body: ViewBody },
+): readonly DocumentWrite[] {
+  const streams = Object.keys(body.revisions ?? {})
   const held = shape.holds === 'content' && streams.length > 0 ? { streams } : {}
   return putDocument(shape.views, { key, body, ...held, if: { is: 'absent' } })
 }
 
-async function closedAmong(storage: Storage, { holds }: Shape, lines: readonly Line[]): Promise<ReadonlySet<string>> {
+async function closedAmong(storage: Storage, some: readonly string[]): Promise<ReadonlySet<string>> {
   const closed = new Set<string>()
-  if (holds === 'totals') return closed
-  const streams = new Set(lines.flatMap(({ body }) => Object.keys(body.revisions ?? {}))).values()
+  const streams = new Set(some).values()
   const look = async () => {
     for (const stream of streams) {
       const { head } = await storage.readStream(stream, { after: 0, direction: 'backwards', limit: 1 })

@@ -8,7 +8,7 @@ import type { Packed } from './backup.ts'
 import { canonicalJson, utf8, utf8Length } from './encoding.ts'
 import { ObjectDamaged } from './errors.ts'
 import { gzip, hashOf } from './gzip.ts'
-import { getObject, listObjects, type ObjectStore } from './object-store.ts'
+import { listObjects, type ObjectStore } from './object-store.ts'
 import type { ShapeFacts } from './projection.ts'
 import { entryOfRecord } from './record-line.ts'
 import type { Storage } from './storage.ts'
@@ -37,6 +37,8 @@ export interface StateManifest extends Omit<StateSnapshot, 'projections'> {
   readonly format: 1
   readonly logId: string
   readonly projections: readonly ProjectionManifest[]
+  /** Objects that are to take the place of others, and may be there already. */
+  readonly coming?: readonly string[]
 }
 
 export interface ProjectionManifest extends Omit<StatesOf, 'bytes'> {
@@ -91,15 +93,26 @@ export async function printManifest(manifest: StateManifest): Promise<Uint8Array
 
 /** Throws `ObjectDamaged` where it is missing, or is not as it was written. */
 export async function readManifest(objects: ObjectStore, number: number): Promise<StateManifest> {
+  return (await openManifest(objects, number)).manifest
+}
+
+/** With what guards a change of it. */
+export async function openManifest(
+  objects: ObjectStore,
+  number: number,
+): Promise<{ readonly manifest: StateManifest; readonly etag: string }> {
   const key = manifestKey(number)
-  const bytes = await getObject(objects, key)
+  const damaged = (reason: string) => new ObjectDamaged({ key, place: objects.name, reason })
+  const object = await objects.get(key)
+  if (object === undefined) throw damaged('it is missing')
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(object.bytes)
     const { checksum: _, ...manifest } = JSON.parse(text) as StateManifest & { readonly checksum: string }
     const whole = manifest.format === 1 && manifest.number === number
-    if (whole && new TextDecoder().decode(await printManifest(manifest)) === text) return manifest
+    if (whole && new TextDecoder().decode(await printManifest(manifest)) === text)
+      return { manifest, etag: object.etag }
   } catch {}
-  throw new ObjectDamaged({ key, place: objects.name, reason: 'it is no manifest of a state snapshot' })
+  throw damaged('it is no manifest of a state snapshot')
 }
 
 /** Of all snapshots in the place, the oldest first; and all objects there, by the number that they belong to. */

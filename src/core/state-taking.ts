@@ -13,6 +13,7 @@ import type { ObjectStore } from './object-store.ts'
 import { parkedViews } from './parked-view.ts'
 import { ProjectionNotFound, ViewNotReady } from './projection-errors.ts'
 import { listStates, type StoredState, type VersionStatus } from './projection-state.ts'
+import { closedAfter, closingStreams, forgetInStates } from './state-forgetting.ts'
 import {
   entryAt,
   folderOf,
@@ -21,6 +22,7 @@ import {
   type ProjectionManifest,
   packLines,
   printManifest,
+  readManifest,
   type StateManifest,
 } from './state-snapshot.ts'
 import { formatInstant } from './time.ts'
@@ -47,6 +49,8 @@ export async function takeStates(taking: Taking, options: StatesTakeOptions): Pr
   const { signal } = options
   const names = options.projections ?? (await listStates(storage)).map(({ state }) => state.name).sort()
   const { numbers } = await listStateObjects(objects)
+  const { head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
+  const closing = await closingStreams(storage)
   const number = (numbers.at(-1) ?? 0) + 1
   const folder = folderOf(number, derivedId(['states', making.newId()]))
   const written: string[] = []
@@ -70,11 +74,14 @@ export async function takeStates(taking: Taking, options: StatesTakeOptions): Pr
     const { outcome } = await objects.put(manifestKey(number), await printManifest(manifest), { if: 'absent' })
     if (outcome === 'conflict')
       throw new StoreBusy(`Another process has taken state snapshot ${number} meanwhile`, 1_000)
-    return manifest
   } catch (error) {
     for (const key of written) await objects.delete(key).catch(() => {})
     throw error
   }
+  // What was forgotten meanwhile may have been written down before, and looked for here before it was there.
+  const forgotten = new Set([...closing, ...(await closedAfter(storage, head))])
+  for (const stream of forgotten) await forgetInStates(objects, stream, making)
+  return readManifest(objects, number)
 }
 
 async function find({ storage }: Pick<Taking, 'storage'>, name: string): Promise<Found> {

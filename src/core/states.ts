@@ -7,6 +7,7 @@ import { limits } from './limits.ts'
 import { type ObjectStore, watchedObjects } from './object-store.ts'
 import type { Shape } from './projection.ts'
 import type { Projections } from './projections.ts'
+import { sweepStates } from './state-forgetting.ts'
 import { checkChosen, chosenOf, restoreOne } from './state-restoring.ts'
 import {
   listStateObjects,
@@ -98,19 +99,10 @@ export function createStates({ projections, ...background }: Tools): { face: Sta
       const objects = opened()
       checkObject(options, 'options')
       const keep = checkCount(options.keep, 'keep', Number.MAX_SAFE_INTEGER)
-      const { numbers, others } = await listStateObjects(objects)
+      const { numbers } = await listStateObjects(objects)
       const pruned = numbers.slice(0, -keep)
-      const kept = numbers.slice(-keep)
-      const used = new Set<string>()
-      for (const number of kept) {
-        const manifest = await readManifest(objects, number)
-        for (const { chunks, parked } of manifest.projections)
-          for (const { key } of [...chunks, ...parked]) used.add(key)
-      }
       for (const number of pruned) await objects.delete(manifestKey(number))
-      // Of later numbers one may be at work.
-      const newest = numbers.at(-1) ?? 0
-      for (const { key, number } of others) if (number <= newest && !used.has(key)) await objects.delete(key)
+      await sweepStates(objects)
       return { pruned }
     },
     async restore(options = {}) {

@@ -78,6 +78,7 @@ import { schedules } from './schedule.ts'
 import { segments } from './segment.ts'
 import { snapshots } from './snapshot.ts'
 import { createSnapshots, type Snapshots } from './snapshots.ts'
+import { forgetInStates } from './state-forgetting.ts'
 import { checkStatesPlace, createStates, type States } from './states.ts'
 import type { Commit, Storage, Transaction } from './storage.ts'
 import type { StoreOptions } from './store-options.ts'
@@ -219,6 +220,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     async forgetInViews(stream: string) {
       await overtakeRunners(writing, stream)
       await forgetInViews(views, stream)
+      if (options.states) await forgetInStates(watchedObjects(options.states), stream, making)
     },
   }
   const background: Background = {

@@ -1,5 +1,6 @@
 /** State snapshots: views that were lost come back, and catch up from the position up to which they were written down. */
 import assert from 'node:assert/strict'
+import { gunzip } from '../../core/gzip.ts'
 import { listObjects, type ObjectStore } from '../../core/object-store.ts'
 import { projection } from '../../core/projection.ts'
 import type { EmbeddedStore, Store } from '../../core/store.ts'
@@ -51,8 +52,10 @@ export const writingDown = (open: OpenEmbedded, openObjects: OpenObjects) =>
         ],
       )
       await visit(store, ['1', '4'], ['p3'])
+      assert.ok(await holds(states, 'guest/3'))
       await store.forget('guest/3', { reasonCode: 'asked' })
       await positionOf(store, 'guest/3')
+      assert.ok(!(await holds(states, '"guest/3":')))
       seen.length = 0
       const told = new Set<string>()
       const restored = await store.states.restore({ onProgress: ({ phase }) => told.add(phase) })
@@ -156,6 +159,15 @@ async function viewsOf(store: EmbeddedStore) {
   const places = await Promise.all(['p1', 'p2', 'p3'].map(async (id) => (await get('by-place', id))?.places.length))
   const count = (await store.views.get<{ count: number }>('count', 'all'))?.count
   return { inline: await each('inline'), async: await each('async'), places, count }
+}
+
+/** Whether the text is in one of the objects. */
+async function holds(states: ObjectStore, text: string): Promise<boolean> {
+  for (const { key } of await collect(listObjects(states, ''))) {
+    const bytes = (await states.get(key))?.bytes ?? assert.fail('it is not there')
+    if (key.endsWith('.gz') && (await gunzip(bytes, 1_000_000)).includes(text)) return true
+  }
+  return false
 }
 
 async function withoutChunk(states: ObjectStore, run: () => Promise<void>): Promise<void> {
