@@ -109,6 +109,9 @@ export type {
   TakeAllOptions,
   TakenAll,
 } from './core/snapshots.ts'
+export type { StateSnapshot, StatesOf } from './core/state-snapshot.ts'
+export type { StatesTakeOptions } from './core/state-taking.ts'
+export type { States, StatesProgress, StatesRestored, StatesRestoreOptions } from './core/states.ts'
 export type { Direction, Storage, Transaction } from './core/storage.ts'
 export type { EmbeddedStore, Store, StoreInfo } from './core/store.ts'
 export { openStore } from './core/store.ts'

@@ -1,7 +1,7 @@
 /** The object stores that a command works with: named by its options, or by the application's definitions. */
 import { Option } from 'commander'
 import type { AppDefinition, AppPlaces } from '../core/app.ts'
-import { archiveKind } from '../core/job.ts'
+import { archiveKind, statesKind } from '../core/job.ts'
 import type { ObjectStore } from '../core/object-store.ts'
 import { checkRetention, type Retention } from '../core/retention.ts'
 import type { ScheduleOptions } from '../core/schedule.ts'
@@ -13,7 +13,7 @@ export interface PlacesChoice extends AppPlaces {
 }
 
 export interface OpenPlaces extends AsyncDisposable {
-  readonly options: Pick<StoreOptions, 'archive' | 'backups'>
+  readonly options: Pick<StoreOptions, 'archive' | 'backups' | 'states'>
   /** With what workers do in these places by schedule, unless the application has a schedule of the same name. */
   scheduling(app: AppDefinition): AppDefinition
 }
@@ -23,6 +23,11 @@ export const archiveOption = () =>
 
 export const backupsOption = () =>
   new Option('--backups <place>', 'where backups are kept that are asked for over HTTP').env('DAYBOOK_BACKUPS')
+
+export const statesOption = () =>
+  new Option('--states <place>', 'where state snapshots are kept: a folder, or s3://BUCKET/PREFIX').env(
+    'DAYBOOK_STATES',
+  )
 
 /** `parse`: how a text of JSON is read. */
 export const retentionOption = (parse: (text: string) => unknown) =>
@@ -47,15 +52,17 @@ export async function openPlaces(choice: PlacesChoice, app: AppDefinition): Prom
     return objects
   }
   const retention = { ...app.retention, ...choice.retention }
-  const [archive, backups] = [await at('archive'), await at('backups')]
+  const [archive, backups, states] = [await at('archive'), await at('backups'), await at('states')]
   const archives = archive !== undefined && Object.keys(retention).length > 0
   const own: Record<string, ScheduleOptions> = {
     ...(archives && { [archiveKind]: { cron: daily, kind: archiveKind } }),
+    ...(states && { [statesKind]: { cron: monthly, kind: statesKind } }),
   }
   return {
     options: {
       ...(archive && { archive: { objects: archive, retention } }),
       ...(backups && { backups: [backups] }),
+      ...(states && { states }),
     },
     scheduling: ({ schedules, ...rest }) => ({ ...rest, schedules: { ...own, ...schedules } }),
     async [Symbol.asyncDispose]() {
@@ -66,3 +73,4 @@ export async function openPlaces(choice: PlacesChoice, app: AppDefinition): Prom
 
 /** In UTC. */
 const daily = '0 3 * * *'
+const monthly = '0 0 1 * *'

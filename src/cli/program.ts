@@ -20,6 +20,7 @@ import { replayCommand, replaysCommand } from './commands/replay.ts'
 import { schedulesCommand } from './commands/schedules.ts'
 import { serveCommand } from './commands/serve.ts'
 import { snapshotsCommand } from './commands/snapshots.ts'
+import { statesCommand } from './commands/states.ts'
 import { streamsCommand } from './commands/streams.ts'
 import { tableCommand } from './commands/table.ts'
 import { verifyCommand } from './commands/verify.ts'
@@ -38,7 +39,7 @@ const groups: Readonly<Record<string, readonly (() => Command)[]>> = {
   'Views:': [viewsCommand, projectionsCommand, replayCommand, replaysCommand],
   'Background:': [consumersCommand, jobsCommand, schedulesCommand, snapshotsCommand],
   'The ledger:': [ledgerCommand, verifyCommand],
-  'Archive and backup:': [archiveCommand, backupCommand, backupsCommand, restoreCommand],
+  'Archive and backup:': [archiveCommand, backupCommand, backupsCommand, restoreCommand, statesCommand],
   'The store:': [infoCommand, eventTypesCommand, keysCommand, tableCommand],
 }
 

@@ -52,7 +52,8 @@ export async function restoreBackup(from: ObjectStore, into: Storage, options: R
   const begun = await isRestoring(into)
   const there = await beginningOf(into)
   if (begun ? there.position > newest.to : there.position > 0 || (await isUsed(into))) throw notEmpty(begun)
-  await markRestoring(into, { state: 'restoring', number: newest.number })
+  // Some storages take no more records once something else was committed.
+  if (!begun) await markRestoring(into, { state: 'restoring', number: newest.number })
   for await (const { records } of backups.chunks('restoring')) {
     const missing = records.filter(({ position = 0 }) => position > there.position)
     if (records.length > 0 && there.entry !== undefined) checkGoesOn(there, records)

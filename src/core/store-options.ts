@@ -34,6 +34,8 @@ export interface StoreOptions {
   readonly archive?: ArchiveOptions
   /** Where backups are kept: `backups` writes to the first, forgetting reaches all. They stay open when the store is closed. */
   readonly backups?: readonly ObjectStore[]
+  /** Where state snapshots are kept; it stays open likewise. */
+  readonly states?: ObjectStore
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */

@@ -90,6 +90,8 @@ import { schedules } from './schedule.ts'
 import { segments } from './segment.ts'
 import { snapshots } from './snapshot.ts'
 import { createSnapshots, type Snapshots } from './snapshots.ts'
+import { forgetInStates } from './state-forgetting.ts'
+import { checkStatesPlace, createStates, type States } from './states.ts'
 import type { Commit, Storage, Transaction } from './storage.ts'
 import type { StoreOptions } from './store-options.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
@@ -169,6 +171,8 @@ export interface Store extends AsyncDisposable {
   readonly archive: Archive
   /** Backups in the place that the store was opened with. */
   readonly backups: Backups
+  /** All views written down at a position, in the place that the store was opened with. */
+  readonly states: States
   info(): Promise<StoreInfo>
   /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
@@ -214,6 +218,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   if (options.archive) checkArchive(options.archive)
   checkList(backups, 'backups')
   backups.forEach(checkBackupPlace)
+  if (options.states) checkStatesPlace(options.states)
   const objects = options.archive && watchedObjects(options.archive.objects)
   const archived = objects && createArchived(stored, objects, encryption.decrypt)
   const cataloguing = { storage, archived, queue: declaring, newId: makeId, readOnly, closing: closing.signal }
@@ -243,6 +248,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     async forgetInViews(stream) {
       await overtakeRunners(writing, stream)
       await forgetInViews(views, stream)
+      if (options.states) await forgetInStates(watchedObjects(options.states), stream, making)
     },
     archive: archive && archived && { ...createArchiving(archive), objects: archive.objects, ...archived },
     backups: backups.map(watchedObjects),
@@ -274,11 +280,17 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     await bare.close()
   }
 
+  const projections = {
+    ...createProjections(background, shapes, states),
+    ...createReplays({ ...background, shapes, states }),
+  }
+  const written = createStates({ ...background, shapes, projections, objects: options.states })
   const handlers = {
     [forgetKind]: forgetHandler(forgetting),
     [forgetSubjectKind]: forgetSubjectHandler(subjects),
     ...snapshotted.handlers,
     ...sealing.handlers,
+    ...written.handlers,
     ...(archive && { [archiveKind]: archiveHandler(archive) }),
   }
 
@@ -369,10 +381,8 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     encryption: createRotation(background, encryption.master),
     backup: (to, options) => takeBackup({ ...background, storage: stored }, to, options),
     ledger: sealing.face,
-    projections: {
-      ...createProjections(background, shapes, states),
-      ...createReplays({ ...background, shapes, states }),
-    },
+    projections,
+    states: written.face,
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
       return { logId, head, storage: bare.name, gauges: bare.gauges() }

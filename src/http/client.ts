@@ -41,6 +41,7 @@ import { jobsOver } from './faces/jobs.ts'
 import { ledgerOver } from './faces/ledger.ts'
 import { projectionsOver } from './faces/projections.ts'
 import { snapshotsOver } from './faces/snapshots.ts'
+import { statesOver } from './faces/states.ts'
 import { viewsOver } from './faces/views.ts'
 import { instantText, parameters } from './parameters.ts'
 import { createRequester, type Parameters, type RequesterOptions } from './request.ts'
@@ -184,6 +185,7 @@ export function createClient(options: ClientOptions): Store {
     ledger: ledgerOver(requester, verifierKeys),
     archive: archiveOver(requester),
     backups: backupsOver(requester),
+    states: statesOver(requester),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()

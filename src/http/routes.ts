@@ -11,6 +11,7 @@ import { readingRoutes } from './routes/reading.ts'
 import { referenceRoutes } from './routes/reference.ts'
 import { replayRoutes } from './routes/replays.ts'
 import { snapshotRoutes } from './routes/snapshots.ts'
+import { stateRoutes } from './routes/states.ts'
 import { viewRoutes } from './routes/views.ts'
 import { writingRoutes } from './routes/writing.ts'
 
@@ -26,6 +27,7 @@ export const routes: readonly Route[] = [
   ...snapshotRoutes,
   ...ledgerRoutes,
   ...archiveRoutes,
+  ...stateRoutes,
   ...eventTypeRoutes,
   ...healthRoutes,
 ]

@@ -9,7 +9,7 @@ import { keyAccess, openKeys } from '../../http/keys.ts'
 import { openStorage } from '../../open.ts'
 import { loadApp } from '../app.ts'
 import { type AppChoice, appCommand, collect, json, ordinal, untilSignal } from '../options.ts'
-import { backupsOption, openPlaces, retentionOption } from '../places.ts'
+import { backupsOption, openPlaces, retentionOption, statesOption } from '../places.ts'
 import { ledgerOf, type SignerChoice, withSealing } from '../signing.ts'
 
 interface Choice extends AppChoice, SignerChoice {
@@ -34,6 +34,7 @@ export function serveCommand(): Command {
     .addOption(new Option('--port <port>', 'the port; 0 for any free one').env('PORT').default(8080).argParser(ordinal))
     .addOption(new Option('--host <host>', 'the address to listen on').env('HOST').default('127.0.0.1'))
     .addOption(retentionOption(json))
+    .addOption(statesOption())
     .addOption(backupsOption())
     .option('--no-workers', 'only serve: "daybook work" does the rest elsewhere')
     .addOption(

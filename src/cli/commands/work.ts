@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { open } from '../../open.ts'
 import { loadApp } from '../app.ts'
 import { appCommand, type DefinedChoice, json, untilSignal } from '../options.ts'
-import { openPlaces, retentionOption } from '../places.ts'
+import { openPlaces, retentionOption, statesOption } from '../places.ts'
 import { ledgerOf, type SignerChoice, withSealing } from '../signing.ts'
 
 interface Choice extends DefinedChoice, SignerChoice {}
@@ -12,6 +12,7 @@ export function workCommand(): Command {
   const told = 'Run projections, consumers, jobs and schedules, without a server, until a signal ends it.'
   return withSealing(appCommand('work', told, 'needed'))
     .addOption(retentionOption(json))
+    .addOption(statesOption())
     .action(run)
 }
 
