@@ -8,6 +8,7 @@ import { openEngine } from './engine.ts'
 import { eventTypes } from './event-types.ts'
 import { type Figure, figures } from './figures.ts'
 import { http } from './http.ts'
+import { join as loginOrderJoin } from './join.ts'
 import { type Measured, median, ratio, sideBySide } from './measure.ts'
 import { memory } from './memory.ts'
 import { postgresConditions, postgresFigures } from './postgres.ts'
@@ -33,6 +34,7 @@ try {
   if (isAsked('archive')) await archive(folder, rounds)
   if (isAsked('event types')) await eventTypes(folder, rounds)
   if (isAsked('http')) await http(folder, rounds)
+  if (isAsked('join')) await loginOrderJoin(folder)
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

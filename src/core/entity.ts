@@ -1,7 +1,7 @@
 /** One view of a batch: folded over all of its events at once, and the writes that store it. */
 import { InvalidArgument, isStorageFault } from './errors.ts'
 import type { Recorded } from './event.ts'
-import { FoldFailed, foldInTime, type ReadStream } from './event-time.ts'
+import { FoldFailed, type FoldInTime, foldInTime } from './event-time.ts'
 import { type Folding, foldEvent, foldingOf, linksRevision, viewWrites } from './fold.ts'
 import type { Shape } from './projection.ts'
 import type { DocumentWrite } from './storage.ts'
@@ -24,17 +24,13 @@ export function foldEntity(shape: Shape, loaded: Folding, events: readonly Recor
 }
 
 /** As its events come by their own time; where that fails nobody knows at which. */
-export async function foldEntityInTime(
-  shape: Shape,
-  loaded: Folding,
-  { events, read }: { readonly events: readonly Recorded[]; readonly read: ReadStream },
-): Promise<FoldedEntity> {
+export async function foldEntityInTime(shape: Shape, loaded: Folding, folded: FoldInTime): Promise<FoldedEntity> {
   const { key } = loaded
   try {
-    return { key, writes: viewWrites(shape, await foldInTime(shape, loaded, { events, read })) }
+    return { key, writes: viewWrites(shape, await foldInTime(shape, loaded, folded)) }
   } catch (error) {
     if (error instanceof FoldFailed) return { key, writes: [], failed: { event: error.event, error: error.cause } }
-    const [event] = events
+    const [event] = folded.events
     if (event === undefined || isStorageFault(error)) throw error
     return { key, writes: [], failed: { event, error } }
   }

@@ -15,6 +15,7 @@ import { allParked, type ParkedView, parkWrites, type StoredParked, unparkWrite 
 import type { Shape } from './projection.ts'
 import { eventsOf, linksOf } from './refold.ts'
 import type { CommitOutcome, DocumentKey, DocumentWrite } from './storage.ts'
+import { createRecentTimelines } from './timeline.ts'
 import { backoffMs, sleep } from './turn.ts'
 
 export interface Folder {
@@ -77,6 +78,7 @@ export function createFolder(
   const { storage, queue, making, clock } = background
   const fence = checkpointKey(shape)
   const hasUnique = shape.views.indexes.some(({ unique }) => unique)
+  const recent = createRecentTimelines()
   let parked: ReadonlyMap<string, StoredParked> | undefined
 
   async function fold(batch: Batch, epoch: number): Promise<void> {
@@ -123,7 +125,7 @@ export function createFolder(
       const started = performance.now()
       if (known) folded.push({ key: view.key, writes: waitWrites(known, events) })
       else if (shape.latenessMs === undefined) folded.push(foldEntity(shape, view, events))
-      else folded.push(await foldEntityInTime(shape, view, { events, read }))
+      else folded.push(await foldEntityInTime(shape, view, { events, read, recent }))
       const last = events.at(-1)
       if (onFolded && last && !known) {
         const { name: projection, version } = shape

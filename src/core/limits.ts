@@ -58,6 +58,8 @@ export const limits = {
   foldViewCharacters: 16_777_216,
   catchUpEvents: 50_000,
   catchUpCharacters: 16_777_216,
+  markEvents: 256,
+  youngCharacters: 16_777_216,
   catchUpCommits: 64,
   checkpointMs: 250,
   settleMs: 2_000,

@@ -5,12 +5,13 @@
 import { type Loads, load } from './decider.ts'
 import { isStoreError } from './errors.ts'
 import type { Recorded } from './event.ts'
-import { areLate, nothing, settle } from './event-time.ts'
+import { areLate, nothing } from './event-time.ts'
 import { foldEvent, type ViewBody } from './fold.ts'
 import { checkStreamId } from './name.ts'
 import type { Shape } from './projection.ts'
 import type { Snapshotting } from './snapshots.ts'
 import type { Clock } from './time.ts'
+import { foldTimeline, timelineOf, withEvents } from './timeline.ts'
 
 interface LiveState extends ViewBody {
   /** By event time, what was read and may stand behind what is settled. */
@@ -67,5 +68,6 @@ function liveFold(shape: Shape, clock?: Clock) {
 function inTime(shape: Shape, { settled = nothing, young = [], ...body }: LiveState, now?: number): ViewBody {
   const revisions: Record<string, number> = { ...body.revisions }
   for (const { stream, revision } of young) revisions[stream] = Math.max(revision, revisions[stream] ?? 0)
-  return settle(shape, { key: '', body: { revisions } }, { settled, young, now }).body
+  const { view, timeline } = foldTimeline(shape, withEvents(timelineOf(settled), young, shape.latenessMs ?? 0), now)
+  return { ...(view && { view }), revisions, settled: timeline.settled }
 }
