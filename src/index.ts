@@ -32,6 +32,7 @@ export type { Decider, Executed, ExecuteOptions, Fold, Loaded, LoadOptions } fro
 export type { Delivery } from './core/delivery.ts'
 export type { Digest, OpenedDigest, SignedDigest } from './core/digest.ts'
 export { openDigest, readDigest } from './core/digest.ts'
+export { wordsOf } from './core/document.ts'
 export type { Effect } from './core/effect.ts'
 export * from './core/errors.ts'
 export type { AnyEvent, Envelope, EventOf, ForgottenEntry, LogEntry, Meta, NewEvent, Recorded } from './core/event.ts'
