@@ -1,5 +1,5 @@
 /** What the tests ask the application with. */
-import { openStore, type Storage, type StoreOptions } from 'daybook'
+import { type EmbeddedStore, openStore, type Storage, type StoreOptions } from 'daybook'
 import { type Caller, callerOf as callerOfStore } from '../web/caller.ts'
 import { createApp } from './app.ts'
 import type { RouteOptions } from './routes.ts'
@@ -8,9 +8,10 @@ import { adViewsOf, type SearchOptions } from './views.ts'
 export async function callerOf(
   storage: Storage,
   { words, draw, ...options }: StoreOptions & SearchOptions & Pick<RouteOptions, 'draw'> = {},
-): Promise<Caller> {
+): Promise<Caller & { readonly store: EmbeddedStore }> {
   const projections = [adViewsOf(words === undefined ? {} : { words })]
   const store = await openStore(storage, { ...options, projections })
   const verifierKey = options.ledger?.signer?.verifierKey
-  return callerOfStore(store, (given) => createApp({ ...given, verifierKey, ...(draw && { draw }) }))
+  const caller = callerOfStore(store, (given) => createApp({ ...given, verifierKey, ...(draw && { draw }) }))
+  return { ...caller, store }
 }

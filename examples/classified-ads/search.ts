@@ -30,24 +30,26 @@ export async function search(store: Store, asked: Search): Promise<Found> {
   const words = wordsOf(asked.text)
   if (words.length === 0) return { ads: [] }
   const searched = words.slice(-limits.searchWords)
-  const pageOf = (among: Among, limit: number, cursor?: string) => {
-    const text = among === 'words' ? searched.join(' ') : hasMore
-    return store.views.search(adViews, { text, limit, ...(cursor !== undefined && { cursor }) })
-  }
   const ads: AdView[] = []
-  let [among, cursor] = placeOf(asked.cursor)
-  for (let looked = 0; looked < lookedAt && ads.length < asked.limit; ) {
-    const limit = asked.limit - ads.length
-    const { views, next } = await pageOf(among, limit, cursor)
-    const found = views.map(({ view }) => view).filter((ad) => fits(ad, words, asked))
-    ads.push(...found.filter((ad) => among === 'words' || !isSearched(ad, searched)))
+  let place = placeOf(asked.cursor)
+  /** Where the page ended; from there on it is only looked whether there is another ad. */
+  let end: Place | undefined
+  for (let looked = 0; looked < lookedAt; ) {
+    const { among, cursor } = place
+    const limit = asked.limit - (end ? 0 : ads.length)
+    const text = among === 'words' ? searched.join(' ') : hasMore
+    const { views, next } = await store.views.search(adViews, { text, limit, ...(cursor !== undefined && { cursor }) })
+    const found = views
+      .map(({ view }) => view)
+      .filter((ad) => fits(ad, words, asked) && (among === 'words' || !isSearched(ad, searched)))
+    if (end && found.length > 0) return { ads, next: cursorOf(end) }
+    ads.push(...found)
+    if (next === undefined && among === 'all') return { ads }
+    place = next === undefined ? { among: 'all' } : { among, cursor: next }
+    if (ads.length === asked.limit) end ??= place
     looked += limit
-    cursor = next
-    if (cursor === undefined && among === 'all') return { ads }
-    if (cursor === undefined) among = 'all'
   }
-  const more = cursor !== undefined || among === 'words' || (await pageOf('all', 1)).views.length > 0
-  return { ads, ...(more && { next: `${among}:${cursor ?? ''}` }) }
+  return { ads, next: cursorOf(end ?? place) }
 }
 
 /** Whether the store finds it by the words. */
@@ -55,12 +57,20 @@ function isSearched({ words }: AdView, searched: readonly string[]): boolean {
   return words === undefined || hasAll(wordsOf(words), searched)
 }
 
-type Among = 'words' | 'all'
+/** Where the search goes on: among those that the store finds by the words, or all that have more words than it searches. */
+interface Place {
+  readonly among: 'words' | 'all'
+  readonly cursor?: string
+}
 
-function placeOf(cursor = 'words:'): [Among, string | undefined] {
-  const [, among, place] = /^(words|all):(.*)$/.exec(cursor) ?? []
-  if (among === undefined) throw noCursor()
-  return [among as Among, place || undefined]
+function cursorOf({ among, cursor = '' }: Place): string {
+  return `${among}:${cursor}`
+}
+
+function placeOf(text = 'words:'): Place {
+  const [, among, cursor] = /^(words|all):(.*)$/.exec(text) ?? []
+  if (among !== 'words' && among !== 'all') throw noCursor()
+  return { among, ...(cursor && { cursor }) }
 }
 
 function fits(ad: Ad, words: readonly string[], { category, minPrice, maxPrice }: Search): boolean {
