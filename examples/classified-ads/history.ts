@@ -42,8 +42,9 @@ const nothing = { adTitle: null, adDescription: null, category: null, currency: 
 
 export function rowOf(event: Recorded<AdEvent>): Row {
   const { type, data, revision, time } = event
+  const { adId, publisherId } = data
   return {
-    ...nothing,
+    ...{ adId, publisherId, ...nothing },
     ...data,
     version: revision - 1,
     timestamp: time,

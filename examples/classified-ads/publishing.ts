@@ -116,7 +116,7 @@ async function create(
 }
 
 /** Nine characters of base 36. */
-function adIdOf(uuid: string): string {
+export function adIdOf(uuid: string): string {
   return BigInt(`0x${uuid.replaceAll('-', '')}`)
     .toString(36)
     .slice(-9)
