@@ -33,6 +33,7 @@ export type { Decider, Executed, ExecuteOptions, Fold, Loaded, LoadOptions } fro
 export type { Delivery } from './core/delivery.ts'
 export type { Digest, OpenedDigest, SignedDigest } from './core/digest.ts'
 export { openDigest, readDigest } from './core/digest.ts'
+export { wordsOf } from './core/document.ts'
 export type { Effect } from './core/effect.ts'
 export type { EncryptionOptions } from './core/encryption.ts'
 export * from './core/encryption-errors.ts'
