@@ -18,6 +18,7 @@ import { consuming } from './store/consuming.ts'
 import { deciding } from './store/deciding.ts'
 import { declaring } from './store/event-types.ts'
 import { versioning } from './store/event-versions.ts'
+import { forgetting } from './store/forgetting.ts'
 import { histories } from './store/histories.ts'
 import { working } from './store/jobs.ts'
 import type { OpenStore } from './store/kit.ts'
@@ -81,7 +82,7 @@ export function stateConformance(open: OpenEmbedded, openObjects: OpenObjects): 
   return writingDown(open, openObjects)
 }
 
-/** Backups of stores on the storage, restored into others of its kind. */
+/** Backups of stores on the storage, restored into others of its kind; forgetting in them, and in archives. */
 export function backupConformance(open: OpenStorage, openObjects: OpenObjects): readonly ConformanceCase[] {
-  return backingUp(open, openObjects)
+  return [backingUp, forgetting].flatMap((subject) => subject(open, openObjects))
 }

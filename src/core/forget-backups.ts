@@ -105,33 +105,45 @@ interface Rewriting extends BackupForgetting {
 
 /** `begin` is told how many objects hold content, before any is written. */
 async function rewrite(rewriting: Rewriting, number: number, begin: (objects: number) => Promise<void>): Promise<void> {
-  const { objects, kept } = rewriting
+  const { objects } = rewriting
   for (let tries = 1; tries <= limits.rewriteTries; tries++) {
     const { manifest, etag } = await readManifest(objects, number)
-    const found = await holding(rewriting, manifest)
-    const before = await keysUnder(objects, folderOf(manifest))
-    const known = new Set(keysIn(manifest))
-    if (found.chunks.size === 0 && !found.documents && before.every((key) => known.has(key))) return
-    const count = found.chunks.size + (found.documents ? 1 : 0)
-    if (count > 0) await begin(count)
-    const next = await writeAnew(rewriting, manifest, found)
-    const named = new Set(keysIn(next))
-    const old = (await keysUnder(objects, folderOf(manifest))).filter((key) => !named.has(key))
-    const { outcome } = await objects.put(manifestKey(number), await printManifest(next), { if: 'unchanged', etag })
-    if (outcome === 'written') {
-      await kept.note(objects, manifestKey(number))
-      return kept.delete(objects, old)
-    }
-    await deleteObjects(
-      objects,
-      [...named].filter((key) => !known.has(key)),
-    )
+    const written: string[] = []
+    const done = await attempt({ ...rewriting, written }, { manifest, etag }, begin).catch(async (error) => {
+      // Whoever was faster has deleted what was being read, or written.
+      const now = isStoreError(error, 'object-damaged') ? await readManifest(objects, number) : undefined
+      if (now === undefined || now.etag === etag) throw error
+      return false
+    })
+    if (done) return
+    await deleteObjects(objects, written)
   }
   throw new StoreBusy(`Others write backup ${number} in ${objects.name} anew all the time`, 1_000)
 }
 
-function keysIn({ chunks, documents }: BackupManifest): readonly string[] {
-  return [...chunks, documents].map(({ key }) => key)
+/** False where another has replaced the manifest meanwhile. */
+async function attempt(
+  rewriting: Rewriting & { readonly written: string[] },
+  { manifest, etag }: { readonly manifest: BackupManifest; readonly etag: string },
+  begin: (objects: number) => Promise<void>,
+): Promise<boolean> {
+  const { objects, kept } = rewriting
+  const found = await holding(rewriting, manifest)
+  const count = found.chunks.size + (found.documents ? 1 : 0)
+  const others = async (of: BackupManifest) => {
+    const own = new Set([...of.chunks, of.documents].map(({ key }) => key))
+    return (await keysUnder(objects, folderOf(of))).filter((key) => !own.has(key))
+  }
+  if (count === 0 && (await others(manifest)).length === 0) return true
+  if (count > 0) await begin(count)
+  const next = await writeAnew(rewriting, manifest, found)
+  const old = await others(next)
+  const key = manifestKey(manifest.number)
+  const { outcome } = await objects.put(key, await printManifest(next), { if: 'unchanged', etag })
+  if (outcome === 'conflict') return false
+  await kept.note(objects, key)
+  await kept.delete(objects, old)
+  return true
 }
 
 interface Holding {
@@ -167,17 +179,19 @@ function isHeldBy(stream: string, line: string): boolean {
   return streams.includes(stream)
 }
 
-async function writeAnew(rewriting: Rewriting, manifest: BackupManifest, found: Holding): Promise<BackupManifest> {
-  const { objects, stream, making } = rewriting
+/** Tells the keys of what it writes, before it does. */
+async function writeAnew(
+  { objects, stream, making, written }: Rewriting & { readonly written: string[] },
+  manifest: BackupManifest,
+  found: Holding,
+): Promise<BackupManifest> {
   const anew = async (of: Packed, lines: readonly string[]): Promise<Packed> => {
     const [name = ''] = of.key.slice(folderOf(manifest).length).split('.')
-    const written = await pack(objects, `${folderOf(manifest)}${name}.${making.newId()}.ndjson.gz`, lines)
-    if ((await hashOf(await getObject(objects, written.key))) === written.sha256) return written
-    throw new ObjectDamaged({
-      key: written.key,
-      place: objects.name,
-      reason: 'it does not come back as it was written',
-    })
+    const key = `${folderOf(manifest)}${name}.${making.newId()}.ndjson.gz`
+    written.push(key)
+    const packed = await pack(objects, key, lines)
+    if ((await hashOf(await getObject(objects, key))) === packed.sha256) return packed
+    throw new ObjectDamaged({ key, place: objects.name, reason: 'it does not come back as it was written' })
   }
   const chunks = [...manifest.chunks]
   for (const [index, before] of found.chunks) {

@@ -7,7 +7,7 @@
 import { errorOf } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { indexQuery } from './document.ts'
-import { ObjectDamaged, StoreBusy } from './errors.ts'
+import { isStoreError, ObjectDamaged, StoreBusy } from './errors.ts'
 import { limits } from './limits.ts'
 import { streamTypeOf } from './name.ts'
 import { deleteObjects, keysUnder, type ObjectStore } from './object-store.ts'
@@ -18,6 +18,7 @@ import {
   putSegment,
   readSegment,
   type Segment,
+  type SegmentBody,
   sealSegment,
   segmentBodyOf,
   segmentDocument,
@@ -25,7 +26,7 @@ import {
   segmentPrefix,
   segments,
 } from './segment.ts'
-import type { LogRecord, Storage } from './storage.ts'
+import type { CommitOutcome, LogRecord, Storage } from './storage.ts'
 
 export interface SegmentForgetting {
   readonly storage: Storage
@@ -137,6 +138,31 @@ async function rewrite(
   begin: () => Promise<void> = async () => {},
 ): Promise<boolean> {
   const { storage, queue, making, objects, drop, kept } = tools
+
+  async function attempt(
+    body: Extract<SegmentBody, Segment>,
+    { version, object }: { readonly version: string; readonly object: string },
+  ): Promise<
+    Exclude<CommitOutcome, { outcome: 'committed' }> | { readonly outcome: 'committed'; readonly held: boolean }
+  > {
+    const { segment, records } = await readSegment(objects, body)
+    const held = records.some((record) => record.stream === stream && record.state !== 'forgotten')
+    const others = async (now: Segment) => {
+      const own = Object.values(segmentKeys(now))
+      return (await keysUnder(objects, segmentPrefix(now))).filter((key) => !own.includes(key))
+    }
+    if (!held && (await others(segment)).length === 0) return { outcome: 'committed', held }
+    if (held) await begin()
+    const next = held ? await writeAnew(tools, { segment, object }, without(records, stream)) : segment
+    const old = await others(next)
+    const documents = putSegment({ ...next, state: body.state }, { is: 'version', version })
+    const outcome = await queue.add({ id: making.newId(), appends: [], documents })
+    if (outcome.outcome !== 'committed') return outcome
+    drop(id)
+    await kept.delete(objects, old)
+    return { outcome: 'committed', held }
+  }
+
   for (let tries = 1; tries <= limits.rewriteTries; tries++) {
     const [document] = await storage.getDocuments([segmentDocument(id)])
     const body = document && segmentBodyOf(document)
@@ -146,39 +172,30 @@ async function rewrite(
       await deleteObjects(objects, await keysUnder(objects, segmentPrefix({ id, streamType: streamTypeOf(stream) })))
       return false
     }
-    const { segment, records } = await readSegment(objects, body)
-    const holds = records.some((record) => record.stream === stream && record.state !== 'forgotten')
-    const others = async (now: Segment) => {
-      const own = Object.values(segmentKeys(now))
-      return (await keysUnder(objects, segmentPrefix(now))).filter((key) => !own.includes(key))
-    }
-    if (!holds && (await others(segment)).length === 0) return false
-    if (holds) await begin()
-    const next = holds ? await writeAnew(tools, segment, without(records, stream)) : segment
-    const old = await others(next)
-    const guard = { is: 'version', version: document.version } as const
-    const documents = putSegment({ ...next, state: body.state }, guard)
-    const outcome = await queue.add({ id: making.newId(), appends: [], documents })
-    if (outcome.outcome === 'committed') {
-      drop(id)
-      await kept.delete(objects, old)
-      return holds
-    }
-    if (holds) await deleteObjects(objects, Object.values(segmentKeys(next)))
-    if (outcome.outcome !== 'document-conflict') throw errorOf(outcome)
+    const { version } = document
+    const object = making.newId()
+    const outcome = await attempt(body, { version, object }).catch(async (error) => {
+      // Whoever was faster has deleted what was being read, or written.
+      const [now] = await storage.getDocuments([segmentDocument(id)])
+      if (!isStoreError(error, 'object-damaged') || now?.version === version) throw error
+      return undefined
+    })
+    if (outcome?.outcome === 'committed') return outcome.held
+    await deleteObjects(objects, Object.values(segmentKeys({ ...body, object })))
+    if (outcome && outcome.outcome !== 'document-conflict') throw errorOf(outcome)
   }
   throw new StoreBusy(`Others write segment ${id} anew all the time`, 1_000)
 }
 
 /** Under a name that nobody else uses, read back; nobody knows it yet. */
 async function writeAnew(
-  { storage, making, objects }: SegmentForgetting,
-  segment: Segment,
+  { storage, objects }: SegmentForgetting,
+  { segment, object }: { readonly segment: Segment; readonly object: string },
   records: readonly LogRecord[],
 ): Promise<Segment> {
   const { logId } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
   const { id, streamType } = segment
-  const sealed = await sealSegment({ id, streamType, object: making.newId(), logId }, records)
+  const sealed = await sealSegment({ id, streamType, object, logId }, records)
   const keys = segmentKeys(sealed.segment)
   await objects.put(keys.content, sealed.content, { if: 'absent' })
   await objects.put(keys.manifest, sealed.manifest, { if: 'absent' })

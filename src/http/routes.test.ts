@@ -298,7 +298,10 @@ describe('forgetting', () => {
     })
     expect([status, body]).toEqual([
       200,
-      { stream: 'person/1', revision: 3, position: 3, time: day, events: 2, documents: 0, scrub: 'done' },
+      {
+        ...{ stream: 'person/1', revision: 3, position: 3, time: day, events: 2, documents: 0, kinds: {} },
+        ...{ segments: 0, backups: 0, scrub: 'done', remains: [] },
+      },
     ])
     expect((await send('POST', '/streams/person/1/events', { events })).status).toBe(410)
     expect((await send('POST', '/streams/person/2/forget', { reasonCode: 'asked' })).status).toBe(404)

@@ -228,6 +228,7 @@ export const boundaryBody = record({
 export type BoundaryBody = z.infer<typeof boundaryBody>
 export const forgetBody = record({
   reasonCode: named('reason code', limits.reasonCodeCharacters),
+  principal: z.optional(named('principal', limits.reasonCodeCharacters)),
   tombstone: z.optional(record({ type: eventType, data: z.optional(z.unknown()) })),
 })
 export const details = z.object({
@@ -305,7 +306,19 @@ export const forgetReport = z.object({
   time: instant,
   events: revision,
   documents: revision,
+  kinds: z.record(z.string(), revision),
+  segments: revision,
+  backups: revision,
   scrub: z.enum(['done', 'pending']),
+  remains: z.array(
+    z.object({
+      where: z.string(),
+      place: z.optional(z.string()),
+      objects: z.optional(revision),
+      until: z.optional(instant),
+      ends: z.string(),
+    }),
+  ),
 })
 export const subjectReport = z.object({
   subject: z.string(),

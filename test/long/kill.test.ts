@@ -42,7 +42,7 @@ test(`killed ${times(30)} times while it forgets, a process leaves what the next
     for (let turn = 0; turn < 8; turn++) await store.append('person/1', events)
     await store.append('person/2', [{ type: 'Told', data: 'kept' }])
     await store.close()
-    const { process, done } = startForgetting(file)
+    const { process, done } = startForgetting([file])
     await new Promise((resolve) => setTimeout(resolve, 100 + random() * 400))
     process.kill('SIGKILL')
     await done

@@ -185,10 +185,14 @@ export const deciding = (open: OpenStore) =>
       await store.append('person/2', [{ type: 'Told' }])
       const report = await store.forget('person/1', { reasonCode: 'gdpr-art-17' })
       const position = await positionOf(store, 'person/1')
-      const { time, ...rest } = report
+      const { time, remains, ...rest } = report
+      assert.ok(remains.every(({ where, ends }) => where !== '' && ends !== ''))
       assert.deepEqual(
         { ...rest, position },
-        { stream: 'person/1', revision: 6, position, events: 5, documents: 0, scrub: 'done' },
+        {
+          ...{ stream: 'person/1', revision: 6, position, events: 5, documents: 0, kinds: {} },
+          ...{ segments: 0, backups: 0, scrub: 'done' },
+        },
       )
       const [tombstone, ...others] = await collect(store.read('person/1'))
       assert.deepEqual(others, [])

@@ -133,13 +133,36 @@ export const writingRoutes: readonly Route[] = [
         position: 8_578,
         time: '2026-01-31T09:30:00.000Z',
         events: 5,
-        documents: 0,
+        documents: 3,
+        kinds: { views: 2, snapshots: 1 },
+        segments: 1,
+        backups: 0,
         scrub: 'done',
+        remains: [
+          {
+            where: 'change stream of the table',
+            until: '2026-02-01T09:30:00.000Z',
+            ends: 'it goes by itself after a day',
+          },
+        ],
       },
     },
-    problems: ['stream-not-found', 'stream-forgotten', 'store-read-only', 'outcome-unknown'],
+    problems: [
+      'stream-not-found',
+      'stream-forgotten',
+      'store-read-only',
+      'outcome-unknown',
+      'object-damaged',
+      'log-diverged',
+    ],
     needs: ({ params }) => [{ action: 'forget', streamType: String(params['streamType']) }],
-    handle: ({ store, params, body }) => store.forget(streamOf(params), body as ForgetOptions),
+    handle: ({ store, params, body, prepare }) => {
+      // Who asked is known better than he says it.
+      const [{ meta } = {}] = prepare([{ type: 'forget' }])
+      const principal = (meta as { readonly principal?: string } | undefined)?.principal
+      const options = body as ForgetOptions
+      return store.forget(streamOf(params), { ...options, ...(principal !== undefined && { principal }) })
+    },
     wrote: (answer) => [answer as { stream: string; revision: number }],
   },
   {
