@@ -8,10 +8,12 @@ import { type Contender, type Measured, median, ratio, sideBySide } from './meas
 import { eventType, sampleData } from './sample.ts'
 
 const callers = 32
-const each = 300
+const each = 200
 const masterKey = masterKeyOf([new Uint8Array(32).fill(1)])
 const own: Subjects = { streams: { permit: {} } }
-const fields: Subjects = { events: { [eventType]: { subject: 'person/{/responsible}', fields: ['/responsible', '/task'] } } }
+const fields: Subjects = {
+  events: { [eventType]: { subject: 'person/{/responsible}', fields: ['/responsible', '/task'] } },
+}
 
 export async function encryption(folder: string, rounds: number): Promise<void> {
   const open = async (name: string, subjects?: Subjects) => {
@@ -22,9 +24,16 @@ export async function encryption(folder: string, rounds: number): Promise<void> 
   await using known = await open('known', own)
   await using some = await open('fields', fields)
   await using fresh = await open('fresh', own)
-  console.log('\n| encrypted against plain, events of 300 bytes | encrypted | plain | ratio | to reach |\n|---|---|---|---|---|')
+  console.log(
+    '\n| encrypted against plain, events of 300 bytes | encrypted | plain | ratio | to reach |\n|---|---|---|---|---|',
+  )
   const appends = await sideBySide(
-    { plain: appending(plain), known: appending(known), fields: appending(some), fresh: appending(fresh, 'new streams') },
+    {
+      plain: appending(plain),
+      known: appending(known),
+      fields: appending(some),
+      fresh: appending(fresh, 'new streams'),
+    },
     rounds,
   )
   const [without, ...others] = appends
@@ -32,7 +41,10 @@ export async function encryption(folder: string, rounds: number): Promise<void> 
   for (const measured of others) {
     print(`durable append, ${callers} callers, ${told[measured.name as keyof typeof told]}`, measured, without, '≥ 0.7')
   }
-  const [bare, whole, few] = await sideBySide({ plain: scanning(plain), known: scanning(known), fields: scanning(some) }, rounds)
+  const [bare, whole, few] = await sideBySide(
+    { plain: scanning(plain), known: scanning(known), fields: scanning(some) },
+    rounds,
+  )
   print('scan of the log', whole, bare)
   print('scan of the log, two fields', few, bare)
 }

@@ -85,7 +85,13 @@ describe('copies of an encrypted store', () => {
     const objects = await folderObjects(join(copy, 'archive'))
     await using store = await openStore(there, { encryption: { masterKey: old }, archive: { objects, retention: {} } })
     const { events } = await store.readPage('order/1')
-    expect(events.map(({ data }) => (data as { name: string | null }).name)).toEqual([null, null, null, null, 'Rabenstein'])
+    expect(events.map(({ data }) => (data as { name: string | null }).name)).toEqual([
+      null,
+      null,
+      null,
+      null,
+      'Rabenstein',
+    ])
     expect((await store.readPage('customer/42')).events.map(({ data }) => data)).toEqual(Array(5).fill(null))
     expect(await store.ledger.verify()).toMatchObject({ verified: 10 })
   })
@@ -95,7 +101,10 @@ describe('copies of an encrypted store', () => {
     await restoreBackup(await folderObjects(join(copy, 'backup')), there)
     const objects = await folderObjects(join(copy, 'archive'))
     await using store = await openStore(there, { encryption: { masterKey: old }, archive: { objects, retention: {} } })
-    for (const [stream, secret] of [['customer/42', 'Zaubernuss'], ['order/1', 'Rabenstein']] as const) {
+    for (const [stream, secret] of [
+      ['customer/42', 'Zaubernuss'],
+      ['order/1', 'Rabenstein'],
+    ] as const) {
       const { events } = await store.readPage(stream)
       expect(events.every(({ data }) => JSON.stringify(data).includes(secret))).toBe(true)
       expect(events).toHaveLength(5)

@@ -3,14 +3,17 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { isStoreError } from '../core/errors.ts'
 import { parseJson } from '../core/json.ts'
 import type { Until } from '../core/read.ts'
-import type { Store } from '../core/store.ts'
+import type { EmbeddedStore } from '../core/store.ts'
+import type { StoreOptions } from '../core/store-options.ts'
 import { parseInstant } from '../core/time.ts'
+import { readMasterKey } from '../hosts/master-key.ts'
 import { open } from '../open.ts'
 import { loadApp } from './app.ts'
 import { exitCodes, note } from './output.ts'
 
 export interface StoreChoice {
   readonly store: string
+  readonly masterKeyFile?: string
   readonly json?: true
 }
 
@@ -42,7 +45,21 @@ export function storeCommand(name: string, description: string): Command {
         .env('DAYBOOK_STORE')
         .default('sqlite:./daybook.db'),
     )
+    .addOption(
+      new Option('--master-key-file <file>', 'the master key, where something is encrypted; or DAYBOOK_MASTER_KEY').env(
+        'DAYBOOK_MASTER_KEY_FILE',
+      ),
+    )
     .option('--json', 'print JSON, for scripts')
+}
+
+/** As the store is opened with it. */
+export async function encryptionOf({
+  masterKeyFile,
+}: Pick<StoreChoice, 'masterKeyFile'>): Promise<Pick<StoreOptions, 'encryption'>> {
+  // In the environment alone: others see what stands on a command's line.
+  const masterKey = await readMasterKey({ file: masterKeyFile, text: process.env['DAYBOOK_MASTER_KEY'] })
+  return masterKey ? { encryption: { masterKey } } : {}
 }
 
 /** A command that goes by an application's definitions: it wants them, or can do without where the store does. */
@@ -74,13 +91,17 @@ export function filterOf({ streamType, eventType, tag }: FilterChoice) {
 
 /** Runs with the store open, by the application's definitions if there are any, and closes it whatever happens. */
 export async function withStore<Result>(
-  { store: url, app, json }: AppChoice,
+  { store: url, app, json, masterKeyFile }: AppChoice,
   use: 'reading' | 'writing',
-  run: (store: Store) => Promise<Result>,
+  run: (store: EmbeddedStore) => Promise<Result>,
 ): Promise<Result> {
   const definitions = app === undefined ? {} : await loadApp(app)
+  const encryption = await encryptionOf({ ...(masterKeyFile !== undefined && { masterKeyFile }) })
   try {
-    await using store = await open(url, { ...definitions, readOnly: use === 'reading' && !url.startsWith('memory:') })
+    await using store = await open(url, {
+      ...{ ...definitions, ...encryption },
+      readOnly: use === 'reading' && !url.startsWith('memory:'),
+    })
     return await run(store)
   } catch (error) {
     if (app === undefined && !json && isStoreError(error, 'projection-missing')) {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { appendCommand } from './commands/append.ts'
 import { consumersCommand } from './commands/consumers.ts'
+import { encryptionCommand } from './commands/encryption.ts'
 import { eventTypesCommand } from './commands/event-types.ts'
 import { exportCommand } from './commands/export.ts'
 import { followCommand } from './commands/follow.ts'
@@ -33,7 +34,7 @@ const groups: Readonly<Record<string, readonly (() => Command)[]>> = {
   'Events:': [appendCommand, readCommand, followCommand, streamsCommand, forgetCommand, importCommand, exportCommand],
   'Views:': [viewsCommand, projectionsCommand, replayCommand, replaysCommand],
   'Background:': [consumersCommand, jobsCommand, schedulesCommand, snapshotsCommand],
-  'The store:': [infoCommand, eventTypesCommand, keysCommand, tableCommand],
+  'The store:': [infoCommand, eventTypesCommand, encryptionCommand, keysCommand, tableCommand],
 }
 
 /** Runs what the words say; the exit code is left in `process.exitCode`. */

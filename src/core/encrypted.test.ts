@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { cipherOf, createCiphers } from './cipher.ts'
 import { makeEvent } from './append.ts'
-import { decryptContent, encryptedIn, encryptEvent, isEncrypted } from './encrypted.ts'
+import { cipherOf, createCiphers } from './cipher.ts'
+import { decryptContent, encryptEvent, encryptedIn, isEncrypted } from './encrypted.ts'
 import { derivedId, secureRandom } from './id.ts'
 import { commitmentOf } from './leaf.ts'
 import { personalIn, personalRule } from './subject.ts'
@@ -19,7 +19,12 @@ describe('encrypted content', () => {
   const web = createCiphers({})
 
   test('comes back to the byte, with its salt, whatever the data is; by either cipher', async () => {
-    const data = fc.record({ a: fc.jsonValue(), b: fc.jsonValue(), list: fc.array(fc.record({ c: fc.jsonValue() })), 'odd/~"\\': fc.string() })
+    const data = fc.record({
+      a: fc.jsonValue(),
+      b: fc.jsonValue(),
+      list: fc.array(fc.record({ c: fc.jsonValue() })),
+      'odd/~"\\': fc.string(),
+    })
     await fc.assert(
       fc.asyncProperty(data, async (data) => {
         const meta = { note: ',[["' }
@@ -33,7 +38,11 @@ describe('encrypted content', () => {
           .filter(({ places }) => places.length > 0)
         if (secrets.length === 0) return
         expect(isEncrypted(event.content)).toBe(false)
-        const stored = await encryptEvent(event, 's/1', { secrets, cipherOf: ciphers(cipherOf) as typeof cipherOf & never, random })
+        const stored = await encryptEvent(event, 's/1', {
+          secrets,
+          cipherOf: ciphers(cipherOf) as typeof cipherOf & never,
+          random,
+        })
         expect(isEncrypted(stored.content)).toBe(true)
         const parts = encryptedIn(stored.content)
         for (const make of [cipherOf, web]) {

@@ -145,9 +145,7 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
       }),
     }))
     if (waiting.length === 0) return appends as readonly StreamAppend[]
-    return Promise.all(
-      appends.map(async (append) => ({ ...append, events: await Promise.all(append.events) })),
-    )
+    return Promise.all(appends.map(async (append) => ({ ...append, events: await Promise.all(append.events) })))
   }
 
   function linksOf({ commit, personal }: Concerning): readonly SubjectStream[] {
@@ -167,16 +165,17 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
   }
 
   /** What is in the log already is answered as it was, whoever is forgotten since. */
-  async function refused(one: Concerning, cause: Error): Promise<CommitOutcome> {
+  async function refused(one: Concerning, cause: unknown): Promise<CommitOutcome> {
     const outcome = await recordedAgain(encrypting, handing, one.commit)
     return outcome ?? { outcome: 'failed', cause }
   }
 
   /** What keeps it from being recorded. */
-  function refusal({ subjects }: Concerning, found: ReadonlyMap<string, KnownSubject>): Error | undefined {
+  function refusal({ subjects }: Concerning, found: ReadonlyMap<string, KnownSubject>): unknown {
     for (const [id, subject] of subjects) {
       const known = found.get(id)
       if (known?.forgotten) return new SubjectForgotten(subject)
+      if (known?.failure !== undefined) return known.failure
       // Plain, it could not be forgotten; nobody would notice.
       const under = known?.master || encrypting.registered()
       if (keys.master === undefined && under) return new MasterKeyMissing(under)

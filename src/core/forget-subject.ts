@@ -237,7 +237,10 @@ async function* linksOf(
   subject: string,
   holds: SubjectStream['holds'],
 ): AsyncGenerator<SubjectStream> {
-  for await (const { body } of allOf(forgetting.storage, subjectStreams, { index: 'subject', equals: [subject, holds] })) {
+  for await (const { body } of allOf(forgetting.storage, subjectStreams, {
+    index: 'subject',
+    equals: [subject, holds],
+  })) {
     yield JSON.parse(body) as SubjectStream
   }
 }

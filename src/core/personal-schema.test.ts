@@ -5,7 +5,8 @@ import { masterKeyOf } from './master-key.ts'
 import { personalInSchema } from './personal-schema.ts'
 import { openStore } from './store.ts'
 
-const fieldsOf = (schema: JsonSchema) => personalInSchema(schema).map(({ fields }) => fields.map((field) => `/${field.join('/')}`))
+const fieldsOf = (schema: JsonSchema) =>
+  personalInSchema(schema).map(({ fields }) => fields.map((field) => `/${field.join('/')}`))
 
 describe('personal data that a schema marks', () => {
   const schema = {
@@ -13,9 +14,13 @@ describe('personal data that a schema marks', () => {
     properties: {
       customer: { type: 'object', properties: { id: {}, name: { 'x-personal': 'customer/{/customer/id}' } } },
       guests: { type: 'array', items: { $ref: '#/$defs/guest' } },
-      note: { anyOf: [{ type: 'string', 'x-personal': { subject: 'customer/{/customer/id}', mask: '…' } }, { type: 'null' }] },
+      note: {
+        anyOf: [{ type: 'string', 'x-personal': { subject: 'customer/{/customer/id}', mask: '…' } }, { type: 'null' }],
+      },
     },
-    $defs: { guest: { type: 'object', properties: { name: { type: 'string', 'x-personal': 'customer/{/customer/id}' } } } },
+    $defs: {
+      guest: { type: 'object', properties: { name: { type: 'string', 'x-personal': 'customer/{/customer/id}' } } },
+    },
   }
 
   test('is found in objects, lists, and what is referred to', () => {

@@ -1,38 +1,66 @@
 import type { Command } from 'commander'
 import { InvalidArgument } from '../../core/errors.ts'
+import type { ForgetOptions } from '../../core/forget.ts'
 import { type AppChoice, appCommand, withStore } from '../options.ts'
 import { plural, print, printJson } from '../output.ts'
 
 interface Choice extends AppChoice {
+  readonly subject?: string
   readonly reason: string
   readonly tombstone?: string
   readonly yes?: true
 }
 
 export function forgetCommand(): Command {
-  return appCommand('forget', 'Erase the content of a stream for good, and close it with a tombstone.', 'optional')
-    .argument('<stream>', 'type and id: customer/42')
+  return appCommand('forget', 'Erase the content of a stream, or of all that a subject has, for good.', 'optional')
+    .argument('[stream]', 'type and id: customer/42')
+    .option('--subject <name>', 'instead of a stream: its own streams, and its key')
     .requiredOption('--reason <code>', 'why, as a code without personal data; it stays readable')
     .option('--tombstone <type>', 'the event type of the tombstone', '$forgotten')
     .option('--yes', 'really do it')
     .action(run)
 }
 
-async function run(stream: string, choice: Choice): Promise<void> {
-  if (!choice.yes) throw new InvalidArgument('--yes', `is missing: what "${stream}" holds cannot be brought back`)
+async function run(stream: string | undefined, choice: Choice): Promise<void> {
+  const { subject } = choice
+  const what = stream ?? subject
+  if (what === undefined || (stream !== undefined && subject !== undefined)) {
+    throw new InvalidArgument('stream', 'name a stream, or a subject by --subject')
+  }
+  if (!choice.yes) throw new InvalidArgument('--yes', `is missing: what "${what}" holds cannot be brought back`)
   const tombstone =
     choice.tombstone === '$forgotten' || choice.tombstone === undefined ? {} : { tombstone: { type: choice.tombstone } }
-  const report = await withStore(choice, 'writing', (store) =>
-    store.forget(stream, { reasonCode: choice.reason, ...tombstone }),
-  )
-  if (choice.json) return printJson(report)
-  const { events, documents, revision, scrub } = report
-  await print(
-    `${stream} is forgotten: ${plural(events, 'event')} and ${plural(documents, 'document')} erased, tombstone at revision ${revision}`,
-  )
-  if (scrub === 'pending') {
+  const options: ForgetOptions = { reasonCode: choice.reason, ...tombstone }
+  const scrub =
+    subject === undefined ? await forgetStream(what, choice, options) : await forgetSubject(what, choice, options)
+  if (!choice.json && scrub === 'pending') {
     await print(
       'Copies remain in the write-ahead log until a long read ends; opening the store for writing tries again',
     )
   }
+}
+
+async function forgetStream(stream: string, choice: Choice, options: ForgetOptions): Promise<'done' | 'pending'> {
+  const report = await withStore(choice, 'writing', (store) => store.forget(stream, options))
+  const { events, documents, revision, scrub } = report
+  if (choice.json) await printJson(report)
+  else {
+    const erased = `${plural(events, 'event')} and ${plural(documents, 'document')} erased`
+    await print(`${stream} is forgotten: ${erased}, tombstone at revision ${revision}`)
+  }
+  return scrub
+}
+
+async function forgetSubject(subject: string, choice: Choice, options: ForgetOptions): Promise<'done' | 'pending'> {
+  const report = await withStore(choice, 'writing', (store) => store.forget({ subject, ...options }))
+  const { streams, events, documents, masked, key, rebuild, scrub } = report
+  if (choice.json) await printJson(report)
+  else {
+    const erased = `${plural(events, 'event')} and ${plural(documents, 'document')} erased in ${plural(streams, 'stream')}`
+    const left =
+      key === 'destroyed' ? `its key destroyed, masked in ${plural(masked, 'other stream')}` : 'it had no key'
+    await print(`${subject} is forgotten: ${erased}; ${left}`)
+    for (const version of rebuild) await print(`rebuild ${version}: its views hold what those streams held before`)
+  }
+  return scrub
 }

@@ -8,7 +8,7 @@ import type { JwtOptions } from '../../http/jwt.ts'
 import { keyAccess, openKeys } from '../../http/keys.ts'
 import { openStorage } from '../../open.ts'
 import { loadApp } from '../app.ts'
-import { type AppChoice, appCommand, collect, json, ordinal, untilSignal } from '../options.ts'
+import { type AppChoice, appCommand, collect, encryptionOf, json, ordinal, untilSignal } from '../options.ts'
 
 interface Choice extends AppChoice {
   readonly workers: boolean
@@ -74,10 +74,11 @@ async function run({ store: url, app: file, workers, port, host: address, ...cho
   const [{ pino }, host] = await Promise.all([import('pino'), import('../../hosts/node.ts')])
   const { createMetrics, processTracer, serve, startWorkers } = host
   const app = file === undefined ? {} : await loadApp(file)
+  const encryption = await encryptionOf(choice)
   const storage = await openStorage(url)
   const metrics = createMetrics()
   const observer = { tracer: processTracer(), ended: metrics.ended }
-  await using store = await openStore(storage, { ...app, observer })
+  await using store = await openStore(storage, { ...app, ...encryption, observer })
   const access = await accessOf(storage, choice)
   const ended = untilSignal()
   const logger = pino()

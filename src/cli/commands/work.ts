@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Command } from 'commander'
 import { open } from '../../open.ts'
 import { loadApp } from '../app.ts'
-import { appCommand, type DefinedChoice, untilSignal } from '../options.ts'
+import { appCommand, type DefinedChoice, encryptionOf, untilSignal } from '../options.ts'
 
 export function workCommand(): Command {
   return appCommand(
@@ -13,10 +13,10 @@ export function workCommand(): Command {
 }
 
 /** Stops at SIGINT or SIGTERM: ends what is worked on, then closes the store. */
-async function run({ store: url, app: file }: DefinedChoice): Promise<void> {
+async function run({ store: url, app: file, ...choice }: DefinedChoice): Promise<void> {
   const app = await loadApp(file)
   const [{ pino }, { startWorkers }] = await Promise.all([import('pino'), import('../../hosts/node.ts')])
-  await using store = await open(url, app)
+  await using store = await open(url, { ...app, ...(await encryptionOf(choice)) })
   const ended = untilSignal()
   const logger = pino()
   const { stop, ...working } = await startWorkers({ store, app, logger })
