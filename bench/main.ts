@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { archive } from './archive.ts'
 import { catchUp } from './catch-up.ts'
+import { encryption } from './encryption.ts'
 import { openEngine } from './engine.ts'
 import { eventTypes } from './event-types.ts'
 import { type Figure, figures } from './figures.ts'
@@ -32,6 +33,7 @@ try {
   if (isAsked('thread')) thread(folder)
   if (isAsked('snapshots')) await snapshots(folder, rounds)
   if (isAsked('archive')) await archive(folder, rounds)
+  if (isAsked('encryption')) await encryption(folder, rounds)
   if (isAsked('event types')) await eventTypes(folder, rounds)
   if (isAsked('http')) await http(folder, rounds)
   if (isAsked('join')) await loginOrderJoin(folder)

@@ -5,7 +5,9 @@ import { parseJson } from '../core/json.ts'
 import type { LedgerOptions } from '../core/ledger.ts'
 import type { Until } from '../core/read.ts'
 import type { EmbeddedStore } from '../core/store.ts'
+import type { StoreOptions } from '../core/store-options.ts'
 import { parseInstant } from '../core/time.ts'
+import { readMasterKey } from '../hosts/master-key.ts'
 import { open } from '../open.ts'
 import { loadApp } from './app.ts'
 import { exitCodes, note } from './output.ts'
@@ -13,6 +15,7 @@ import { archiveOption, openPlaces, type PlacesChoice } from './places.ts'
 
 export interface StoreChoice extends PlacesChoice {
   readonly store: string
+  readonly masterKeyFile?: string
   readonly json?: true
 }
 
@@ -50,7 +53,21 @@ export function storeCommand(name: string, description: string): Command {
         .default('sqlite:./daybook.db'),
     )
     .addOption(archiveOption())
+    .addOption(
+      new Option('--master-key-file <file>', 'the master key, where something is encrypted; or DAYBOOK_MASTER_KEY').env(
+        'DAYBOOK_MASTER_KEY_FILE',
+      ),
+    )
     .option('--json', 'print JSON, for scripts')
+}
+
+/** As the store is opened with it. */
+export async function encryptionOf({
+  masterKeyFile,
+}: Pick<StoreChoice, 'masterKeyFile'>): Promise<Pick<StoreOptions, 'encryption'>> {
+  // In the environment alone: others see what stands on a command's line.
+  const masterKey = await readMasterKey({ file: masterKeyFile, text: process.env['DAYBOOK_MASTER_KEY'] })
+  return masterKey ? { encryption: { masterKey } } : {}
 }
 
 /** A command that goes by an application's definitions: it wants them, or can do without where the store does. */
@@ -87,10 +104,11 @@ export async function withStore<Result>(
   run: (store: EmbeddedStore) => Promise<Result>,
 ): Promise<Result> {
   const definitions = app === undefined ? {} : await loadApp(app)
+  const encryption = await encryptionOf(choice)
   await using places = await openPlaces(choice, definitions)
   const readOnly = use === 'reading' && !url.startsWith('memory:')
   try {
-    await using store = await open(url, { ...definitions, ...places.options, ledger, readOnly })
+    await using store = await open(url, { ...definitions, ...places.options, ...encryption, ledger, readOnly })
     return await run(store)
   } catch (error) {
     if (app === undefined && !json && isStoreError(error, 'projection-missing')) {

@@ -5,6 +5,7 @@ import { appendCommand } from './commands/append.ts'
 import { archiveCommand } from './commands/archive.ts'
 import { backupCommand, backupsCommand, restoreCommand } from './commands/backup.ts'
 import { consumersCommand } from './commands/consumers.ts'
+import { encryptionCommand } from './commands/encryption.ts'
 import { eventTypesCommand } from './commands/event-types.ts'
 import { exportCommand } from './commands/export.ts'
 import { followCommand } from './commands/follow.ts'
@@ -40,7 +41,7 @@ const groups: Readonly<Record<string, readonly (() => Command)[]>> = {
   'Background:': [consumersCommand, jobsCommand, schedulesCommand, snapshotsCommand],
   'The ledger:': [ledgerCommand, verifyCommand],
   'Archive and backup:': [archiveCommand, backupCommand, backupsCommand, restoreCommand, statesCommand],
-  'The store:': [infoCommand, eventTypesCommand, keysCommand, tableCommand],
+  'The store:': [infoCommand, eventTypesCommand, encryptionCommand, keysCommand, tableCommand],
 }
 
 /** Runs what the words say; the exit code is left in `process.exitCode`. */

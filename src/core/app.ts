@@ -13,7 +13,7 @@ import type { StoreOptions } from './store-options.ts'
 import { checkHandlers, type JobHandlers } from './worker.ts'
 
 export interface AppDefinition
-  extends Pick<StoreOptions, 'projections' | 'deciders' | 'tables' | 'upcasters' | 'schemas'> {
+  extends Pick<StoreOptions, 'projections' | 'deciders' | 'tables' | 'upcasters' | 'schemas' | 'subjects'> {
   /** What is done for each kind of job; called once, with the store that is worked for. */
   readonly jobs?: (store: Store) => JobHandlers
   /** Called once, likewise. */
@@ -60,6 +60,7 @@ const checks: Readonly<Record<keyof AppDefinition, Check>> = {
   tables: checkList,
   upcasters: checkList,
   schemas: checkObject,
+  subjects: checkObject,
   jobs: checkOfStore,
   consumers: checkOfStore,
   schedules: checkObject,

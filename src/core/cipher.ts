@@ -23,10 +23,12 @@ const tagBytes = 16
 
 /** What is used of Node's `crypto`, which Deno and Bun have too. */
 interface Native {
-  createCipheriv(name: 'aes-256-gcm', key: Uint8Array, nonce: Uint8Array): NativeCipher & { getAuthTag(): Uint8Array }
+  /** Looked at once; bytes would be with each event, which took longer than encrypting it. */
+  createSecretKey(key: Uint8Array): object
+  createCipheriv(name: 'aes-256-gcm', key: object, nonce: Uint8Array): NativeCipher & { getAuthTag(): Uint8Array }
   createDecipheriv(
     name: 'aes-256-gcm',
-    key: Uint8Array,
+    key: object,
     nonce: Uint8Array,
   ): NativeCipher & { setAuthTag(tag: Uint8Array): void }
 }
@@ -42,11 +44,16 @@ interface Runtime {
 }
 
 export function createCiphers({ process }: Runtime): (key: Uint8Array) => Cipher {
-  const { createCipheriv, createDecipheriv } = process?.getBuiltinModule?.('node:crypto') ?? {}
-  if (createCipheriv === undefined || createDecipheriv === undefined) return webCipher
-  return (key) => ({
+  const { createSecretKey, createCipheriv, createDecipheriv } = process?.getBuiltinModule?.('node:crypto') ?? {}
+  if (createSecretKey === undefined || createCipheriv === undefined || createDecipheriv === undefined) return webCipher
+  return (bytes) => nativeCipher({ createSecretKey, createCipheriv, createDecipheriv }, bytes)
+}
+
+function nativeCipher({ createSecretKey, createCipheriv, createDecipheriv }: Native, key: Uint8Array): Cipher {
+  const secret = createSecretKey(key)
+  return {
     encrypt(plain, { nonce, to }) {
-      const cipher = createCipheriv('aes-256-gcm', key, nonce)
+      const cipher = createCipheriv('aes-256-gcm', secret, nonce)
       cipher.setAAD(to)
       const encrypted = cipher.update(plain)
       cipher.final()
@@ -58,14 +65,14 @@ export function createCiphers({ process }: Runtime): (key: Uint8Array) => Cipher
     },
     decrypt(bytes, { to }) {
       const end = bytes.length - tagBytes
-      const cipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, nonceBytes))
+      const cipher = createDecipheriv('aes-256-gcm', secret, bytes.subarray(0, nonceBytes))
       cipher.setAAD(to)
       cipher.setAuthTag(bytes.subarray(end))
       const plain = cipher.update(bytes.subarray(nonceBytes, end))
       cipher.final()
       return plain
     },
-  })
+  }
 }
 
 /** By key. */

@@ -13,8 +13,9 @@ import { cipherFor, type KnownSubject, type SubjectKeys } from './subject-keys.t
 export type Decrypt = <Kind extends LogRecord>(records: readonly Kind[]) => Promise<readonly Kind[]>
 
 /**
- * `strict` throws `MasterKeyMissing`, `MasterKeyWrong` or `EncryptedDataDamaged` for what cannot be decrypted although its key
- * was not destroyed. Otherwise that, and what no key is left of, stays as it is stored, for those who prove and verify.
+ * `strict`: a record that cannot be decrypted although its key was not destroyed throws `MasterKeyMissing`, `MasterKeyWrong` or
+ * `EncryptedDataDamaged` when it is asked for its content, and not before: many ask only where a stream ends. Otherwise it stays as
+ * it is stored, and so does what no key is left of, for those who prove and verify.
  */
 export function createDecrypt(keys: Pick<SubjectKeys, 'find'>, how: 'strict' | 'lenient'): Decrypt {
   async function decrypted<Kind extends LogRecord>(
@@ -36,7 +37,13 @@ export function createDecrypt(keys: Pick<SubjectKeys, 'find'>, how: 'strict' | '
       return evidence ? { ...shown, evidence: { ...evidence, salt: opened.salt } } : shown
     } catch (error) {
       if (how === 'lenient') return record
-      throw isStoreError(error) ? error : damaged('it, or its key, is not as it was written', error)
+      const told = isStoreError(error) ? error : damaged('it, or its key, is not as it was written', error)
+      return Object.defineProperty({ ...record }, 'content', {
+        enumerable: true,
+        get() {
+          throw told
+        },
+      })
     }
   }
 

@@ -31,55 +31,76 @@ export function isEncrypted(content: string): boolean {
   return content.endsWith(']]')
 }
 
-/** The event as it is stored. No two places of its secrets overlap. */
-export async function encryptEvent(
+/** How an event is encrypted. */
+export interface EncryptHow {
+  readonly secrets: readonly Secret[]
+  /** By the key of a secret. */
+  readonly cipherOf: (key: string) => Cipher
+  readonly random: Random
+}
+
+/** The event as it is stored; at once, where the cipher answers at once. No two places of its secrets overlap. */
+export function encryptEvent(
   event: PreparedEvent,
   stream: string,
-  {
-    secrets,
-    cipherOf,
-    random,
-  }: { readonly secrets: readonly Secret[]; readonly cipherOf: (key: string) => Cipher; readonly random: Random },
-): Promise<PreparedEvent> {
+  { secrets, cipherOf, random }: EncryptHow,
+): PreparedEvent | Promise<PreparedEvent> {
   const { head, hidden } = mask(event.content, secrets)
   let left = event.salt
-  const parts: unknown[] = []
-  for (const [index, { key, spans, texts }] of hidden.entries()) {
-    const share = index === hidden.length - 1 ? left : random(saltBytes)
-    left = xor(left, share)
-    const text = utf8(texts.join('\n'))
-    const plain = new Uint8Array(saltBytes + text.length)
+  // Masks take the place of what is hidden, and what is added are characters of a byte.
+  let bytes = event.contentBytes
+  const parts = hidden.map(({ key, spans, text, maskBytes }, index) => {
+    const last = index === hidden.length - 1
+    const share = last ? left : random(saltBytes)
+    if (!last) left = xor(left, share)
+    const plain = new Uint8Array(saltBytes + 3 * text.length)
     plain.set(share)
-    plain.set(text, saltBytes)
-    const encrypted = cipherOf(key).encrypt(plain, { nonce: random(nonceBytes), to: binding(stream, head, key, spans) })
-    parts.push([key, base64Of(encrypted instanceof Uint8Array ? encrypted : await encrypted), spans])
+    const { written } = encoder.encodeInto(text, plain.subarray(saltBytes))
+    bytes += maskBytes - (written - spans.length / 2 + 1)
+    const to = binding(stream, head, key, spans)
+    return cipherOf(key).encrypt(plain.subarray(0, saltBytes + written), { nonce: random(nonceBytes), to })
+  })
+  const whole = (encrypted: readonly Uint8Array[]): PreparedEvent => {
+    const texts = encrypted.map((part, index) => {
+      const { key = '', spans = [] } = hidden[index] ?? {}
+      return `["${key}","${base64Of(part)}",[${spans.join(',')}]]`
+    })
+    const tail = `,[${texts.join(',')}]]`
+    const content = head.slice(0, -1) + tail
+    return { ...event, content, contentBytes: bytes - 1 + tail.length, salt: hiddenSalt }
   }
-  const content = `${head.slice(0, -1)},${JSON.stringify(parts)}]`
-  return { ...event, content, contentBytes: utf8Length(content), salt: hiddenSalt }
+  const ready = parts.every((part) => part instanceof Uint8Array)
+  return ready ? whole(parts as readonly Uint8Array[]) : Promise.all(parts).then(whole)
 }
+
+const encoder = new TextEncoder()
 
 interface Hidden {
   readonly key: string
-  readonly spans: readonly number[]
-  readonly texts: readonly string[]
+  /** In the content with masks: where a mask begins, and how long it is. */
+  spans: number[]
+  /** What the masks hide, a line each. */
+  text: string
+  maskBytes: number
 }
 
 /** The content with masks, and what they hide. */
 function mask(content: string, secrets: readonly Secret[]) {
-  const hidden = secrets.map(({ key }) => ({ key, spans: [] as number[], texts: [] as string[] }))
-  const all = secrets
-    .flatMap(({ places }, of) => places.map((place) => ({ ...place, of })))
-    .sort((one, other) => one.at - other.at)
+  const hidden: readonly Hidden[] = secrets.map(({ key }) => ({ key, spans: [], text: '', maskBytes: 0 }))
+  const all = secrets.flatMap(({ places }, of) => places.map((place) => ({ ...place, of })))
+  if (secrets.length > 1) all.sort((one, other) => one.at - other.at)
   let head = ''
   let from = 0
   for (const { at, end, mask, of } of all) {
+    const one = hidden[of] as Hidden
     head += content.slice(from, at)
-    hidden[of]?.spans.push(head.length, mask.length)
-    hidden[of]?.texts.push(content.slice(at, end))
+    one.text += (one.spans.length === 0 ? '' : '\n') + content.slice(at, end)
+    one.spans.push(head.length, mask.length)
+    one.maskBytes += utf8Length(mask)
     head += mask
     from = end
   }
-  return { head: head + content.slice(from), hidden: hidden as readonly Hidden[] }
+  return { head: head + content.slice(from), hidden }
 }
 
 /** Stored content, taken apart. */

@@ -42,7 +42,7 @@ export interface Links {
 /** A commit that concerns somebody. */
 interface Concerning {
   readonly commit: Commit
-  readonly personal: ReadonlyMap<PreparedEvent, readonly Personal[]>
+  readonly personal: ReadonlyMap<PreparedEvent, readonly (Personal & { readonly id: string })[]>
   /** By id. */
   readonly subjects: ReadonlyMap<string, string>
 }
@@ -60,10 +60,21 @@ type Handing = Pick<Storage, 'commit'>
 export function createEncrypting(encrypting: Encrypting, handing: Handing, alone?: Handing): Handing['commit'] {
   const { keys, links } = encrypting
 
+  const ids = new Map<string, string>()
+  /** A hash, which is dear. */
+  function idOf(subject: string): string {
+    const known = ids.get(subject)
+    if (known !== undefined) return known
+    const id = subjectId(subject)
+    if (ids.size >= limits.subjectKeys) ids.clear()
+    ids.set(subject, id)
+    return id
+  }
+
   async function concerning(commit: Commit): Promise<Concerning | CommitOutcome | undefined> {
     const rules = await encrypting.rules()
     if (rules === undefined) return undefined
-    const personal = new Map<PreparedEvent, readonly Personal[]>()
+    const personal = new Map<PreparedEvent, readonly (Personal & { readonly id: string })[]>()
     const subjects = new Map<string, string>()
     try {
       for (const { stream, events } of commit.appends) {
@@ -71,8 +82,9 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
           if (event.type.startsWith('$')) continue
           const found = rules(stream, event.type)
           const all = found.length === 0 ? [] : personalIn(found, stream, event)
-          if (all.length > 0) personal.set(event, all)
-          for (const { subject } of all) subjects.set(subjectId(subject), subject)
+          const known = all.map((one) => ({ ...one, id: idOf(one.subject) }))
+          if (known.length > 0) personal.set(event, known)
+          for (const { id, subject } of known) subjects.set(id, subject)
         }
       }
     } catch (error) {
@@ -111,27 +123,29 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
     return { settled, documents }
   }
 
-  async function encrypted({ commit, personal }: Concerning, settled: ReadonlyMap<string, Settled>) {
+  function encrypted(
+    { commit, personal }: Concerning,
+    settled: ReadonlyMap<string, Settled>,
+  ): readonly StreamAppend[] | Promise<readonly StreamAppend[]> {
     const cipherOf = (id: string) => {
       const cipher = settled.get(id)?.known.cipher
       if (cipher === undefined) throw new TypeError('A subject has no key')
       return cipher
     }
-    const appends: StreamAppend[] = []
-    for (const append of commit.appends) {
-      const events: PreparedEvent[] = []
-      for (const event of append.events) {
-        const secrets = (personal.get(event) ?? [])
-          .filter(({ places }) => places.length > 0)
-          .map(({ subject, places }) => ({ key: subjectId(subject), places }))
-        const { random } = encrypting
-        events.push(
-          secrets.length === 0 ? event : await encryptEvent(event, append.stream, { secrets, cipherOf, random }),
-        )
-      }
-      appends.push({ ...append, events })
-    }
-    return appends
+    const waiting: Promise<PreparedEvent>[] = []
+    const appends = commit.appends.map((append) => ({
+      ...append,
+      events: append.events.map((event) => {
+        const all = (personal.get(event) ?? []).filter(({ places }) => places.length > 0)
+        if (all.length === 0) return event
+        const secrets = all.map(({ id, places }) => ({ key: id, places }))
+        const made = encryptEvent(event, append.stream, { secrets, cipherOf, random: encrypting.random })
+        if (made instanceof Promise) waiting.push(made)
+        return made
+      }),
+    }))
+    if (waiting.length === 0) return appends as readonly StreamAppend[]
+    return Promise.all(appends.map(async (append) => ({ ...append, events: await Promise.all(append.events) })))
   }
 
   function linksOf({ commit, personal }: Concerning): readonly SubjectStream[] {
@@ -151,16 +165,17 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
   }
 
   /** What is in the log already is answered as it was, whoever is forgotten since. */
-  async function refused(one: Concerning, cause: Error): Promise<CommitOutcome> {
+  async function refused(one: Concerning, cause: unknown): Promise<CommitOutcome> {
     const outcome = await recordedAgain(encrypting, handing, one.commit)
     return outcome ?? { outcome: 'failed', cause }
   }
 
   /** What keeps it from being recorded. */
-  function refusal({ subjects }: Concerning, found: ReadonlyMap<string, KnownSubject>): Error | undefined {
+  function refusal({ subjects }: Concerning, found: ReadonlyMap<string, KnownSubject>): unknown {
     for (const [id, subject] of subjects) {
       const known = found.get(id)
       if (known?.forgotten) return new SubjectForgotten(subject)
+      if (known?.failure !== undefined) return known.failure
       // Plain, it could not be forgotten; nobody would notice.
       const under = known?.master || encrypting.registered()
       if (keys.master === undefined && under) return new MasterKeyMissing(under)
@@ -180,7 +195,8 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
     const { commit } = one
     const { settled, documents } = await settle(one, found, made)
     const linked = linksOf(one)
-    const appends = keys.master ? await encrypted(one, settled) : commit.appends
+    const made_ = keys.master ? encrypted(one, settled) : commit.appends
+    const appends = made_ instanceof Promise ? await made_ : made_
     const all = [...(commit.documents ?? []), ...documents, ...linked.flatMap(putSubjectStream)]
     for (const [id, state] of settled) made.set(id, state)
     return { commit: { ...commit, appends, documents: all }, settled, links: linked }

@@ -98,13 +98,15 @@ export interface KnownSubject {
   readonly version?: string
   readonly master: string
   readonly forgotten: boolean
-  /** Absent where it has no key, or where the key cannot be unwrapped for want of a master key. */
+  /** Absent where it has no key, or where the key cannot be unwrapped. */
   readonly cipher?: Cipher
+  /** Why it cannot, with the master key that there is. */
+  readonly failure?: unknown
 }
 
 export interface SubjectKeys {
   readonly master: MasterKey | undefined
-  /** By id, as of no longer than `limits.subjectKeyMs` ago. Throws `MasterKeyWrong`. */
+  /** By id, as of no longer than `limits.subjectKeyMs` ago. */
   find(ids: ReadonlySet<string>): Promise<ReadonlyMap<string, KnownSubject>>
   /** A key for a subject: its document's body, and what is known of it once that is written. */
   make(subject: string): Promise<{ readonly body: SubjectBody; readonly known: KnownSubject }>
@@ -140,7 +142,11 @@ export function createSubjectKeys(
     const { master: wrappedBy, key, forgotten } = subjectBodyOf(document)
     const facts = { version, master: wrappedBy, forgotten: forgotten !== undefined }
     if (key === undefined || master === undefined) return facts
-    return { ...facts, cipher: cipherOf(await unwrap(master, key, wrappedBy)) }
+    try {
+      return { ...facts, cipher: cipherOf(await unwrap(master, key, wrappedBy)) }
+    } catch (failure) {
+      return { ...facts, failure }
+    }
   }
 
   return {
@@ -163,8 +169,8 @@ export function createSubjectKeys(
           some.map(async (id, index) => {
             const known = await knownOf(documents[index], remembered.get(id)?.known)
             found.set(id, known)
-            // Others may make it at any time.
-            if (known.version !== undefined) learn(id, known)
+            // Others may make it at any time, and a key service be well again.
+            if (known.version !== undefined && known.failure === undefined) learn(id, known)
           }),
         )
       }
@@ -191,8 +197,9 @@ export async function unwrap(master: MasterKey, wrapped: string, keyId: string):
   }
 }
 
-/** The cipher of a subject that has a key; undefined where it was destroyed. Throws `MasterKeyMissing`. */
-export function cipherFor({ cipher, master, forgotten }: KnownSubject): Cipher | undefined {
+/** The cipher of a subject that has a key; undefined where it was destroyed. Throws `MasterKeyMissing`, `MasterKeyWrong`. */
+export function cipherFor({ cipher, master, forgotten, failure }: KnownSubject): Cipher | undefined {
+  if (failure !== undefined) throw failure
   if (cipher === undefined && !forgotten && master !== '') throw new MasterKeyMissing(master)
   return cipher
 }

@@ -13,6 +13,7 @@ import { createMetrics, type ServerMetrics } from './metrics.ts'
 import { traceRequest } from './trace.ts'
 
 export { apiPage } from './api-page.ts'
+export { type MasterKeyPlace, readMasterKey } from './master-key.ts'
 export { createMetrics } from './metrics.ts'
 export { processTracer } from './trace.ts'
 export { startWorkers, type Workers, type WorkersOptions } from './workers.ts'

@@ -171,6 +171,7 @@ describe('scopes', () => {
       ['operate', 'GET', '/info'],
       ['operate', 'GET', '/metrics'],
       ['forget:seat', 'POST', '/streams/seat/1/forget', { reasonCode: 'asked' }],
+      ['forget:*', 'POST', '/subjects/seat/1/forget', { reasonCode: 'asked' }],
     ]
     const scopes = [
       'append:seat',
@@ -180,11 +181,13 @@ describe('scopes', () => {
       'read:*',
       'forget:seat',
       'forget:show',
+      'forget:*',
       'operate',
     ]
     for (const [needed, method, path, body] of requests) {
       for (const scope of [...scopes.filter((scope) => scope !== needed), needed]) {
-        const covers = scope === needed || (needed.startsWith('read:') && scope === 'read:*')
+        const all = scope === 'read:*' || scope === 'forget:*'
+        const covers = scope === needed || (all && needed.startsWith(scope.slice(0, -1)))
         const { status, body: problem } = await send(method, path, await keyOf(scope), body)
         if (covers) expect(status, `${scope} for ${method} ${path}`).toBeLessThan(300)
         else expect([status, problem.scope], `${scope} for ${method} ${path}`).toEqual([403, needed])

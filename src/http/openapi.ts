@@ -23,6 +23,9 @@ const commonProblems: readonly ProblemKind[] = [
   'rate-limited',
   'internal',
   'storage-failed',
+  'master-key-missing',
+  'master-key-wrong',
+  'encrypted-data-damaged',
   'store-busy',
   'store-closed',
 ]
@@ -147,6 +150,8 @@ const exampleFacts: Partial<Record<ProblemKind, Json>> = {
   'event-id-reused': { id: 'b8f7c2f0', stream: 'order/17', revision: 3 },
   'stream-not-found': { stream: 'permit/case-891' },
   'stream-forgotten': { stream: 'customer/42' },
+  'subject-forgotten': { subject: 'customer/42' },
+  'subject-exposed': { subject: 'customer/42', streams: ['order/17'] },
   'limit-exceeded': { limit: 'appendEvents', allowed: limits.appendEvents, actual: 1_200 },
   'position-beyond-head': { position: 9_000, head: 8_577 },
   forbidden: { scope: 'append:permit' },

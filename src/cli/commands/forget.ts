@@ -1,9 +1,11 @@
 import type { Command } from 'commander'
 import { InvalidArgument } from '../../core/errors.ts'
+import type { ForgetOptions } from '../../core/forget.ts'
 import { type AppChoice, appCommand, withStore } from '../options.ts'
 import { plural, print, printJson } from '../output.ts'
 
 interface Choice extends AppChoice {
+  readonly subject?: string
   readonly reason: string
   readonly principal?: string
   readonly tombstone?: string
@@ -11,8 +13,9 @@ interface Choice extends AppChoice {
 }
 
 export function forgetCommand(): Command {
-  return appCommand('forget', 'Erase the content of a stream for good, and close it with a tombstone.', 'optional')
-    .argument('<stream>', 'type and id: customer/42')
+  return appCommand('forget', 'Erase the content of a stream, or of all that a subject has, for good.', 'optional')
+    .argument('[stream]', 'type and id: customer/42')
+    .option('--subject <name>', 'instead of a stream: its own streams, and its key')
     .requiredOption('--reason <code>', 'why, as a code without personal data; it stays readable')
     .option('--principal <name>', 'who asks, by a name that may stay readable')
     .option('--tombstone <type>', 'the event type of the tombstone', '$forgotten')
@@ -20,16 +23,23 @@ export function forgetCommand(): Command {
     .action(run)
 }
 
-async function run(stream: string, choice: Choice): Promise<void> {
-  if (!choice.yes) throw new InvalidArgument('--yes', `is missing: what "${stream}" holds cannot be brought back`)
+async function run(stream: string | undefined, choice: Choice): Promise<void> {
+  const { subject } = choice
+  const what = stream ?? subject
+  if (what === undefined || (stream !== undefined && subject !== undefined)) {
+    throw new InvalidArgument('stream', 'name a stream, or a subject by --subject')
+  }
+  if (!choice.yes) throw new InvalidArgument('--yes', `is missing: what "${what}" holds cannot be brought back`)
   const tombstone =
     choice.tombstone === '$forgotten' || choice.tombstone === undefined ? {} : { tombstone: { type: choice.tombstone } }
-  const report = await withStore(choice, 'writing', (store) =>
-    store.forget(stream, {
-      ...{ reasonCode: choice.reason, ...tombstone },
-      ...(choice.principal !== undefined && { principal: choice.principal }),
-    }),
-  )
+  const { reason, principal } = choice
+  const options = { reasonCode: reason, ...tombstone, ...(principal !== undefined && { principal }) }
+  if (subject === undefined) await forgetStream(what, choice, options)
+  else await forgetSubject(what, choice, options)
+}
+
+async function forgetStream(stream: string, choice: Choice, options: ForgetOptions): Promise<void> {
+  const report = await withStore(choice, 'writing', (store) => store.forget(stream, options))
   if (choice.json) return printJson(report)
   const { events, documents, kinds, revision, segments, backups, remains } = report
   const told = Object.entries(kinds).map(([kind, count]) => `${kind} ${count}`)
@@ -42,5 +52,20 @@ async function run(stream: string, choice: Choice): Promise<void> {
   for (const { where, place, objects, until, ends } of remains) {
     const what = [where, place && `in ${place}`, objects && `(${objects})`, until && `until ${until}`]
     await print(`May still be in ${what.filter(Boolean).join(' ')}: ${ends}`)
+  }
+}
+
+async function forgetSubject(subject: string, choice: Choice, options: ForgetOptions): Promise<void> {
+  const report = await withStore(choice, 'writing', (store) => store.forget({ subject, ...options }))
+  if (choice.json) return printJson(report)
+  const { streams, events, documents, masked, key, rebuild, scrub } = report
+  const erased = `${plural(events, 'event')} and ${plural(documents, 'document')} erased in ${plural(streams, 'stream')}`
+  const left = key === 'destroyed' ? `its key destroyed, masked in ${plural(masked, 'other stream')}` : 'it had no key'
+  await print(`${subject} is forgotten: ${erased}; ${left}`)
+  for (const version of rebuild) await print(`rebuild ${version}: its views hold what those streams held before`)
+  if (scrub === 'pending') {
+    await print(
+      'Copies remain in the write-ahead log until a long read ends; opening the store for writing tries again',
+    )
   }
 }

@@ -8,7 +8,7 @@ import type { JwtOptions } from '../../http/jwt.ts'
 import { keyAccess, openKeys } from '../../http/keys.ts'
 import { openStorage } from '../../open.ts'
 import { loadApp } from '../app.ts'
-import { type AppChoice, appCommand, collect, json, ordinal, untilSignal } from '../options.ts'
+import { type AppChoice, appCommand, collect, encryptionOf, json, ordinal, untilSignal } from '../options.ts'
 import { backupsOption, openPlaces, retentionOption, statesOption } from '../places.ts'
 import { ledgerOf, type SignerChoice, withSealing } from '../signing.ts'
 
@@ -83,10 +83,10 @@ async function run({ store: url, app: file, workers, port, host: address, ...cho
   const app = file === undefined ? {} : await loadApp(file)
   const metrics = createMetrics()
   const observer = { tracer: processTracer(), ended: metrics.ended }
-  const ledger = await ledgerOf(choice)
+  const [ledger, encryption] = [await ledgerOf(choice), await encryptionOf(choice)]
   await using places = await openPlaces(choice, app)
   const storage = await openStorage(url)
-  await using store = await openStore(storage, { ...app, ...places.options, ledger, observer })
+  await using store = await openStore(storage, { ...app, ...places.options, ...encryption, ledger, observer })
   const access = await accessOf(storage, choice)
   const ended = untilSignal()
   const logger = pino()

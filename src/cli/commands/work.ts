@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Command } from 'commander'
 import { open } from '../../open.ts'
 import { loadApp } from '../app.ts'
-import { appCommand, type DefinedChoice, json, untilSignal } from '../options.ts'
+import { appCommand, type DefinedChoice, encryptionOf, json, untilSignal } from '../options.ts'
 import { openPlaces, retentionOption, statesOption } from '../places.ts'
 import { ledgerOf, type SignerChoice, withSealing } from '../signing.ts'
 
@@ -20,8 +20,9 @@ export function workCommand(): Command {
 async function run({ store: url, app: file, ...choice }: Choice): Promise<void> {
   const app = await loadApp(file)
   const [{ pino }, { startWorkers }] = await Promise.all([import('pino'), import('../../hosts/node.ts')])
+  const [ledger, encryption] = [await ledgerOf(choice), await encryptionOf(choice)]
   await using places = await openPlaces(choice, app)
-  await using store = await open(url, { ...app, ...places.options, ledger: await ledgerOf(choice) })
+  await using store = await open(url, { ...app, ...places.options, ...encryption, ledger })
   const ended = untilSignal()
   const logger = pino()
   const { stop, ...working } = await startWorkers({ store, app: places.scheduling(app), logger })
