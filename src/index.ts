@@ -93,6 +93,7 @@ export type { AppendCondition, EventQuery, LogFilter, QueryItem } from './core/q
 export type { EventPage, ReadOptions, Until } from './core/read.ts'
 export type { Remnant } from './core/remnant.ts'
 export type { ReplayOptions, ReplayReport, Replays } from './core/replay.ts'
+export * from './core/request-errors.ts'
 export type { RestoreOptions } from './core/restore.ts'
 export { checkBackup, restoreBackup } from './core/restore.ts'
 export type { Retention, RetentionPolicy } from './core/retention.ts'

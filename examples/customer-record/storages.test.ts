@@ -279,6 +279,7 @@ async function expectNoTrace(
   expect(documents.every((document) => document === undefined)).toBe(true)
   expect(await storage.erase({ erase: 'documents', stream: customerStream(customerId) })).toEqual({
     erased: 0,
+    collections: [],
     done: true,
   })
 }

@@ -14,7 +14,6 @@ import {
   type ErrorCode,
   EventArchived,
   EventIdReused,
-  Forbidden,
   ForeignLog,
   InvalidArgument,
   LimitExceeded,
@@ -23,13 +22,10 @@ import {
   ObjectDamaged,
   OutcomeUnknown,
   PositionBeyondHead,
-  RateLimited,
-  RequestFailed,
   RestoreUnfinished,
   RevisionConflict,
   SchemaTooNew,
   SchemaViolation,
-  ServerUnreachable,
   StorageFailed,
   StoreBusy,
   StoreClosed,
@@ -38,7 +34,6 @@ import {
   StoreReadOnly,
   StreamForgotten,
   StreamNotFound,
-  Unauthenticated,
   Unsupported,
 } from './errors.ts'
 import { LedgerBroken, NotSealed, ProofInvalid } from './ledger-errors.ts'
@@ -51,6 +46,7 @@ import {
   ViewBehind,
   ViewNotReady,
 } from './projection-errors.ts'
+import { Forbidden, RateLimited, RequestFailed, ServerUnreachable, Unauthenticated } from './request-errors.ts'
 import { ConsumerNotFound, DefinitionClash, EventTypeNotFound, JobNotFound, JobNotParked } from './work-errors.ts'
 
 const classes: Readonly<Record<ErrorCode, { readonly name: string; readonly prototype: StoreError }>> = {

@@ -75,3 +75,14 @@ export interface PieceAudit {
   readonly unread: number
   readonly fault?: Fault | undefined
 }
+
+/** Records of the log behind `after`, up to and with `until`. */
+export interface Piece {
+  readonly after: number
+  readonly until: number
+}
+
+export interface Auditors {
+  audit(piece: Piece): Promise<PieceAudit>
+  close(): Promise<void>
+}

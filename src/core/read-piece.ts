@@ -3,9 +3,9 @@
 import type { Archived } from './archived.ts'
 import { auditPiece } from './audit.ts'
 import { isStoreError } from './errors.ts'
-import type { PieceAudit } from './finding.ts'
+import type { Piece, PieceAudit } from './finding.ts'
 import { limits } from './limits.ts'
-import type { ForgottenEvent, LogPage, Piece, Storage, StoredEvent, TrimmedEvent } from './storage.ts'
+import type { ForgottenEvent, LogPage, Storage, StoredEvent, TrimmedEvent } from './storage.ts'
 import { turn } from './turn.ts'
 
 export interface PieceOptions {

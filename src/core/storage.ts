@@ -6,7 +6,7 @@
  * Expected outcomes are values. A rejected promise means "outcome unknown: repeat with the same ids".
  */
 import type { Expected } from './errors.ts'
-import type { PieceAudit } from './finding.ts'
+import type { Auditors } from './finding.ts'
 import type { AppendCondition, EventQuery, LogFilter } from './query.ts'
 import type { EngineRemnant } from './remnant.ts'
 
@@ -392,15 +392,4 @@ export interface EraseProgress {
   /** Of a collection, where the next step goes on, for a storage that has to know. */
   readonly cursor?: string
   readonly done: boolean
-}
-
-/** Records of the log behind `after`, up to and with `until`. */
-export interface Piece {
-  readonly after: Position
-  readonly until: Position
-}
-
-export interface Auditors {
-  audit(piece: Piece): Promise<PieceAudit>
-  close(): Promise<void>
 }

@@ -1,44 +1,26 @@
-/** The store: what users hold. Everything that it does lives in the file of its noun; here is the whole of it at a glance. */
+/** Opening a store. Everything that it does lives in the file of its noun; here it is put together. */
 import { type Appended, type AppendOptions, append, type Making, type StreamEvents } from './append.ts'
-import { type Archive, archiveHandler, checkArchive, createArchive } from './archive.ts'
+import { archiveHandler, checkArchive, createArchive } from './archive.ts'
 import { createArchived } from './archived.ts'
 import { archives, createArchiving } from './archiving.ts'
 import { checkList, checkObject } from './argument.ts'
 import type { Background } from './background.ts'
-import { type Backup, type BackupOptions, checkBackupPlace, takeBackup } from './backup.ts'
-import { type Backups, createBackups } from './backups.ts'
-import {
-  type Boundary,
-  type BoundaryPageOptions,
-  type BoundaryPart,
-  boundaryPage,
-  checkBoundaryRead,
-  readBoundary,
-} from './boundary.ts'
-import { createCatalogue, type EventTypes, eventTypes } from './catalogue.ts'
+import { checkBackupPlace, takeBackup } from './backup.ts'
+import { createBackups } from './backups.ts'
+import { boundaryPage, checkBoundaryRead, readBoundary } from './boundary.ts'
+import { createCatalogue, eventTypes } from './catalogue.ts'
 import { overtakeRunners } from './checkpoint.ts'
 import { type CommitQueue, commitAlone, createCommitQueue } from './commit-queue.ts'
 import { consumers } from './consumer.ts'
-import { type Consumers, createConsumers } from './consumers.ts'
-import {
-  type Decider,
-  type Executed,
-  type ExecuteOptions,
-  execute,
-  type Fold,
-  type Loaded,
-  type LoadOptions,
-  type LoadsAndAppends,
-  load,
-} from './decider.ts'
+import { createConsumers } from './consumers.ts'
+import { execute, type LoadsAndAppends, load } from './decider.ts'
 import { createEncryption } from './encryption.ts'
 import type { Erasing } from './erasure.ts'
 import { StoreReadOnly, Unsupported } from './errors.ts'
-import type { AnyEvent, LogEntry, NewEvent, Recorded } from './event.ts'
+import type { AnyEvent } from './event.ts'
 import {
   checkLogRead,
   checkSubscribe,
-  type LogEntries,
   type LogReadOptions,
   logPage,
   logPages,
@@ -48,7 +30,6 @@ import {
 import { forgetHandler, resumeForgetting } from './forget.ts'
 import {
   createForget,
-  type Forget,
   type ForgettingSubjects,
   forgetSubjectHandler,
   forgetSubjectKind,
@@ -57,21 +38,20 @@ import {
 import { newId, secureRandom } from './id.ts'
 import { createInline } from './inline.ts'
 import { archiveKind, forgetKind, jobs } from './job.ts'
-import { createJobs, type Jobs } from './jobs.ts'
-import { createLedger, type Ledger } from './ledger.ts'
-import { type StreamsOptions, type StreamsPage, type StreamsPageOptions, streamsPage, streamsPages } from './listing.ts'
+import { createJobs } from './jobs.ts'
+import { createLedger } from './ledger.ts'
+import { streamsPage, streamsPages } from './listing.ts'
 import { snapshottingOf } from './live.ts'
 import { checkStream, checkStreamType } from './name.ts'
-import { type ObjectStore, watchedObjects } from './object-store.ts'
+import { watchedObjects } from './object-store.ts'
 import { parkedItems } from './parked.ts'
 import { parkedViews } from './parked-view.ts'
 import { collectionsOf, shapesOf } from './projection.ts'
 import { checkRegistered, createKnownStates, projectionStates, register } from './projection-state.ts'
-import { createProjections, type Projections } from './projections.ts'
+import { createProjections } from './projections.ts'
 import { checkFilter, type EventQuery } from './query.ts'
 import {
   checkRead,
-  type EventPage,
   eventPage,
   eventPages,
   flatten,
@@ -83,121 +63,24 @@ import {
 import { forgetInViews } from './refold.ts'
 import { renewed } from './renew.ts'
 import { addingRepeats } from './repeat.ts'
-import { createReplays, type Replays } from './replay.ts'
+import { createReplays } from './replay.ts'
 import { checkRestored } from './restoring.ts'
-import { createRotation, type Encryption } from './rotation.ts'
+import { createRotation } from './rotation.ts'
 import { schedules } from './schedule.ts'
 import { segments } from './segment.ts'
 import { snapshots } from './snapshot.ts'
-import { createSnapshots, type Snapshots } from './snapshots.ts'
+import { createSnapshots } from './snapshots.ts'
 import { forgetInStates } from './state-forgetting.ts'
-import { checkStatesPlace, createStates, type States } from './states.ts'
-import type { Commit, Storage, Transaction } from './storage.ts'
+import { checkStatesPlace, createStates } from './states.ts'
+import type { Commit, Storage } from './storage.ts'
+import type { EmbeddedStore } from './store-face.ts'
 import type { StoreOptions } from './store-options.ts'
-import { detailsOf, type StreamDetails } from './stream.ts'
+import { detailsOf } from './stream.ts'
 import { tableShapesOf } from './tables.ts'
-import { createViews, type Views } from './view.ts'
+import { createViews } from './view.ts'
 import { watched } from './watched.ts'
 
-export interface Store extends AsyncDisposable {
-  /** Appends to one stream: all or nothing, on disk when it resolves. Safe to repeat with the same event ids. */
-  append<Event extends AnyEvent = AnyEvent>(
-    stream: string,
-    events: readonly NewEvent<Event>[],
-    options?: AppendOptions,
-  ): Promise<Appended>
-  /** Appends to several streams: all or nothing, side by side in the log. Answers for those that got events. */
-  appendMany(appends: readonly StreamEvents[], options?: Omit<AppendOptions, 'expected'>): Promise<readonly Appended[]>
-  /**
-   * Appends as a part of the caller's own transaction in the storage's database: recorded, and seen by others, once that
-   * has committed. After an error the transaction is as it was before. Throws `Unsupported` where there is no such thing.
-   */
-  appendWithin(
-    transaction: Transaction,
-    appends: readonly StreamEvents[],
-    options?: Omit<AppendOptions, 'expected'>,
-  ): Promise<readonly Appended[]>
-  /** The events of a stream: none where there is no such stream, its tombstone alone where it was forgotten. */
-  read<Event extends AnyEvent = AnyEvent>(stream: string, options?: ReadOptions): AsyncIterable<Recorded<Event>>
-  readPage<Event extends AnyEvent = AnyEvent>(stream: string, options?: ReadOptions): Promise<EventPage<Event>>
-  details(stream: string): Promise<StreamDetails | undefined>
-  /** The streams of a type, least recently updated first. */
-  streams(type: string, options?: StreamsOptions): AsyncIterable<StreamDetails>
-  streamsPage(type: string, options?: StreamsPageOptions): Promise<StreamsPage>
-  streamTypes(): Promise<readonly string[]>
-  /** All events that a decision depends on, and the condition that guards it. */
-  readBoundary<Event extends AnyEvent = AnyEvent>(
-    query: EventQuery,
-    options?: Pick<BoundaryPageOptions, 'signal'>,
-  ): Promise<Boundary<Event>>
-  readBoundaryPage<Event extends AnyEvent = AnyEvent>(
-    query: EventQuery,
-    options?: BoundaryPageOptions,
-  ): Promise<BoundaryPart<Event>>
-  /** The log in order of position, up to where it ended when the read began. */
-  readLog<Event extends AnyEvent = AnyEvent>(options?: LogReadOptions): AsyncIterable<LogEntry<Event>>
-  readLogPage<Event extends AnyEvent = AnyEvent>(options?: LogReadOptions): Promise<LogEntries<Event>>
-  /** The log without end: what is there, then what comes, until the signal aborts or the store closes. */
-  subscribe<Event extends AnyEvent = AnyEvent>(options?: SubscribeOptions): AsyncIterable<LogEntry<Event>>
-  /** Loads, decides, appends at the loaded revision; decides again after a lost race. */
-  execute<Command, Event extends AnyEvent, State>(
-    decider: Decider<Command, Event, State>,
-    stream: string,
-    command: Command,
-    options?: ExecuteOptions,
-  ): Promise<Executed<Event, State>>
-  /** The state of a stream now, or as it was at a revision or an instant. */
-  load<Event extends AnyEvent, State>(
-    stream: string,
-    fold: Fold<Event, State>,
-    options?: LoadOptions,
-  ): Promise<Loaded<State>>
-  /** What projections make of the events. */
-  readonly views: Views
-  readonly forget: Forget
-  /** States of deciders, so that loads begin there. */
-  readonly snapshots: Snapshots
-  /** Work that is to be done once, and is not lost: a queue, and schedules. */
-  readonly jobs: Jobs
-  /** Named readers of the log that know how far they are: for reactions, and for what goes out of the store. */
-  readonly consumers: Consumers
-  /** What builds the views: its state, its runners, its versions; and replay. */
-  readonly projections: Projections & Replays
-  /** What events of a type must look like, whoever writes them; versions, and how old events come up to them. */
-  readonly eventTypes: EventTypes
-  /** Signed digests of the log, and proofs: what was recorded, and that nothing of it was changed. */
-  readonly ledger: Ledger
-  /** Events that have left the storage for an object store, and are read as before. */
-  readonly archive: Archive
-  /** Backups in the place that the store was opened with. */
-  readonly backups: Backups
-  /** All views written down at a position, in the place that the store was opened with. */
-  readonly states: States
-  info(): Promise<StoreInfo>
-  /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
-  close(): Promise<void>
-}
-
-/** A store in this process, with what only its holder can do. */
-export interface EmbeddedStore extends Store {
-  /** The keys of what is encrypted. */
-  readonly encryption: Encryption
-  /**
-   * Writes what has come since the last backup in this place, while the store is in use. All of them together are the log,
-   * and what waits or is declared beside it; `restoreBackup` brings it back. It holds what the storage holds: segments of
-   * the archive stay where they are.
-   */
-  backup(to: ObjectStore, options?: BackupOptions): Promise<Backup>
-}
-
-export interface StoreInfo {
-  readonly logId: string
-  /** Position of the newest event. */
-  readonly head: number
-  readonly storage: string
-  /** Numbers that the storage keeps of itself, by name and unit. */
-  readonly gauges: Readonly<Record<string, number>>
-}
+export type { EmbeddedStore, Store, StoreInfo } from './store-face.ts'
 
 /** Takes the storage over, and closes it with the store. First finishes what an earlier process left of its forgetting. */
 export async function openStore(bare: Storage, options: StoreOptions = {}): Promise<EmbeddedStore> {

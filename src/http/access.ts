@@ -1,6 +1,7 @@
 /** Who may do what: principals with scopes, what a request needs, and how a request says who it is. */
-import { Forbidden, InvalidArgument, Unauthenticated } from '../core/errors.ts'
+import { InvalidArgument } from '../core/errors.ts'
 import { streamTypePattern } from '../core/name.ts'
+import { Forbidden, Unauthenticated } from '../core/request-errors.ts'
 
 /**
  * `read`, `append` and `forget` are of a stream type, `view` is of a projection. `operate` is to see how the server and its

@@ -1,6 +1,7 @@
 /** Callers known by JSON Web Tokens (RFC 7519): signed by one of the issuer's public keys, for this audience, in time. */
-import { InvalidArgument, Unauthenticated } from '../core/errors.ts'
+import { InvalidArgument } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
+import { Unauthenticated } from '../core/request-errors.ts'
 import { type Authenticate, checkScope, isScope } from './access.ts'
 import { HttpError } from './problem.ts'
 

@@ -1,15 +1,8 @@
 /** One request of the client: its credential, its time, its tries, and the typed error that a problem becomes. */
 import { reviveError } from '../core/error-data.ts'
-import {
-  errorCodes,
-  InvalidArgument,
-  isStoreError,
-  OutcomeUnknown,
-  RequestFailed,
-  ServerUnreachable,
-  StoreClosed,
-} from '../core/errors.ts'
+import { errorCodes, InvalidArgument, isStoreError, OutcomeUnknown, StoreClosed } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
+import { RequestFailed, ServerUnreachable } from '../core/request-errors.ts'
 import { backoffMs, sleep } from '../core/turn.ts'
 
 export interface RequesterOptions {

@@ -3,11 +3,12 @@
  * feed that breaks, ends or falls silent costs delay, never an entry.
  */
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
-import { isStoreError, ServerUnreachable } from '../core/errors.ts'
+import { isStoreError } from '../core/errors.ts'
 import type { AnyEvent, LogEntry } from '../core/event.ts'
 import { backOff, checkMark, type LogEntries, type Mark, type SubscribeOptions } from '../core/feed.ts'
 import { limits } from '../core/limits.ts'
 import type { PageRange } from '../core/read.ts'
+import { ServerUnreachable } from '../core/request-errors.ts'
 import { errorOfProblem, mayHeal, type Parameters, type Requester } from './request.ts'
 
 export async function* subscriptionPages<Event extends AnyEvent>(

@@ -2,8 +2,9 @@
  * Long work of a server, such as a rebuild, as the client asks for it: its progress comes as lines, and at last its result.
  * Where the lines break off it is asked for again, and goes on where it was.
  */
-import { isStoreError, ServerUnreachable, StoreClosed } from '../core/errors.ts'
+import { isStoreError, StoreClosed } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
+import { ServerUnreachable } from '../core/request-errors.ts'
 import { errorOfProblem, type Repeating, type Requester } from './request.ts'
 
 export interface Work<Result> extends Pick<Repeating, 'once' | 'signal'> {

@@ -3,11 +3,12 @@
  * trusted with more than to answer; what sealing and verifying say is the server's own word.
  */
 import { checkObject } from '../../core/argument.ts'
-import { isStoreError, type RequestFailed, ServerUnreachable } from '../../core/errors.ts'
+import { isStoreError } from '../../core/errors.ts'
 import type { EventPlace, Ledger } from '../../core/ledger.ts'
 import { ProofInvalid } from '../../core/ledger-errors.ts'
 import { checkStream } from '../../core/name.ts'
 import type { EventProof } from '../../core/proof.ts'
+import { type RequestFailed, ServerUnreachable } from '../../core/request-errors.ts'
 import type { SealedDigest } from '../../core/seal.ts'
 import { parseTilePath } from '../../core/tile.ts'
 import { parameters, segment } from '../parameters.ts'

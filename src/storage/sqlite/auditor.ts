@@ -1,8 +1,8 @@
 /** The other side of `auditors.ts`: reads pieces of the log, and says what it has found. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { plainError } from '../../core/error-data.ts'
+import type { Piece } from '../../core/finding.ts'
 import { readPiece } from '../../core/read-piece.ts'
-import type { Piece } from '../../core/storage.ts'
 import { watched } from '../../core/watched.ts'
 import type { FromAuditor } from './auditors.ts'
 import { sqliteStorage } from './storage.ts'

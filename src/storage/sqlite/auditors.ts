@@ -5,8 +5,7 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { reviveError } from '../../core/error-data.ts'
-import type { PieceAudit } from '../../core/finding.ts'
-import type { Auditors, Piece } from '../../core/storage.ts'
+import type { Auditors, Piece, PieceAudit } from '../../core/finding.ts'
 
 export type FromAuditor = { readonly audit: PieceAudit } | { readonly error: unknown }
 
