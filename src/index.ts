@@ -1,5 +1,5 @@
 /** The front door. Loads no storage and nothing of any runtime. */
-export type { AppConsumer, AppDefinition } from './core/app.ts'
+export type { AppConsumer, AppDefinition, AppPlaces } from './core/app.ts'
 export { defineApp } from './core/app.ts'
 export type { Appended, AppendOptions, StreamEvents } from './core/append.ts'
 export type {
@@ -15,6 +15,7 @@ export type {
 } from './core/archive.ts'
 export type { Fault, FaultKind, StateCounts } from './core/audit.ts'
 export type { Backup, BackupOptions } from './core/backup.ts'
+export type { Backups } from './core/backups.ts'
 export type { Boundary, BoundaryPageOptions, BoundaryPart } from './core/boundary.ts'
 export type { DeclareOptions, EventTypes } from './core/catalogue.ts'
 export type { RunnerOptions } from './core/catch-up.ts'
@@ -33,6 +34,7 @@ export type { Decider, Executed, ExecuteOptions, Fold, Loaded, LoadOptions } fro
 export type { Delivery } from './core/delivery.ts'
 export type { Digest, OpenedDigest, SignedDigest } from './core/digest.ts'
 export { openDigest, readDigest } from './core/digest.ts'
+export { wordsOf } from './core/document.ts'
 export type { Effect } from './core/effect.ts'
 export * from './core/errors.ts'
 export type { AnyEvent, Envelope, EventOf, ForgottenEntry, LogEntry, Meta, NewEvent, Recorded } from './core/event.ts'
@@ -82,7 +84,7 @@ export type { AppendCondition, EventQuery, LogFilter, QueryItem } from './core/q
 export type { EventPage, ReadOptions, Until } from './core/read.ts'
 export type { ReplayOptions, ReplayReport, Replays } from './core/replay.ts'
 export type { RestoreOptions } from './core/restore.ts'
-export { restoreBackup } from './core/restore.ts'
+export { checkBackup, restoreBackup } from './core/restore.ts'
 export type { Retention, RetentionPolicy } from './core/retention.ts'
 export type { Schedule, ScheduleOptions } from './core/schedule.ts'
 export type { EventFrom, EventSchemas } from './core/schema.ts'
@@ -97,6 +99,9 @@ export type {
   TakeAllOptions,
   TakenAll,
 } from './core/snapshots.ts'
+export type { StateSnapshot, StatesOf } from './core/state-snapshot.ts'
+export type { StatesTakeOptions } from './core/state-taking.ts'
+export type { States, StatesProgress, StatesRestored, StatesRestoreOptions } from './core/states.ts'
 export type { Direction, Storage, Transaction } from './core/storage.ts'
 export type { EmbeddedStore, Store, StoreInfo } from './core/store.ts'
 export { openStore } from './core/store.ts'

@@ -54,14 +54,16 @@ export async function openStorage(
 }
 
 /**
- * An object store from a URL: `file:` and a folder, or `s3://bucket/prefix`, with `?region=` and `&endpoint=` where they are
- * wanted. Throws `InvalidArgument` for another URL.
+ * An object store from a URL: `file:` and a folder, or its path alone; or `s3://bucket/prefix`, with `?region=` and
+ * `&endpoint=` where they are wanted. Throws `InvalidArgument` for another URL.
  */
 export async function openObjects(url: string): Promise<ObjectStore> {
-  const scheme = url.slice(0, Math.max(url.indexOf(':'), 0))
-  if (scheme === 'file' && url !== 'file:') {
+  // One letter is a drive.
+  const scheme = /^[A-Za-z][A-Za-z0-9+.-]+(?=:)/.exec(url)?.[0]
+  const path = scheme === 'file' ? url.slice('file:'.length) : url
+  if ((scheme === undefined || scheme === 'file') && path !== '') {
     const { folderObjects } = await import('./objects/folder.ts')
-    return folderObjects(url.slice('file:'.length))
+    return folderObjects(path)
   }
   if (scheme === 's3') {
     const { parseS3Url, s3Objects } = await import('./objects/s3.ts')

@@ -7,6 +7,7 @@ import {
   type OpenEmbedded,
   type OpenStorage,
   type OpenStore,
+  stateConformance,
   storageConformance,
   storeConformance,
   viewConformance,
@@ -35,7 +36,8 @@ export function holdToContract(name: string, { make, missing, sideBySide }: Cont
       for (const { promise, run } of storeConformance(onStorage)) inTurn(promise, run)
     })
     describe('the views on it', () => {
-      for (const { promise, run } of viewConformance(onStorage)) test.concurrent(promise, run)
+      const all = [...viewConformance(onStorage), ...stateConformance(onStorage, folders())]
+      for (const { promise, run } of all) test.concurrent(promise, run)
     })
     describe('the work on it', () => {
       const all = [...workConformance(onStorage), ...embeddedConformance(onStorage)]

@@ -280,7 +280,8 @@ test('the reference of errors has every kind in its order, with its status, its 
 })
 
 test('links between the pages lead somewhere', () => {
-  for (const page of [...pages, 'STYLE.md', 'examples/customer-record/README.md']) {
+  const examples = ['customer-record', 'classified-ads'].map((name) => `examples/${name}/README.md`)
+  for (const page of [...pages, 'STYLE.md', ...examples]) {
     for (const [, link = '', anchor] of textOf(page).matchAll(/\]\(([^)#:]*)(?:#([^)]*))?\)/g)) {
       const place = link === '' ? page : join(page, '..', link)
       expect(() => readdirOrRead(join(root, place)), `${page} → ${link}`).not.toThrow()

@@ -3,13 +3,14 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { isStoreError } from '../core/errors.ts'
 import { parseJson } from '../core/json.ts'
 import type { Until } from '../core/read.ts'
-import type { Store } from '../core/store.ts'
+import type { EmbeddedStore } from '../core/store.ts'
 import { parseInstant } from '../core/time.ts'
 import { open } from '../open.ts'
 import { loadApp } from './app.ts'
 import { exitCodes, note } from './output.ts'
+import { archiveOption, openPlaces, type PlacesChoice } from './places.ts'
 
-export interface StoreChoice {
+export interface StoreChoice extends PlacesChoice {
   readonly store: string
   readonly json?: true
 }
@@ -42,6 +43,7 @@ export function storeCommand(name: string, description: string): Command {
         .env('DAYBOOK_STORE')
         .default('sqlite:./daybook.db'),
     )
+    .addOption(archiveOption())
     .option('--json', 'print JSON, for scripts')
 }
 
@@ -74,13 +76,15 @@ export function filterOf({ streamType, eventType, tag }: FilterChoice) {
 
 /** Runs with the store open, by the application's definitions if there are any, and closes it whatever happens. */
 export async function withStore<Result>(
-  { store: url, app, json }: AppChoice,
+  { store: url, app, json, ...choice }: AppChoice,
   use: 'reading' | 'writing',
-  run: (store: Store) => Promise<Result>,
+  run: (store: EmbeddedStore) => Promise<Result>,
 ): Promise<Result> {
   const definitions = app === undefined ? {} : await loadApp(app)
+  await using places = await openPlaces(choice, definitions)
+  const readOnly = use === 'reading' && !url.startsWith('memory:')
   try {
-    await using store = await open(url, { ...definitions, readOnly: use === 'reading' && !url.startsWith('memory:') })
+    await using store = await open(url, { ...definitions, ...places.options, readOnly })
     return await run(store)
   } catch (error) {
     if (app === undefined && !json && isStoreError(error, 'projection-missing')) {

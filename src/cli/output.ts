@@ -56,6 +56,7 @@ const codes: Readonly<Record<ErrorCode, keyof typeof exitCodes>> = {
   'store-read-only': 'bad input',
   'not-a-store': 'not a usable store',
   'schema-too-new': 'not a usable store',
+  'restore-unfinished': 'not a usable store',
   'outcome-unknown': 'failed',
   'storage-failed': 'failed',
   unauthenticated: 'not allowed',

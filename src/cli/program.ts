@@ -2,6 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { appendCommand } from './commands/append.ts'
+import { archiveCommand } from './commands/archive.ts'
+import { backupCommand, backupsCommand, restoreCommand } from './commands/backup.ts'
 import { consumersCommand } from './commands/consumers.ts'
 import { eventTypesCommand } from './commands/event-types.ts'
 import { exportCommand } from './commands/export.ts'
@@ -17,6 +19,7 @@ import { replayCommand, replaysCommand } from './commands/replay.ts'
 import { schedulesCommand } from './commands/schedules.ts'
 import { serveCommand } from './commands/serve.ts'
 import { snapshotsCommand } from './commands/snapshots.ts'
+import { statesCommand } from './commands/states.ts'
 import { streamsCommand } from './commands/streams.ts'
 import { tableCommand } from './commands/table.ts'
 import { viewsCommand } from './commands/views.ts'
@@ -33,6 +36,7 @@ const groups: Readonly<Record<string, readonly (() => Command)[]>> = {
   'Events:': [appendCommand, readCommand, followCommand, streamsCommand, forgetCommand, importCommand, exportCommand],
   'Views:': [viewsCommand, projectionsCommand, replayCommand, replaysCommand],
   'Background:': [consumersCommand, jobsCommand, schedulesCommand, snapshotsCommand],
+  'Archive and backup:': [archiveCommand, backupCommand, backupsCommand, restoreCommand, statesCommand],
   'The store:': [infoCommand, eventTypesCommand, keysCommand, tableCommand],
 }
 

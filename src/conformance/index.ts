@@ -30,6 +30,7 @@ import { rebuilding } from './store/rebuilding.ts'
 import { replaying } from './store/replaying.ts'
 import { scheduling } from './store/schedules.ts'
 import { snapshotting } from './store/snapshots.ts'
+import { writingDown } from './store/states.ts'
 import { viewing } from './store/viewing.ts'
 
 export type { ConformanceCase, OpenObjects, OpenStorage, Setting } from './kit.ts'
@@ -68,6 +69,11 @@ export function embeddedConformance(open: OpenStore): readonly ConformanceCase[]
 /** An embedded store and its archive; the object store must pass `objectConformance`. */
 export function archiveConformance(open: OpenEmbedded, openObjects: OpenObjects): readonly ConformanceCase[] {
   return archiving(open, openObjects)
+}
+
+/** State snapshots of an embedded store's views; the object store likewise. */
+export function stateConformance(open: OpenEmbedded, openObjects: OpenObjects): readonly ConformanceCase[] {
+  return writingDown(open, openObjects)
 }
 
 /** Backups of stores on the storage, restored into others of its kind. */

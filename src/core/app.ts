@@ -6,6 +6,7 @@ import { checkFunctions, checkList, checkObject } from './argument.ts'
 import type { ConsumerOptions, EventContext, Handled } from './consumer.ts'
 import { InvalidArgument } from './errors.ts'
 import type { LogEntry } from './event.ts'
+import { checkRetention, type Retention } from './retention.ts'
 import type { ScheduleOptions } from './schedule.ts'
 import type { Store } from './store.ts'
 import type { StoreOptions } from './store-options.ts'
@@ -19,6 +20,17 @@ export interface AppDefinition
   readonly consumers?: (store: Store) => readonly AppConsumer[]
   /** By name. Workers set them when they start; one that is not here any more stays until it is removed from the store. */
   readonly schedules?: Readonly<Record<string, ScheduleOptions>>
+  /** What of each stream type stays in the storage; the rest goes to the archive, if a place is given for it. */
+  readonly retention?: Retention
+  /** Where objects are kept, as a command's options of these names say too, which take their place. */
+  readonly places?: AppPlaces
+}
+
+/** Folders and buckets: `file:./archive`, `s3://bucket/prefix?region=eu-central-1`. */
+export interface AppPlaces {
+  readonly archive?: string
+  readonly backups?: string
+  readonly states?: string
 }
 
 export interface AppConsumer extends Omit<ConsumerOptions, 'signal' | 'onTrouble'> {
@@ -51,6 +63,17 @@ const checks: Readonly<Record<keyof AppDefinition, Check>> = {
   jobs: checkOfStore,
   consumers: checkOfStore,
   schedules: checkObject,
+  retention: (value, path) => checkRetention(value as Retention, path),
+  places: checkPlaces,
+}
+
+function checkPlaces(value: unknown, path: string): void {
+  checkObject(value, path)
+  const known = ['archive', 'backups', 'states']
+  for (const [name, place] of Object.entries(value as object)) {
+    if (!known.includes(name)) throw new InvalidArgument(`${path}.${name}`, `is none; there are ${known.join(', ')}`)
+    if (typeof place !== 'string') throw new InvalidArgument(`${path}.${name}`, 'must be a text: file:./archive')
+  }
 }
 
 function checkOfStore(value: unknown, path: string): void {

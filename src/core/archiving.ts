@@ -3,6 +3,7 @@
  * written, read back and held against the log, and only then are records emptied. Whoever comes after a crash finds in the
  * segment's document how far it was: what was not sealed is cleared away, what was sealed is emptied.
  */
+import { sealedUpTo, unlikeDigest } from './archive-ledger.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { deleteDocument, indexQuery } from './document.ts'
 import { utf8Length } from './encoding.ts'
@@ -27,6 +28,7 @@ import {
 } from './segment.ts'
 import type { CollectionSpec, LogRecord, Storage, StoredEvent } from './storage.ts'
 import { type Clock, formatInstant } from './time.ts'
+import { equalHashes } from './tree.ts'
 import { sleep } from './turn.ts'
 
 export interface Archiving {
@@ -95,12 +97,13 @@ export function createArchiving(archiving: Archiving) {
   async function* candidates({ streamType, policy, signal }: Asked, after: number) {
     const sort = createSorting(storage, policy, clock())
     let until: number | undefined
+    const sealed = await sealedUpTo(storage)
     for (let from = after; ; ) {
       signal?.throwIfAborted()
       const query = { streamTypes: [streamType], after: from, direction: 'forwards', evidence: true } as const
-      const end = until === undefined ? {} : { until }
+      const end = until === undefined ? (Number.isFinite(sealed) ? { until: sealed } : {}) : { until }
       const page = await storage.readLog({ ...query, ...end, limit: limits.pageRecords })
-      until ??= page.head
+      until ??= Math.min(page.head, sealed)
       const sorted = await sort(page.records)
       yield sorted
       if (!page.more || sorted.atEnd) return
@@ -123,8 +126,11 @@ export function createArchiving(archiving: Archiving) {
   /** Whole, as it was sealed, and what the log says of each of its events. Throws `ObjectDamaged`; gives its records. */
   async function check(segment: Segment): Promise<readonly LogRecord[]> {
     const records = await readSegment(objects, segment)
-    await holdAgainstLog(storage, segment, records, objects.name)
-    return records
+    const wrong = (await unlikeLog(storage, segment, records)) ?? (await unlikeDigest(storage, records))
+    if (wrong === undefined) return records
+    const { stream, revision, position } = wrong
+    const reason = `revision ${revision} of "${stream}" is not what the log has at position ${position}`
+    throw new ObjectDamaged({ key: segmentKeys(segment).content, place: objects.name, reason })
   }
 
   async function put(lease: Lease<ArchiveBody>, body: SegmentBody, position = lease.body.position): Promise<void> {
@@ -284,31 +290,22 @@ export function createArchiving(archiving: Archiving) {
   }
 }
 
-/**
- * Every event of the segment must be the one that the log holds at its position: the same entry, which its content and its
- * salt alone can give. Here the log's own entries are what counts; a signed digest can take their place.
- */
-async function holdAgainstLog(
+/** The first event that is not the one that the log holds at its position: the same entry, which its content and its salt alone can give. */
+async function unlikeLog(
   storage: Pick<Storage, 'readLog'>,
   segment: Segment,
   records: readonly LogRecord[],
-  place: string,
-): Promise<void> {
+): Promise<LogRecord | undefined> {
   let next = 0
   for await (const held of logRange(storage, segment)) {
     for (const record of held) {
       const own = records[next]
       if (own === undefined || own.position !== record.position) continue
-      const [mine, theirs] = [entryOfRecord(own), entryOfRecord(record)]
-      if (mine.some((byte, index) => byte !== theirs[index])) break
+      if (!equalHashes(entryOfRecord(own), entryOfRecord(record))) return own
       next++
     }
   }
-  const wrong = records[next]
-  if (wrong === undefined) return
-  const { stream, revision, position } = wrong
-  const reason = `revision ${revision} of "${stream}" is not what the log has at position ${position}`
-  throw new ObjectDamaged({ key: segmentKeys(segment).content, place, reason })
+  return records[next]
 }
 
 async function* logRange(

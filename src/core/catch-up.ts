@@ -315,6 +315,6 @@ function erased(epoch: number): (body: Checkpoint) => Checkpoint {
   return (body) => {
     if (body.epoch !== epoch) return body
     const { erasing: _, ...rest } = body
-    return { ...rest, position: 0, epoch: epoch + 1 }
+    return { ...rest, position: 0, epoch: epoch + 1, erased: (rest.erased ?? 0) + 1 }
   }
 }

@@ -32,6 +32,8 @@ export interface Checkpoint extends Leased {
   readonly paused?: boolean | undefined
   /** The views are to be erased before anything is folded. */
   readonly erasing?: boolean | undefined
+  /** How often they were. */
+  readonly erased?: number | undefined
   /** Why nothing moves on. */
   readonly trouble?: Failure | undefined
 }

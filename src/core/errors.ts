@@ -44,6 +44,7 @@ export const errorCodes = [
   'store-read-only',
   'not-a-store',
   'schema-too-new',
+  'restore-unfinished',
   'outcome-unknown',
   'storage-failed',
   'unauthenticated',
@@ -315,6 +316,15 @@ export class SchemaTooNew extends StoreError {
       `${facts.place} has schema ${facts.found}, and this Daybook knows up to ${facts.known}: upgrade Daybook`,
       facts,
     )
+  }
+}
+
+/** A backup is being restored into the storage, or was begun to be. Restore it again: it goes on; or take an empty storage. */
+export class RestoreUnfinished extends StoreError {
+  override readonly code = 'restore-unfinished'
+  declare readonly place: string
+  constructor(place: string) {
+    super(`${place} holds a part of a backup: restore it again, which goes on, or take an empty storage`, { place })
   }
 }
 

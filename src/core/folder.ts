@@ -67,8 +67,8 @@ type Unit = readonly DocumentWrite[]
 /** Views that are held in memory between being read and being written. */
 const loadedAtOnce = 500
 /** Rows or items that a commit may touch, which is what the narrowest storage takes in a transaction, and bytes. */
-const commitItems = 90
-const commitBytes = 2_097_152
+export const commitItems = 90
+export const commitBytes = 2_097_152
 
 export function createFolder(
   background: Background,
@@ -365,11 +365,11 @@ function sum(unit: Unit, of: (write: DocumentWrite) => number): number {
   return unit.reduce((total, write) => total + of(write), 0)
 }
 
-function itemsOf(write: DocumentWrite): number {
+export function itemsOf(write: DocumentWrite): number {
   if (write.kind !== 'put') return 2
   return 1 + write.index.length + (write.words?.length ?? 0) + (write.streams?.length ?? 0)
 }
 
-function bytesOf(write: DocumentWrite): number {
+export function bytesOf(write: DocumentWrite): number {
   return write.kind === 'put' ? write.body.length : 0
 }

@@ -103,6 +103,13 @@ export const jobs: CollectionSpec = {
 export const forgetKind = '$forget'
 /** Of those that move events to the archive, by all policies of the worker's store. */
 export const archiveKind = '$archive'
+/** Of those that write the views down, where the worker's store has a place for them. */
+export const statesKind = '$states'
+
+/** Of a job that anybody may add, or set a schedule for. Throws `InvalidArgument`. */
+export function checkKind(kind: string): void {
+  if (kind !== archiveKind && kind !== statesKind) checkStreamType(kind, 'kind')
+}
 
 export function jobId({ kind, key }: Pick<JobBody, 'kind' | 'key'>): string {
   return `${kind}/${key}`
@@ -136,8 +143,7 @@ export function putJob(body: JobBody, guard: Guard): readonly DocumentWrite[] {
 
 /** A job as it is added, from what a caller gives. */
 export function newJob(kind: string, options: JobOptions, making: { newId: () => string; now: number }): JobBody {
-  // Daybook's own that anybody may ask for, and set a schedule for.
-  if (kind !== archiveKind) checkStreamType(kind, 'kind')
+  checkKind(kind)
   checkObject(options, 'options')
   const { key = making.newId(), input = null, tries = limits.jobTriesDefault, streams } = options
   const { backoffMs = limits.jobBackoffMs, delayMs, at } = options

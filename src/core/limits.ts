@@ -162,6 +162,10 @@ export const limits = {
   archiveParallel: 8,
   archivePollMs: 200,
 
+  // State snapshots: how many are kept by a schedule, how often one of a projection that is built anew is begun again
+  statesKept: 12,
+  statesTries: 3,
+
   // Deciders, subscriptions, erasure
   executeTries: 10,
   subscribeTries: 20,

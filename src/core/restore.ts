@@ -8,9 +8,13 @@ import { type Backup, type BackupManifest, backupOf, checkBackupPlace, type Pack
 import { putDocument } from './document.ts'
 import { InvalidArgument, ObjectDamaged } from './errors.ts'
 import { newId, secureRandom } from './id.ts'
+import { type LedgerState, ledgers } from './ledger-state.ts'
 import { limits } from './limits.ts'
 import { getObject, type ObjectStore, watchedObjects } from './object-store.ts'
+import { listStates } from './projection-state.ts'
 import { entryOfRecord, recordOfLine } from './record-line.ts'
+import { checkingLedger, restoreLedger, stateOfBody } from './restore-ledger.ts'
+import { isRestoring, markRestoring } from './restoring.ts'
 import { entriesHash, linesOf } from './segment.ts'
 import type { DocumentWrite, LogRecord, Storage } from './storage.ts'
 import { truths } from './truths.ts'
@@ -29,53 +33,106 @@ export interface RestoreOptions {
 /**
  * The newest backup of a place, with those that it was made after. Of streams that were forgotten since they were backed up,
  * nothing but what their log holds comes back. Throws `ObjectDamaged` with the object and what is wrong with it,
- * `InvalidArgument` where the storage is not empty; nothing was written then.
+ * `InvalidArgument` where the storage is not empty; nothing was written then. One that broke off goes on; until it has come
+ * to its end, no store opens on the storage.
  */
-export async function restoreBackup(
-  from: ObjectStore,
-  into: Storage,
-  { signal, onProgress }: RestoreOptions = {},
-): Promise<Backup> {
-  checkBackupPlace(from)
-  const objects = watchedObjects(from)
-  const manifests = (await readChain(objects)).map(({ manifest }) => manifest)
-  const newest = manifests.at(-1)
-  if (newest === undefined) throw new InvalidArgument('from', `there is no backup in ${objects.name}`)
-  const closed = new Set(manifests.flatMap((manifest) => manifest.closed))
-  const head = newest.to
-
-  async function* chunks(phase: 'checking' | 'restoring') {
-    let position = 0
-    for (const { chunks } of manifests) {
-      for (const chunk of chunks) {
-        signal?.throwIfAborted()
-        const records = await readChunk(objects, chunk, position)
-        yield { key: chunk.key, records }
-        position += records.length
-        onProgress?.({ phase, position, head })
-      }
-    }
-    if (position !== head)
-      throw damaged(objects, newest as BackupManifest, `it ends at ${head}, its events at ${position}`)
-  }
-
-  for await (const { key, records } of chunks('checking')) {
-    const open = records.find(({ state, stream }) => state === 'tombstone' && !closed.has(stream))
-    if (open)
-      throw new ObjectDamaged({ key, place: objects.name, reason: `no manifest says that ${open.stream} is closed` })
-  }
-  const documents = await readDocuments(objects, newest)
+export async function restoreBackup(from: ObjectStore, into: Storage, options: RestoreOptions = {}): Promise<Backup> {
+  const backups = await openBackups(from, options)
+  const { newest, closed, documents, ledger } = await checkAll(backups)
+  const begun = await isRestoring(into)
   const there = await beginningOf(into)
-  if (there.position > head) throw notEmpty()
-  for await (const { records } of chunks('restoring')) {
+  if (begun ? there.position > newest.to : there.position > 0 || (await isUsed(into))) throw notEmpty(begun)
+  // Some storages take no more records once something else was committed.
+  if (!begun) await markRestoring(into, { state: 'restoring', number: newest.number })
+  for await (const { records } of backups.chunks('restoring')) {
     const missing = records.filter(({ position = 0 }) => position > there.position)
     if (records.length > 0 && there.entry !== undefined) checkGoesOn(there, records)
     for (let at = 0; at < missing.length; at += limits.pageRecords) {
       await into.restore(missing.slice(at, at + limits.pageRecords).map((record) => asOfNow(record, closed)))
     }
   }
-  await restoreDocuments(into, documents, signal)
+  await restoreDocuments(into, documents, options.signal)
+  if (ledger) await restoreLedger(into, ledger, options.signal)
+  await markRestoring(into, { state: 'restored', number: newest.number })
   return backupOf(newest)
+}
+
+/** Reads and checks all that a restore would, and writes nothing. Throws `ObjectDamaged`. */
+export async function checkBackup(from: ObjectStore, options: RestoreOptions = {}): Promise<Backup> {
+  const { newest } = await checkAll(await openBackups(from, options))
+  return backupOf(newest)
+}
+
+interface OpenBackups {
+  readonly objects: ObjectStore
+  readonly manifests: readonly BackupManifest[]
+  readonly newest: BackupManifest
+  /** All of the log's records, as they were backed up. */
+  chunks(phase: 'checking' | 'restoring'): AsyncIterable<{
+    readonly key: string
+    readonly records: readonly LogRecord[]
+  }>
+}
+
+async function openBackups(from: ObjectStore, { signal, onProgress }: RestoreOptions): Promise<OpenBackups> {
+  checkBackupPlace(from)
+  const objects = watchedObjects(from)
+  const manifests = (await readChain(objects)).map(({ manifest }) => manifest)
+  const newest = manifests.at(-1)
+  if (newest === undefined) throw new InvalidArgument('from', `there is no backup in ${objects.name}`)
+  const head = newest.to
+  return {
+    ...{ objects, manifests, newest },
+    async *chunks(phase) {
+      let position = 0
+      for (const { chunks } of manifests) {
+        for (const chunk of chunks) {
+          signal?.throwIfAborted()
+          const records = await readChunk(objects, chunk, position)
+          yield { key: chunk.key, records }
+          position += records.length
+          onProgress?.({ phase, position, head })
+        }
+      }
+      if (position !== head) throw damaged(objects, newest, `it ends at ${head}, its events at ${position}`)
+    },
+  }
+}
+
+async function checkAll({ objects, manifests, newest, chunks }: OpenBackups) {
+  const closed = new Set(manifests.flatMap((manifest) => manifest.closed))
+  const lines = await readDocuments(objects, newest)
+  const wrong = (key: string, reason: string, cause?: unknown) =>
+    new ObjectDamaged({ key, place: objects.name, reason }, cause)
+  const ledger = ledgerIn(lines, (cause) => wrong(newest.documents.key, 'its ledger is none', cause))
+  const check = ledger && checkingLedger(ledger)
+  for await (const { key, records } of chunks('checking')) {
+    const open = records.find(({ state, stream }) => state === 'tombstone' && !closed.has(stream))
+    if (open) throw wrong(key, `no manifest says that ${open.stream} is closed`)
+    for (const record of records) check?.add(record)
+  }
+  const fault = check?.fault()
+  if (fault !== undefined) throw wrong(newest.documents.key, fault)
+  const documents = lines.filter(({ collection }) => collection !== ledgers.collection)
+  return { newest, closed, documents, ledger }
+}
+
+function ledgerIn(lines: readonly DocumentLine[], wrong: (cause: unknown) => Error): LedgerState | undefined {
+  const line = lines.find(({ collection }) => collection === ledgers.collection)
+  try {
+    return line && stateOfBody(line.body)
+  } catch (error) {
+    throw wrong(error)
+  }
+}
+
+/** Somebody had opened a store on it: what is declared, waits or is folded there knows nothing of the log that comes. */
+async function isUsed(into: Storage): Promise<boolean> {
+  if ((await listStates(into)).length > 0) return true
+  for (const { documents } of truths) {
+    for await (const _ of documents(into)) return true
+  }
+  return false
 }
 
 function damaged(objects: ObjectStore, { number }: BackupManifest, reason: string): ObjectDamaged {
@@ -131,11 +188,12 @@ async function beginningOf(into: Storage): Promise<Beginning> {
 function checkGoesOn({ position, entry }: Beginning, records: readonly LogRecord[]): void {
   const same = records.find((record) => record.position === position)
   if (same === undefined || bytesToHex(entryOfRecord(same)) === entry) return
-  throw notEmpty()
+  throw notEmpty(true)
 }
 
-function notEmpty(): InvalidArgument {
-  return new InvalidArgument('into', 'is not empty; restore into a new storage')
+function notEmpty(begun: boolean): InvalidArgument {
+  const what = begun ? 'holds a part of another backup' : 'is not empty'
+  return new InvalidArgument('into', `${what}; restore into a new storage`)
 }
 
 interface DocumentLine {

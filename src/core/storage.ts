@@ -40,7 +40,7 @@ export interface Storage {
   listStreamTypes(): Promise<readonly string[]>
   /** Strongly consistent; same length and order as the keys. */
   getDocuments(keys: readonly DocumentKey[]): Promise<readonly (Document | undefined)[]>
-  /** By one declared index, or by words; may lag. */
+  /** By one declared index, or by words; may lag. All of a collection: strongly consistent, and for those who can wait. */
   queryDocuments(query: DocumentQuery): Promise<DocumentPage>
   /** Throws `Unsupported` for what it cannot serve, `CollectionClash` for what is stored otherwise. */
   declare(collections: readonly CollectionSpec[]): Promise<void>
@@ -338,6 +338,11 @@ export type DocumentQuery =
       readonly cursor?: string
       readonly limit: number
     }
+  /**
+   * All of a collection, in an order that means nothing; a page may be short or empty and yet not the last. What is there all
+   * the while comes once; what is written or deleted meanwhile may be as it was before or after.
+   */
+  | { readonly by: 'collection'; readonly collection: string; readonly cursor?: string; readonly limit: number }
   /** Documents that hold all the words, the last one as a beginning; in an order that holds still, but means nothing. */
   | {
       readonly by: 'words'

@@ -2,6 +2,7 @@
 import type { ArchiveOptions } from './archive.ts'
 import type { Random } from './id.ts'
 import type { LedgerOptions } from './ledger.ts'
+import type { ObjectStore } from './object-store.ts'
 import type { Observer } from './observe.ts'
 import type { AnyProjection } from './projection.ts'
 import type { EventSchemas } from './schema.ts'
@@ -25,6 +26,10 @@ export interface StoreOptions {
   readonly ledger?: LedgerOptions
   /** Where old events go, and which. */
   readonly archive?: ArchiveOptions
+  /** Where `backups` are kept; it stays open when the store is closed. */
+  readonly backups?: ObjectStore
+  /** Where state snapshots are kept; likewise. */
+  readonly states?: ObjectStore
   /** Refuses every write, and leaves unfinished forgetting to the next opening for writing. */
   readonly readOnly?: boolean
   /** Told of every call, for traces and metrics. */

@@ -5,7 +5,8 @@ import { createArchived } from './archived.ts'
 import { archives } from './archiving.ts'
 import { checkObject } from './argument.ts'
 import type { Background } from './background.ts'
-import { type Backup, type BackupOptions, takeBackup } from './backup.ts'
+import { type Backup, type BackupOptions, checkBackupPlace, takeBackup } from './backup.ts'
+import { type Backups, createBackups } from './backups.ts'
 import {
   type Boundary,
   type BoundaryPageOptions,
@@ -72,10 +73,12 @@ import {
 import { forgetInViews } from './refold.ts'
 import { addingRepeats } from './repeat.ts'
 import { createReplays, type Replays } from './replay.ts'
+import { checkRestored } from './restoring.ts'
 import { schedules } from './schedule.ts'
 import { segments } from './segment.ts'
 import { snapshots } from './snapshot.ts'
 import { createSnapshots, type Snapshots } from './snapshots.ts'
+import { checkStatesPlace, createStates, type States } from './states.ts'
 import type { Commit, Storage, Transaction } from './storage.ts'
 import type { StoreOptions } from './store-options.ts'
 import { detailsOf, type StreamDetails } from './stream.ts'
@@ -152,6 +155,12 @@ export interface Store extends AsyncDisposable {
   readonly eventTypes: EventTypes
   /** Signed digests of the log, and proofs: what was recorded, and that nothing of it was changed. */
   readonly ledger: Ledger
+  /** Events that have left the storage for an object store, and are read as before. */
+  readonly archive: Archive
+  /** Backups in the place that the store was opened with. */
+  readonly backups: Backups
+  /** All views written down at a position, in the place that the store was opened with. */
+  readonly states: States
   info(): Promise<StoreInfo>
   /** Ends the work in the background, takes nothing more, finishes what was accepted, ends subscriptions, closes the storage. */
   close(): Promise<void>
@@ -159,8 +168,6 @@ export interface Store extends AsyncDisposable {
 
 /** A store in this process, with what only its holder can do. */
 export interface EmbeddedStore extends Store {
-  /** Events that have left the storage for an object store, and are read as before. */
-  readonly archive: Archive
   /**
    * Writes what has come since the last backup in this place, while the store is in use. All of them together are the log,
    * and what waits or is declared beside it; `restoreBackup` brings it back. It holds what the storage holds: segments of
@@ -190,6 +197,8 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const states = createKnownStates(bare, [...new Set(shapes.map(({ name }) => name))])
   const declaring = { add: (commit: Commit) => queue.add(commit) }
   if (options.archive) checkArchive(options.archive)
+  if (options.backups) checkBackupPlace(options.backups)
+  if (options.states) checkStatesPlace(options.states)
   const objects = options.archive && watchedObjects(options.archive.objects)
   const archived = objects && createArchived(storage, objects)
   const cataloguing = { storage, archived, queue: declaring, newId: makeId, readOnly, closing: closing.signal }
@@ -244,10 +253,16 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     await bare.close()
   }
 
+  const projections = {
+    ...createProjections(background, shapes, states),
+    ...createReplays({ ...background, shapes, states }),
+  }
+  const written = createStates({ ...background, shapes, projections, objects: options.states })
   const handlers = {
     [forgetKind]: forgetHandler(forgetting),
     ...snapshotted.handlers,
     ...sealing.handlers,
+    ...written.handlers,
     ...(archive && { [archiveKind]: archiveHandler(archive) }),
   }
 
@@ -337,12 +352,11 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     jobs: createJobs(background, handlers),
     consumers: createConsumers(background),
     archive: createArchive(archive),
+    backups: createBackups(background, options.backups),
     backup: (to, options) => takeBackup(background, to, options),
     ledger: sealing.face,
-    projections: {
-      ...createProjections(background, shapes, states),
-      ...createReplays({ ...background, shapes, states }),
-    },
+    projections,
+    states: written.face,
     async info() {
       const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
       return { logId, head, storage: bare.name, gauges: bare.gauges() }
@@ -355,6 +369,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   }
 
   const prepare = async () => {
+    await checkRestored(storage)
     if (readOnly) return checkRegistered(storage, shapes)
     const own = [jobs, schedules, consumers, parkedItems, projectionStates, eventTypes, snapshots]
     await storage.declare([...own, segments, archives, ...sealing.collections])

@@ -6,6 +6,7 @@ import { eventTypes } from './catalogue.ts'
 import { consumerBodyOf, consumers, parkedFor } from './consumer.ts'
 import { indexQuery } from './document.ts'
 import { jobBodyOf, jobStates, jobs } from './job.ts'
+import { ledgers, stateKey } from './ledger-state.ts'
 import { limits } from './limits.ts'
 import { parkedItems, parkedOf } from './parked.ts'
 import { schedules } from './schedule.ts'
@@ -72,6 +73,14 @@ export const truths: readonly Truth[] = [
     spec: segments,
     async *documents(storage) {
       for (const type of await storage.listStreamTypes()) yield* all(storage, segments, 'type', [type])
+    },
+  },
+  {
+    // Its tiles are made again of the log.
+    spec: ledgers,
+    async *documents(storage) {
+      const [document] = await storage.getDocuments([stateKey])
+      if (document) yield document
     },
   },
 ]

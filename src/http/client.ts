@@ -33,12 +33,14 @@ import {
 } from '../core/read.ts'
 import type { Store, StoreInfo } from '../core/store.ts'
 import { formatInstant } from '../core/time.ts'
+import { archiveOver, backupsOver } from './faces/archive.ts'
 import { consumersOver } from './faces/consumers.ts'
 import { eventTypesOver } from './faces/event-types.ts'
 import { jobsOver } from './faces/jobs.ts'
 import { ledgerElsewhere } from './faces/ledger.ts'
 import { projectionsOver } from './faces/projections.ts'
 import { snapshotsOver } from './faces/snapshots.ts'
+import { statesOver } from './faces/states.ts'
 import { viewsOver } from './faces/views.ts'
 import { instantText, parameters } from './parameters.ts'
 import { createRequester, type Parameters, type RequesterOptions } from './request.ts'
@@ -180,6 +182,9 @@ export function createClient(options: ClientOptions): Store {
     eventTypes: eventTypesOver(requester),
     snapshots: snapshotsOver(requester),
     ledger: ledgerElsewhere(),
+    archive: archiveOver(requester),
+    backups: backupsOver(requester),
+    states: statesOver(requester),
     info: () => ask<StoreInfo>('GET', '/info'),
     async close() {
       closing.abort()

@@ -9,6 +9,7 @@ import { keyAccess, openKeys } from '../../http/keys.ts'
 import { openStorage } from '../../open.ts'
 import { loadApp } from '../app.ts'
 import { type AppChoice, appCommand, collect, json, ordinal, untilSignal } from '../options.ts'
+import { backupsOption, openPlaces, retentionOption, statesOption } from '../places.ts'
 
 interface Choice extends AppChoice {
   readonly workers: boolean
@@ -29,6 +30,9 @@ export function serveCommand(): Command {
   return appCommand('serve', 'Serve the store over HTTP, and work for it, until a signal ends it.', 'optional')
     .addOption(new Option('--port <port>', 'the port; 0 for any free one').env('PORT').default(8080).argParser(ordinal))
     .addOption(new Option('--host <host>', 'the address to listen on').env('HOST').default('127.0.0.1'))
+    .addOption(retentionOption(json))
+    .addOption(statesOption())
+    .addOption(backupsOption())
     .option('--no-workers', 'only serve: "daybook work" does the rest elsewhere')
     .addOption(
       new Option('--trusted-host <name>', 'a name by which a server without access rules may be asked (repeatable)')
@@ -74,10 +78,11 @@ async function run({ store: url, app: file, workers, port, host: address, ...cho
   const [{ pino }, host] = await Promise.all([import('pino'), import('../../hosts/node.ts')])
   const { createMetrics, processTracer, serve, startWorkers } = host
   const app = file === undefined ? {} : await loadApp(file)
-  const storage = await openStorage(url)
   const metrics = createMetrics()
   const observer = { tracer: processTracer(), ended: metrics.ended }
-  await using store = await openStore(storage, { ...app, observer })
+  await using places = await openPlaces(choice, app)
+  const storage = await openStorage(url)
+  await using store = await openStore(storage, { ...app, ...places.options, observer })
   const access = await accessOf(storage, choice)
   const ended = untilSignal()
   const logger = pino()
@@ -89,7 +94,9 @@ async function run({ store: url, app: file, workers, port, host: address, ...cho
     ...(choice.rateLimit !== undefined && { ratePerSecond: choice.rateLimit }),
     ...(choice.principalInMeta && { principalInMeta: true }),
   })
-  const working = workers ? await startWorkers({ store, app, logger }).catch(closing(server)) : undefined
+  const working = workers
+    ? await startWorkers({ store, app: places.scheduling(app), logger }).catch(closing(server))
+    : undefined
   if (!ended.aborted) await once(ended, 'abort')
   await Promise.all([server.close(), working?.stop()])
 }

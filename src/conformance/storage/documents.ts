@@ -14,6 +14,7 @@ const people: CollectionSpec = {
   ],
   search: ['name', 'notes'],
 }
+const others: CollectionSpec = { collection: 'people2', indexes: [] }
 const anything: Guard = { is: 'anything' }
 const absent: Guard = { is: 'absent' }
 
@@ -46,6 +47,32 @@ export const documents = (open: OpenStorage) =>
       is(await commit(storage, [], { documents: [...gone, ...note('m')] }), 'committed')
       assert.deepEqual(await storage.getDocuments([idOf('ann')]), [undefined])
       is(await put(storage, { key: 'ann', body: {}, if: version('commit-2') }), 'document-conflict')
+    },
+
+    'All documents of a collection come page by page, each once, and none of another': async (open) => {
+      const storage = await declared(open)
+      const keys = ['ä', 'Z', 'a', '🎫', 'b']
+      for (const key of keys) is(await put(storage, { key, body: { key }, if: absent }), 'committed')
+      is(await commit(storage, [], { documents: putDocument(others, { key: 'c', body: {}, if: absent }) }), 'committed')
+      const found: string[] = []
+      for (let cursor: string | undefined, more = true; more; ) {
+        const asked = {
+          by: 'collection',
+          collection: 'people',
+          limit: 2,
+          ...(cursor !== undefined && { cursor }),
+        } as const
+        const { documents, next } = await storage.queryDocuments(asked)
+        assert.ok(documents.length <= 2)
+        found.push(...documents.map(({ body }) => JSON.parse(body).key))
+        cursor = next
+        more = next !== undefined
+      }
+      assert.deepEqual(found.toSorted(compareUtf8), keys.toSorted(compareUtf8))
+      assert.deepEqual(
+        await storage.queryDocuments({ by: 'collection', collection: 'nothing', limit: 2 }).then(lastOf),
+        [],
+      )
     },
 
     'Events and documents are committed together or not at all': async (open) => {
@@ -296,6 +323,11 @@ function version(version: string): Guard {
 async function bodies(storage: Storage, keys: readonly string[]): Promise<readonly unknown[]> {
   const found = await storage.getDocuments(keys.map(idOf))
   return found.map((document) => document && JSON.parse(document.body))
+}
+
+/** Of a page that may have an empty one before it. */
+function lastOf({ documents }: DocumentPage) {
+  return documents
 }
 
 /** All pages of a query; none may be empty but the only one. */

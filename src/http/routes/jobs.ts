@@ -1,6 +1,6 @@
 /** The durable queue: adding, looking, mending; and schedules. Workers run where the store is opened. */
 import * as z from 'zod/mini'
-import { type JobOptions, type JobState, jobStates } from '../../core/job.ts'
+import { checkKind, type JobOptions, type JobState, jobStates } from '../../core/job.ts'
 import { limits } from '../../core/limits.ts'
 import type { ScheduleOptions } from '../../core/schedule.ts'
 import { JobNotFound } from '../../core/work-errors.ts'
@@ -13,6 +13,7 @@ import {
   held,
   instant,
   instantText,
+  keeps,
   list,
   looksLike,
   named,
@@ -22,13 +23,13 @@ import {
   record,
   revision,
   streamName,
-  streamType,
   text,
   typePattern,
   wholeNumber,
 } from '../wire.ts'
 
-/** Daybook's own kinds begin with "$": they may be asked for, but not added. */
+const addedKind = text(keeps(checkKind), looksLike(`(\\$archive|\\$states|${typePattern})`))
+/** Daybook's own kinds begin with "$": they may be asked for, but most of them not added. */
 const askedKind = text(
   z.regex(new RegExp(`^\\$?${typePattern}$`), { error: 'is no kind that a job can have' }),
   looksLike(`\\$?${typePattern}`),
@@ -70,7 +71,7 @@ const exampleJob = {
   ...{ tries: 0, mostTries: 10, addedAt: day, dueAt: day },
 }
 const addBody = record({
-  kind: streamType.schema,
+  kind: addedKind,
   key: z.optional(named('key of a job', limits.jobKeyCharacters)),
   input: any,
   delayMs: z.optional(wholeNumber(0)),
@@ -82,7 +83,7 @@ const addBody = record({
 type AddBody = JobOptions & { readonly kind: string }
 const scheduleBody = record({
   cron: text(),
-  kind: streamType.schema,
+  kind: addedKind,
   input: any,
   tries,
   backoffMs,

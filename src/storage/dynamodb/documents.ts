@@ -131,7 +131,32 @@ function holdersKey(stream: string): string {
 /** Sorts behind every key that begins with the same order or word. */
 const behind = '\u{10ffff}'
 
-export async function queryDocuments(session: Session, query: DocumentQuery): Promise<DocumentPage> {
+export function queryDocuments(session: Session, query: DocumentQuery): Promise<DocumentPage> {
+  return query.by === 'collection' ? queryCollection(session, query) : queryPointers(session, query)
+}
+
+/**
+ * What of the collection lies on one page of the table. Nothing lists a collection, for that would cost every document a
+ * write more; so all of the table is looked through.
+ */
+async function queryCollection(
+  { table }: Session,
+  { collection, cursor, limit }: DocumentQuery & { by: 'collection' },
+): Promise<DocumentPage> {
+  const after = cursor === undefined ? undefined : (JSON.parse(cursor) as Key)
+  for await (const items of table.scan({ segment: 0, total: 1, after })) {
+    const found = (items as readonly DocumentItem[]).filter(({ sk, co }) => sk === 'document' && co === collection)
+    const last = found.length > limit ? found[limit - 1] : items.at(-1)
+    const documents = found.slice(0, limit).map(documentOf)
+    return last ? { documents, next: JSON.stringify({ pk: last.pk, sk: last.sk }) } : { documents }
+  }
+  return { documents: [] }
+}
+
+/** What pointers lead to. */
+type PointerQuery = Exclude<DocumentQuery, { by: 'collection' }>
+
+async function queryPointers(session: Session, query: PointerQuery): Promise<DocumentPage> {
   const documents: Document[] = []
   let cursor = query.cursor
   for (;;) {
@@ -158,7 +183,7 @@ export async function queryDocuments(session: Session, query: DocumentQuery): Pr
 
 async function findPointers(
   session: Session,
-  query: DocumentQuery,
+  query: PointerQuery,
   { cursor, limit }: { cursor: string | undefined; limit: number },
 ): Promise<{ readonly pointers: readonly DocumentPointer[]; readonly more: boolean }> {
   const range = query.by === 'index' ? indexRange(session, query) : wordsRange(session, query)
@@ -190,7 +215,7 @@ function wordsRange(session: Session, { collection, words }: DocumentQuery & { b
 }
 
 /** A document is found once, by the first of its words that begins so. */
-function isFound(query: DocumentQuery, pointer: DocumentPointer, item: DocumentItem): boolean {
+function isFound(query: PointerQuery, pointer: DocumentPointer, item: DocumentItem): boolean {
   if (query.by === 'index') return item.x.some(([pk, sk]) => pk === pointer.pk && sk === pointer.sk)
   const { words = [] } = item
   const beginning = query.words.at(-1) ?? ''
@@ -239,8 +264,7 @@ export async function eraseHolders(session: Session, stream: string): Promise<Er
 }
 
 /**
- * Deletes documents of the collection that lie on one page of the table, and after the last page its declaration. Nothing
- * lists a collection, for that would cost every document a write more; so all of the table is looked through.
+ * Deletes documents of the collection that lie on one page of the table, and after the last page its declaration.
  */
 export async function eraseCollection(
   { table }: Session,

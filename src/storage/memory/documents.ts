@@ -65,7 +65,7 @@ export function memoryDocuments(): MemoryDocuments {
       const found = [...rows.values()]
         .filter((row) => row.key.collection === query.collection)
         .flatMap((row) => {
-          const cursor = query.by === 'words' ? matchWords(row, query) : matchIndex(row, query)
+          const cursor = placeIn(row, query)
           return cursor === undefined ? [] : [{ row, cursor }]
         })
         .sort((a, b) => compareUtf8(a.cursor, b.cursor))
@@ -103,6 +103,18 @@ function idOf({ collection, key }: DocumentKey): string {
 
 function documentOf({ key, version, body }: Row): Document {
   return { ...key, version, body }
+}
+
+/** By which it sorts; undefined where it is not asked for. */
+function placeIn(row: Row, query: DocumentQuery): string | undefined {
+  switch (query.by) {
+    case 'collection':
+      return row.key.key
+    case 'words':
+      return matchWords(row, query)
+    case 'index':
+      return matchIndex(row, query)
+  }
 }
 
 /** The row's place in the index, by which it sorts; undefined where it is not asked for. */

@@ -191,7 +191,7 @@ function write(log: MemoryLog, commit: Commit, clock: Clock): CommitOutcome {
     }
   }
   log.documents.write(commit)
-  log.live = true
+  if (commit.appends.some(({ events }) => events.length > 0)) log.live = true
   return committed(log, commit, false)
 }
 

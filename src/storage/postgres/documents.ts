@@ -79,7 +79,22 @@ export async function declareCollections(session: Session, collections: readonly
 }
 
 export function queryDocuments(session: Session, query: DocumentQuery): Promise<DocumentPage> {
-  return query.by === 'index' ? queryIndex(session, query) : queryWords(session, query)
+  switch (query.by) {
+    case 'index':
+      return queryIndex(session, query)
+    case 'words':
+      return queryWords(session, query)
+    case 'collection':
+      return queryCollection(session, query)
+  }
+}
+
+async function queryCollection(
+  session: Session,
+  { collection, cursor = '', limit }: DocumentQuery & { by: 'collection' },
+): Promise<DocumentPage> {
+  const rows = await read<DocumentRow>(session, session.sql.queryCollection, [collection, cursor, limit + 1])
+  return pageOf(collection, rows, limit, ({ key }) => key)
 }
 
 /** Above every text that sorts: they begin with a letter up to "s". */

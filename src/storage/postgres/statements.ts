@@ -253,6 +253,8 @@ export function statementsOf(s: string) {
       forwards: `${byIndex} AND (i.ord, i.key) > ($2, $3) AND i.ord <= $4 ORDER BY i.ord, i.key LIMIT $5`,
       backwards: `${byIndex} AND (i.ord, i.key) < ($2, $3) AND i.ord >= $4 ORDER BY i.ord DESC, i.key DESC LIMIT $5`,
     },
+    queryCollection: `
+      SELECT key, version, body FROM ${s}.document WHERE collection = $1 AND key > $2 ORDER BY key LIMIT $3`,
     queryWords: `
       SELECT d.document_no, d.key, d.version, d.body FROM ${s}.document d
       WHERE d.words @@ $1::tsquery AND d.document_no > $2 ORDER BY d.document_no LIMIT $3`,

@@ -134,7 +134,24 @@ export function isDeclared({ sql }: Session, spec: CollectionSpec): boolean {
 }
 
 export function queryDocuments(session: Session, query: DocumentQuery): DocumentPage {
-  return query.by === 'index' ? queryIndex(session, query) : queryWords(session, query)
+  switch (query.by) {
+    case 'index':
+      return queryIndex(session, query)
+    case 'words':
+      return queryWords(session, query)
+    case 'collection':
+      return queryCollection(session, query)
+  }
+}
+
+function queryCollection(
+  { sql }: Session,
+  { collection, cursor = '', limit }: DocumentQuery & { by: 'collection' },
+): DocumentPage {
+  const rows = sql.queryCollection.all(collection, cursor, limit + 1) as unknown as Omit<Document, 'collection'>[]
+  const documents = rows.slice(0, limit).map(({ key, version, body }) => ({ collection, key, version, body }))
+  const last = documents.at(-1)
+  return rows.length > limit && last ? { documents, next: last.key } : { documents }
 }
 
 /** Above every text that sorts: they begin with a letter up to "s". */

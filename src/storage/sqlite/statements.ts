@@ -135,6 +135,7 @@ export const statements = {
   findCollection: 'SELECT spec FROM collection WHERE name = ?',
   insertCollection: 'INSERT INTO collection (name, spec) VALUES (?, ?)',
   deleteCollection: 'DELETE FROM collection WHERE name = ?',
+  queryCollection: 'SELECT key, version, body FROM document WHERE collection = ? AND key > ? ORDER BY key LIMIT ?',
   documentsOf: 'SELECT key FROM document WHERE collection = ? LIMIT ?',
   getDocument: 'SELECT version, body FROM document WHERE collection = ? AND key = ?',
   findDocument: 'SELECT document_no, version, attached FROM document WHERE collection = ? AND key = ?',
