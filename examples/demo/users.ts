@@ -35,7 +35,7 @@ export async function fillUsers(
       told.push({ ...facts(share), type: 'user-loggedIn', user: { id: userId } })
       if (chance() < 0.4) told.push({ ...facts(share), type: 'order-submitted', order: { userId } })
     }
-    await ingest(store, told)
+    for (let at = 0; at < told.length && !signal.aborted; at += 20) await ingest(store, told.slice(at, at + 20))
     // A producer that got no answer.
     if (chance() < 0.1) await ingest(store, told.slice(-3))
     events += told.length

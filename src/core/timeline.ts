@@ -165,6 +165,8 @@ export class FoldFailed extends Error {
 export interface RecentTimelines {
   /** The one that was folded up to the same revisions. */
   get(key: string, body: Pick<ViewBody, 'revisions'>): Timeline | undefined
+  /** Nothing of it is to be remembered. */
+  drop(key: string): void
   keep(key: string, kept: { readonly timeline: Timeline; readonly revisions: Readonly<Record<string, number>> }): void
 }
 
@@ -178,7 +180,7 @@ export function createRecentTimelines(): RecentTimelines {
   const recent = new Map<string, Kept>()
   let characters = 0
 
-  function remove(key: string): void {
+  function drop(key: string): void {
     characters -= recent.get(key)?.characters ?? 0
     recent.delete(key)
   }
@@ -190,8 +192,9 @@ export function createRecentTimelines(): RecentTimelines {
       const same = names.length === Object.keys(kept?.revisions ?? {}).length
       return kept && same && names.every((name) => kept.revisions[name] === revisions[name]) ? kept.timeline : undefined
     },
+    drop,
     keep(key, { timeline, revisions }) {
-      remove(key)
+      drop(key)
       const { placed, young, marks } = timeline
       // Most of them are in both.
       let size = marks.reduce((sum, { view }) => sum + (view?.length ?? 0), 0)
@@ -200,7 +203,7 @@ export function createRecentTimelines(): RecentTimelines {
       characters += size
       for (const oldest of recent.keys()) {
         if (characters <= limits.youngCharacters) break
-        remove(oldest)
+        drop(oldest)
       }
     },
   }
