@@ -12,7 +12,7 @@ export interface Timeline {
   readonly settled: Settled
   /** What stands at `settled.before` or behind it, in order. */
   readonly placed: readonly Placed[]
-  /** What was recorded then or later. */
+  /** What was recorded then or later: these, and what stands before. */
   readonly young: readonly Placed[]
   readonly marks: readonly Mark[]
 }
@@ -195,10 +195,9 @@ export function createRecentTimelines(): RecentTimelines {
     drop,
     keep(key, { timeline, revisions }) {
       drop(key)
-      const { placed, young, marks } = timeline
-      // Most of them are in both.
+      const { young, marks } = timeline
       let size = marks.reduce((sum, { view }) => sum + (view?.length ?? 0), 0)
-      for (const { text } of new Set([...placed, ...young])) size += text.length
+      for (const { text } of young) size += text.length
       recent.set(key, { timeline, revisions, characters: size })
       characters += size
       for (const oldest of recent.keys()) {
