@@ -155,7 +155,9 @@ test('examples use the package by its names, as their users do, and nothing that
     expect(text, path).toMatch(/^\/\*\*/)
     const installable = ['daybook', ...Object.keys({ ...manifest.dependencies, ...manifest.devDependencies })]
     for (const { to } of imports) {
-      if (to.startsWith('node:') || to.startsWith(`${dirname(path)}/`) || to.startsWith('examples/web/')) continue
+      // The demo is made of the others.
+      const near = path.startsWith('examples/demo/') ? ['examples/'] : [`${dirname(path)}/`, 'examples/web/']
+      if (['node:', ...near].some((place) => to.startsWith(place))) continue
       expect(installable, `${to} in ${path}`).toContain(packageOf(to))
     }
   }

@@ -10,6 +10,8 @@ export interface SampleOptions {
   readonly turnTo?: (instant: Date) => void
   /** How many ads; default 300. */
   readonly count?: number
+  /** Ends it before the next one. */
+  readonly signal?: AbortSignal
 }
 
 export interface Sampled {
@@ -92,10 +94,11 @@ const offers: Readonly<Record<string, readonly Offer[]>> = {
 const notes = ['', ' Cash only.', ' Can be looked at on weekends.', ' The price is open to talk.', ' No swaps, please.']
 
 /** Recorded once, however often it is asked for. */
-export async function fillAds(store: Store, { until, turnTo, count = 300 }: SampleOptions): Promise<Sampled> {
+export async function fillAds(store: Store, { until, turnTo, count = 300, signal }: SampleOptions): Promise<Sampled> {
   const happenings = Array.from({ length: count }, (_, index) => lifeOf(index, until.getTime())).flat()
   happenings.sort((one, other) => one.at - other.at)
   for (const { at, command } of happenings) {
+    if (signal?.aborted) break
     turnTo?.(new Date(at))
     await store.execute(ads, adStream(command.adId), command)
   }

@@ -12,8 +12,6 @@ export interface Ingested {
   readonly dropped: number
 }
 
-/** Neighbours of one user are recorded together, so many at most. */
-const together = 20
 const itemCharacters = 65_536
 
 /**
@@ -22,32 +20,31 @@ const itemCharacters = 65_536
  */
 export async function ingest(store: Store, body: unknown): Promise<Ingested> {
   const items = Array.isArray(body) ? Array.from(body) : [body]
-  const events = items.map((item, index) => checked(item, Array.isArray(body) ? `${index}.` : ''))
+  const events = items.map((item, index) => checked(item, Array.isArray(body) ? [index] : []))
   const all = { recorded: 0, repeated: 0, dropped: events.filter((event) => event === undefined).length }
-  for (const run of runsOf(events.filter((event) => event !== undefined))) {
-    for (const [outcome, count] of await record(store, run)) all[outcome] += count
-  }
+  for (const event of events) if (event) all[await record(store, event)]++
   return all
 }
 
 /** `undefined`: a type that nobody knows. */
-function checked(item: unknown, place: string): UserEventBody | undefined {
-  const wrong = (field: string, reason: string) => invalid([[`${place}${field}` || 'requestBody', [reason]]])
-  if (typeof item !== 'object' || item === null || Array.isArray(item)) throw wrong('', 'must be an event: an object')
+function checked(item: unknown, place: readonly number[]): UserEventBody | undefined {
+  const named = (...path: readonly PropertyKey[]) => [...place, ...path].join('.') || 'requestBody'
+  const wrong = (reason: string, ...path: readonly string[]) => invalid([[named(...path), [reason]]])
+  if (typeof item !== 'object' || item === null || Array.isArray(item)) throw wrong('must be an event: an object')
   const { id, type } = item as { readonly id?: unknown; readonly type?: unknown }
-  if (typeof type !== 'string') throw wrong('type', 'must be a text')
+  if (typeof type !== 'string') throw wrong('must be a text', 'type')
   const schemas: Readonly<Record<string, z.ZodMiniType<UserEventBody>>> = userEvents
   if (!Object.hasOwn(schemas, type)) {
     if (typeof id === 'string' && id !== '') return undefined
-    throw wrong('id', 'must be a text that is not empty')
+    throw wrong('must be a text that is not empty', 'id')
   }
   const result = schemas[type]?.safeParse(item)
   if (result?.success) return storable(result.data, wrong)
-  throw invalid((result?.error.issues ?? []).map(({ path, message }) => [`${place}${path.join('.')}`, [message]]))
+  throw invalid((result?.error.issues ?? []).map(({ path, message }) => [named(...path), [message]]))
 }
 
 /** What is kept as it came must be such that it can be kept. */
-function storable(body: UserEventBody, wrong: (field: string, reason: string) => Refused): UserEventBody {
+function storable(body: UserEventBody, wrong: (reason: string) => Refused): UserEventBody {
   const deep = (value: unknown, depth: number): string | undefined => {
     if (typeof value === 'string') return value.isWellFormed() ? undefined : 'holds half of a surrogate pair'
     if (typeof value === 'number') return Number.isFinite(value) ? undefined : 'holds a number that JSON cannot say'
@@ -60,46 +57,21 @@ function storable(body: UserEventBody, wrong: (field: string, reason: string) =>
     return undefined
   }
   const reason = deep(body, limits.jsonDepth - 2)
-  if (reason !== undefined) throw wrong('', reason)
-  if (JSON.stringify(body).length > itemCharacters) throw wrong('', `has over ${itemCharacters} characters`)
+  if (reason !== undefined) throw wrong(reason)
+  if (JSON.stringify(body).length > itemCharacters) throw wrong(`has over ${itemCharacters} characters`)
   return body
 }
 
-function* runsOf(bodies: readonly UserEventBody[]): Generator<readonly UserEventBody[]> {
-  let run: UserEventBody[] = []
-  const ids = new Set<string>()
-  for (const body of bodies) {
-    const [first] = run
-    if (first && (userOf(first) !== userOf(body) || run.length === together || ids.has(body.id))) {
-      yield run
-      run = []
-      ids.clear()
-    }
-    run.push(body)
-    ids.add(body.id)
-  }
-  if (run.length > 0) yield run
-}
-
-/** One append where none of them was there before, or all side by side; else each on its own. */
-async function record(
-  store: Store,
-  run: readonly UserEventBody[],
-): Promise<readonly (readonly [keyof Ingested, number])[]> {
-  const [first] = run
-  if (first === undefined) return []
+/** An append of its own, so that on every storage its id is known again. */
+async function record(store: Store, body: UserEventBody): Promise<keyof Ingested> {
   try {
-    const { repeated } = await store.append<UserEvent>(userStream(userOf(first)), run.map(eventOf))
-    return [[repeated ? 'repeated' : 'recorded', run.length]]
+    const { repeated } = await store.append<UserEvent>(userStream(userOf(body)), [eventOf(body)])
+    return repeated ? 'repeated' : 'recorded'
   } catch (error) {
-    if (isStoreError(error, 'stream-forgotten')) return [['dropped', run.length]]
+    if (isStoreError(error, 'stream-forgotten')) return 'dropped'
     if (!isStoreError(error, 'event-id-reused')) throw error
-    if (run.length === 1)
-      throw new Refused(`Event ${JSON.stringify(first.id)} came with other content before`, { id: first.id })
+    throw new Refused(`Event ${JSON.stringify(body.id)} came with other content before`, { id: body.id })
   }
-  const outcomes: (readonly [keyof Ingested, number])[] = []
-  for (const body of run) outcomes.push(...(await record(store, [body])))
-  return outcomes
 }
 
 /** The store takes the same id with the same content as a repeat. */

@@ -353,6 +353,28 @@ describe('forgetting', () => {
     await until(() => viewOf(log, 'topics', 'x')?.texts.length === 2)
   })
 
+  test('a runner tells of each view that it folds what it took, with the last event in it', async () => {
+    const log = memoryLog()
+    await using store = await opened(log)
+    await tell(store, 'person/1', { text: 'a' }, 3)
+    await tell(store, 'person/2', { text: 'b' })
+    const told: (readonly [string, string, string, number])[] = []
+    store.projections.run('people', {
+      onFolded({ projection, version, key, stream, revision, ms }) {
+        expect([version, ms >= 0]).toEqual([1, true])
+        told.push([projection, key, stream, revision])
+      },
+    })
+    await caughtUp(store, 'people')
+    await tell(store, 'person/1', { text: 'c' })
+    await caughtUp(store, 'people')
+    expect(told).toEqual([
+      ['people', '1', 'person/1', 3],
+      ['people', '2', 'person/2', 1],
+      ['people', '1', 'person/1', 4],
+    ])
+  })
+
   test('what a runner has read of the stream before is not written after it', async () => {
     const log = memoryLog()
     let held: Promise<void> | undefined

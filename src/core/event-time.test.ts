@@ -4,13 +4,14 @@ import { memoryStorage } from '../storage/memory/storage.ts'
 import { foldEntityInTime } from './entity.ts'
 import { StoreBusy } from './errors.ts'
 import type { Recorded } from './event.ts'
-import { standsAt } from './event-time.ts'
+import { foldInTime, standsAt } from './event-time.ts'
 import { type Folding, viewWrites } from './fold.ts'
 import { nothingInForce } from './in-force.ts'
 import { projection, shapeOf } from './projection.ts'
 import { foldOn, foldStreams } from './refold.ts'
 import { openStore } from './store.ts'
 import { formatInstant } from './time.ts'
+import { createRecentTimelines } from './timeline.ts'
 
 /** Nothing is declared, and nothing is brought up. */
 const forms = {
@@ -136,6 +137,68 @@ test('whatever comes in whatever order, folded batch by batch a view is what all
     { numRuns: 300 },
   )
 })
+
+test('what a runner remembers of young events gives the view that reading them gives, and spares the reading', async () => {
+  const young = 100_000
+  const inTime = projection<{ type: 'Told'; data: { in: string[] } }, { in: string[] }>()({
+    name: 'remembered',
+    lifecycle: 'async',
+    streamTypes: ['seat'],
+    latenessMs: young,
+    on: {
+      // Keeps the object that it was given, and changes it with the next event.
+      Told(view, { data }) {
+        view?.in.push(...data.in)
+        return view ?? data
+      },
+    },
+  })
+  const shape = shapeOf(inTime)
+  const chance = (index: number) => ((index * 7_919) % 1_009) / 1_009
+  const events = Array.from({ length: 1_500 }, (_, index): Recorded => {
+    const now = 1_000_000 + index * 120
+    const occurredAt = formatInstant(now - Math.floor(chance(index) * young * 1.1))
+    const told = { type: 'Told', data: { in: [String(index)] }, meta: { occurredAt }, tags: [] }
+    return {
+      ...told,
+      id: `e${index}`,
+      stream: 'seat/1',
+      revision: index + 1,
+      position: index + 1,
+      time: formatInstant(now),
+    }
+  })
+  let reads = 0
+  async function* read(_: string, { after, until }: { readonly after: number; readonly until: number }) {
+    reads++
+    for (const event of events.slice(after, until)) yield structuredClone(event)
+  }
+  const recent = createRecentTimelines()
+  let remembered: Folding = { key: '1', body: {} }
+  let forgetful = remembered
+  for (let at = 0, size = 1; at < events.length; at += size, size = (size * 5) % 37 || 1) {
+    const batch = () => structuredClone(events.slice(at, at + size))
+    remembered = stored(await foldInTime(shape, remembered, { events: batch(), read, recent }))
+    const readBefore = reads
+    forgetful = stored(await foldInTime(shape, forgetful, { events: batch(), read }))
+    expect([remembered.body.view, remembered.body.settled?.before]).toEqual([
+      forgetful.body.view,
+      forgetful.body.settled?.before,
+    ])
+    expect([remembered.body.settled?.view, reads - readBefore]).toEqual([forgetful.body.settled?.view, 1])
+    reads = readBefore
+  }
+  expect(reads).toBe(1)
+  expect((remembered.body.view as { in: string[] } | undefined)?.in).toHaveLength(1_500)
+  // A view that somebody else has written is another one, and is read.
+  const other: Folding = { key: '1', body: { ...remembered.body, revisions: { 'seat/1': 1_400 } } }
+  await foldInTime(shape, other, { events: structuredClone(events.slice(1_400)), read, recent })
+  expect(reads).toBe(2)
+})
+
+function stored(folding: Folding): Folding {
+  return { key: folding.key, body: JSON.parse(JSON.stringify(folding.body)) }
+}
 
 test('streams of which one is recorded with an earlier time behind the other come out the same', async () => {
   // As from storages that know no order between streams: the second stream's events come after all of the first's.

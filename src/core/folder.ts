@@ -235,6 +235,7 @@ export function createFolder(
 
   /** What remains of a view once one of its streams was forgotten. */
   async function mendKey(key: string, batch: Batch): Promise<Unit> {
+    recent.drop(key)
     const [stored = { key, body: {} }] = await loadViews(storage, shape, [key])
     const unlinked = (batch.entities.get(key) ?? []).map(({ stream }) => stream)
     const { writes, failed } = await mend(background, shape, { stored, position: batch.position, unlinked })

@@ -12,7 +12,7 @@ export interface Timeline {
   readonly settled: Settled
   /** What stands at `settled.before` or behind it, in order. */
   readonly placed: readonly Placed[]
-  /** What was recorded then or later. */
+  /** What was recorded then or later: these, and what stands before. */
   readonly young: readonly Placed[]
   readonly marks: readonly Mark[]
 }
@@ -165,6 +165,8 @@ export class FoldFailed extends Error {
 export interface RecentTimelines {
   /** The one that was folded up to the same revisions. */
   get(key: string, body: Pick<ViewBody, 'revisions'>): Timeline | undefined
+  /** Nothing of it is to be remembered. */
+  drop(key: string): void
   keep(key: string, kept: { readonly timeline: Timeline; readonly revisions: Readonly<Record<string, number>> }): void
 }
 
@@ -178,7 +180,7 @@ export function createRecentTimelines(): RecentTimelines {
   const recent = new Map<string, Kept>()
   let characters = 0
 
-  function remove(key: string): void {
+  function drop(key: string): void {
     characters -= recent.get(key)?.characters ?? 0
     recent.delete(key)
   }
@@ -190,17 +192,17 @@ export function createRecentTimelines(): RecentTimelines {
       const same = names.length === Object.keys(kept?.revisions ?? {}).length
       return kept && same && names.every((name) => kept.revisions[name] === revisions[name]) ? kept.timeline : undefined
     },
+    drop,
     keep(key, { timeline, revisions }) {
-      remove(key)
-      const { placed, young, marks } = timeline
-      // Most of them are in both.
+      drop(key)
+      const { young, marks } = timeline
       let size = marks.reduce((sum, { view }) => sum + (view?.length ?? 0), 0)
-      for (const { text } of new Set([...placed, ...young])) size += text.length
+      for (const { text } of young) size += text.length
       recent.set(key, { timeline, revisions, characters: size })
       characters += size
       for (const oldest of recent.keys()) {
         if (characters <= limits.youngCharacters) break
-        remove(oldest)
+        drop(oldest)
       }
     },
   }
