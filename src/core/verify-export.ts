@@ -129,23 +129,16 @@ function tailOf(line: string): string {
 async function* linesOf(
   bytes: AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>,
 ): AsyncGenerator<string, undefined> {
-  const decoder = new TextDecoder('utf-8', { fatal: true })
+  // What is no UTF-8 becomes another text, whose record is then another one, too.
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
   let rest = ''
-  const decoded = (chunk?: Uint8Array) => {
-    try {
-      return chunk ? decoder.decode(chunk, { stream: true }) : decoder.decode()
-    } catch {
-      // Stands in no line that a log writes.
-      return '\n\u0000\n'
-    }
-  }
   for await (const chunk of 'getReader' in bytes ? chunksOf(bytes) : bytes) {
-    const lines = (rest + decoded(chunk)).split('\n')
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
     rest = lines.pop() ?? ''
     yield* lines
   }
-  rest += decoded()
-  if (rest !== '') yield* rest.split('\n')
+  rest += decoder.decode()
+  if (rest !== '') yield rest
 }
 
 async function* chunksOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
