@@ -8,6 +8,7 @@ import { openEngine } from './engine.ts'
 import { eventTypes } from './event-types.ts'
 import { type Figure, figures } from './figures.ts'
 import { http } from './http.ts'
+import { ledger } from './ledger.ts'
 import { type Measured, median, ratio, sideBySide } from './measure.ts'
 import { memory } from './memory.ts'
 import { postgresConditions, postgresFigures } from './postgres.ts'
@@ -31,6 +32,7 @@ try {
   if (isAsked('thread')) thread(folder)
   if (isAsked('snapshots')) await snapshots(folder, rounds)
   if (isAsked('archive')) await archive(folder, rounds)
+  if (isAsked('ledger')) await ledger(folder, rounds)
   if (isAsked('event types')) await eventTypes(folder, rounds)
   if (isAsked('http')) await http(folder, rounds)
 } finally {
