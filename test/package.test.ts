@@ -110,6 +110,7 @@ describe('the packed package', () => {
         'archiveConformance',
         'backupConformance',
         'embeddedConformance',
+        'ledgerConformance',
         'objectConformance',
         'storageConformance',
         'storeConformance',

@@ -4,6 +4,7 @@ import { openDigest, readDigest, type SignedDigest } from './digest.ts'
 import { InvalidArgument, isStoreError } from './errors.ts'
 import { type ExportHead, exportFormat, exportLine } from './export.ts'
 import type { Fault } from './finding.ts'
+import { limits } from './limits.ts'
 import { recordOfLine } from './record-line.ts'
 import type { LogRecord } from './storage.ts'
 import { keptDigest, keptIn, listOf } from './verify.ts'
@@ -55,6 +56,7 @@ export async function verifyExport(
 }
 
 const progressRecords = 1_000
+const longestLine = 2 * limits.eventBytes
 
 function parseHead(line: string | undefined): ExportHead {
   try {
@@ -136,6 +138,11 @@ async function* linesOf(
     const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
     rest = lines.pop() ?? ''
     yield* lines
+    // No record is that long: it is told as one that cannot be read, and not collected for ever.
+    if (rest.length > longestLine) {
+      yield rest
+      return
+    }
   }
   rest += decoder.decode()
   if (rest !== '') yield rest
