@@ -10,6 +10,7 @@ import { eventTypes } from './event-types.ts'
 import { type Figure, figures } from './figures.ts'
 import { http } from './http.ts'
 import { join as loginOrderJoin } from './join.ts'
+import { ledger } from './ledger.ts'
 import { type Measured, median, ratio, sideBySide } from './measure.ts'
 import { memory } from './memory.ts'
 import { postgresConditions, postgresFigures } from './postgres.ts'
@@ -34,6 +35,7 @@ try {
   if (isAsked('snapshots')) await snapshots(folder, rounds)
   if (isAsked('archive')) await archive(folder, rounds)
   if (isAsked('encryption')) await encryption(folder, rounds)
+  if (isAsked('ledger')) await ledger(folder, rounds)
   if (isAsked('event types')) await eventTypes(folder, rounds)
   if (isAsked('http')) await http(folder, rounds)
   if (isAsked('join')) await loginOrderJoin(folder)

@@ -124,7 +124,7 @@ function pattern(shown: string): RegExp {
 }
 
 /** What commands say beside their output. */
-const notes = /^(\d+ [a-z]+|This is the only time that the key is shown).*\n/gm
+const notes = /^(\d+ [a-z]+|This is the only time that the key is shown|The signer key is in).*\n/gm
 
 const shows = (page: string) => blocksOf(page).some(({ language }) => ['ts', 'sh', 'sql'].includes(language))
 

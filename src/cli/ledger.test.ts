@@ -102,6 +102,12 @@ describe('verify', () => {
     const changed = file(readFileSync(exported, 'utf8').replace('Ann', 'Eve'))
     const offline = await call(store, 'verify', '--export', changed, '--json')
     expect([offline.code, offline.json()[0].fault.position]).toEqual([1, 1])
+    // Where nothing is signed any more, a key finds nothing.
+    const bare = newStore()
+    await call(bare, 'append', 'seat/1', 'Reserved')
+    expect((await call(bare, 'verify')).code).toBe(0)
+    const unsigned = await call(bare, 'verify', '--key', key)
+    expect([unsigned.code, unsigned.errors]).toEqual([1, expect.stringContaining('nothing is sealed')])
   })
 })
 

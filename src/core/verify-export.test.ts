@@ -97,6 +97,16 @@ describe('what is wrong is named with its position:', () => {
   })
 })
 
+test('a line without an end is not collected for ever', async () => {
+  let given = 0
+  async function* endless() {
+    yield new TextEncoder().encode(`${lines[0]}\n`)
+    for (; ; given++) yield new Uint8Array(1_048_576).fill(0x20)
+  }
+  const { fault } = await verifyExport(endless())
+  expect([fault?.kind, fault?.position, given < 50]).toEqual(['unreadable', 1, true])
+})
+
 test('what is no export, and a checkpoint that proves nothing, is refused', async () => {
   const invalid = { code: 'invalid-argument', path: 'export' }
   for (const text of ['', '{}', textOf(lines.slice(1)), '{"format":"daybook/export/2"}\n']) {

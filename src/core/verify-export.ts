@@ -4,6 +4,7 @@ import { openDigest, readDigest, type SignedDigest } from './digest.ts'
 import { InvalidArgument, isStoreError } from './errors.ts'
 import { type ExportHead, exportFormat, exportLine } from './export.ts'
 import type { Fault } from './finding.ts'
+import { limits } from './limits.ts'
 import { recordOfLine } from './record-line.ts'
 import type { LogRecord } from './storage.ts'
 import { keptDigest, keptIn, listOf } from './verify.ts'
@@ -55,6 +56,7 @@ export async function verifyExport(
 }
 
 const progressRecords = 1_000
+const longestLine = 2 * limits.eventBytes
 
 function parseHead(line: string | undefined): ExportHead {
   try {
@@ -129,23 +131,21 @@ function tailOf(line: string): string {
 async function* linesOf(
   bytes: AsyncIterable<Uint8Array> | ReadableStream<Uint8Array>,
 ): AsyncGenerator<string, undefined> {
-  const decoder = new TextDecoder('utf-8', { fatal: true })
+  // What is no UTF-8 becomes another text, whose record is then another one, too.
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
   let rest = ''
-  const decoded = (chunk?: Uint8Array) => {
-    try {
-      return chunk ? decoder.decode(chunk, { stream: true }) : decoder.decode()
-    } catch {
-      // Stands in no line that a log writes.
-      return '\n\u0000\n'
-    }
-  }
   for await (const chunk of 'getReader' in bytes ? chunksOf(bytes) : bytes) {
-    const lines = (rest + decoded(chunk)).split('\n')
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n')
     rest = lines.pop() ?? ''
     yield* lines
+    // No record is that long: it is told as one that cannot be read, and not collected for ever.
+    if (rest.length > longestLine) {
+      yield rest
+      return
+    }
   }
-  rest += decoded()
-  if (rest !== '') yield* rest.split('\n')
+  rest += decoder.decode()
+  if (rest !== '') yield rest
 }
 
 async function* chunksOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -1,4 +1,4 @@
-/** The client in the runtimes that it is for: packed, installed, and used by one program that sees the same in each. */
+/** The client, and the verifier, in the runtimes that they are for: packed, installed, and used by one program that sees the same in each. */
 import { execFile, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -12,7 +12,9 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import pino from 'pino'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { exportLog } from '../../src/core/export.ts'
 import { limits } from '../../src/core/limits.ts'
+import { newLedgerKeys, signerOf } from '../../src/core/note.ts'
 import { openStore, type Store } from '../../src/core/store.ts'
 import { serve } from '../../src/hosts/node.ts'
 import { memoryStorage } from '../../src/storage/memory/storage.ts'
@@ -189,6 +191,36 @@ paged(`the client works in a page of another origin, which the server allows${wi
   expect(await inChromium(site, server.url)).toEqual({ agent: expect.stringMatching(/Chrome\//), seen })
 })
 
+paged(`the verifier works in a page, with nothing but what the page was given${without}`, async () => {
+  const { signerKey, verifierKey } = newLedgerKeys('page.example/log')
+  const storage = memoryStorage()
+  {
+    await using store = await openStore(storage, { ledger: { signer: signerOf(signerKey) } })
+    const events = Array.from({ length: 1_000 }, (_, n) => ({ type: 'Reserved', data: { by: 'Ann', n } }))
+    await store.append('seat/größe 🎫', events)
+    const from = (await store.ledger.seal()).checkpoint
+    await store.append('seat/2', [{ type: 'Reserved' }])
+    const to = (await store.ledger.seal()).checkpoint
+    const proof = await store.ledger.prove({ position: 311 })
+    const consistency = await store.ledger.proveConsistency(1_000)
+    const given = { proof, consistency, from, to, verifierKeys: [verifierKey] }
+    writeFileSync(join(consumer, 'verify.json'), JSON.stringify(given))
+    const lines: string[] = []
+    for await (const line of exportLog(storage)) lines.push(`${line}\n`)
+    writeFileSync(join(consumer, 'export.ndjson'), lines.join(''))
+  }
+  cpSync(join(root, 'test/long/runtimes/verify.js'), join(consumer, 'verify.js'))
+  await using site = await serveSite()
+  expect(await inChromium(site, 'verify')).toEqual({
+    proof: { data: { by: 'Ann', n: 310 }, size: 1_001 },
+    forged: 'content',
+    consistency: 'holds',
+    inconsistency: 'position',
+    whole: { verified: 1_001, signed: true },
+    changed: { position: 501, kind: 'entry' },
+  })
+})
+
 paged(`the client of a page whose origin the server does not allow reaches nothing${without}`, async () => {
   await using site = await serveSite()
   await using server = await freshServer(['http://127.0.0.1'])
@@ -232,19 +264,23 @@ const fileOf = (entry: string) => join('/node_modules/daybook', manifest.exports
 const imports = {
   daybook: fileOf('.'),
   'daybook/client': fileOf('./client'),
+  'daybook/verify': fileOf('./verify'),
+  '@noble/curves/': '/node_modules/@noble/curves/',
   '@noble/hashes/': '/node_modules/@noble/hashes/',
   'eventsource-parser': '/node_modules/eventsource-parser/dist/index.js',
 }
 const page = `<!doctype html>
 <script type="importmap">${JSON.stringify({ imports })}</script>
 <script type="module">
-  const told = await import('/program.js')
-    .then(({ useClient }) => useClient(location.hash.slice(1)))
+  const asked = location.hash.slice(1)
+  const told = await (asked === 'verify'
+    ? import('/verify.js').then(({ verifyAll }) => verifyAll())
+    : import('/program.js').then(({ useClient }) => useClient(asked)))
     .catch((error) => (error.code ? { code: error.code, cause: error.cause?.code } : { failed: error.stack }))
   await fetch('/', { method: 'POST', body: JSON.stringify(told) })
 </script>`
 
-/** What the site's page tells of the server at `url`. The browser is given no name, proxy or address beside 127.0.0.1. */
+/** What the site's page tells of the server at `url`, or of what it has verified. The browser is given no name, proxy or address beside 127.0.0.1. */
 async function inChromium({ origin, told }: Site, url: string): Promise<unknown> {
   const profile = mkdtempSync(join(folder, 'chromium-'))
   const flags = [

@@ -1,8 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import type { Command } from 'commander'
-import type { SignedDigest } from '../../core/digest.ts'
-import { openDigest } from '../../core/digest.ts'
+import { openDigest, type SignedDigest } from '../../core/digest.ts'
 import { InvalidArgument } from '../../core/errors.ts'
 import type { Fault } from '../../core/finding.ts'
 import { parseJson } from '../../core/json.ts'
@@ -64,7 +63,9 @@ async function run(choice: Choice): Promise<void> {
     )
   }).finally(bar.stop)
   if (report === undefined) return
-  if (report.fault) process.exitCode = exitCodes.failed
+  // Who names a key wants something that it has signed: a ledger that somebody has taken away must not pass.
+  const unsigned = report.digest === undefined && report.checkpoint === undefined && report.head > 0
+  if (report.fault || (unsigned && verifierKeys.length > 0)) process.exitCode = exitCodes.failed
   if (choice.json) return printJson(report)
   const { fault, verified, streams, events, unread, digest, signed, checkpoint: kept } = report
   await print(
