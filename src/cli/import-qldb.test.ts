@@ -173,6 +173,22 @@ describe('an import of a QLDB export', () => {
     ])
   })
 
+  test('of a table that was dropped and made again puts the documents of both into streams of one type', async () => {
+    const store = newStore()
+    const insert = (id: string, tableId: string): TransactionSpec => ({
+      statements: ['INSERT INTO Thing ?'],
+      documents: { [id]: { table: 'Thing', tableId, statements: [0] } },
+      revisions: [{ id, version: 0, data: '{}' }],
+    })
+    const again = [insert('a', 'first'), { statements: ['DROP TABLE Thing'] }, insert('b', 'second')]
+    expect((await qldb(store, exported(again).folder)).errors).toBe('')
+    const told = (await call(store, 'export')).json().map(({ stream, meta }) => [stream, meta.qldb.tableId])
+    expect(told).toEqual([
+      ['thing/a', 'first'],
+      ['thing/b', 'second'],
+    ])
+  })
+
   test('as a dry run proves all, tells the same, and makes no store', async () => {
     const store = newStore()
     const dry = await qldb(store, exported().folder, '--dry-run')
