@@ -102,6 +102,13 @@ test('a restore that is at work keeps keys and stores from being opened, and nam
   await expect(openStore(there)).rejects.toMatchObject(unfinished)
   await expect(openStore(there, { readOnly: true })).rejects.toMatchObject(unfinished)
   await expect(openKeys(there)).rejects.toMatchObject(unfinished)
+  const other = folderObjects(place())
+  await store.backup(other)
+  await store.append('guest/1', events(1))
+  await store.backup(other)
+  await expect(restoreBackup(other, there)).rejects.toThrow(
+    'into: holds a part of backup 1; restore into a new storage',
+  )
   await restoreBackup(backups, there)
   await using restored = await openStore(there)
   expect((await restored.info()).head).toBe(5)
