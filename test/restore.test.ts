@@ -7,6 +7,7 @@ import { projection } from '../src/core/projection.ts'
 import { checkConsistency } from '../src/core/proof.ts'
 import { checkBackup, restoreBackup } from '../src/core/restore.ts'
 import { openStore } from '../src/core/store.ts'
+import { openKeys } from '../src/http/keys.ts'
 import { folderObjects } from '../src/objects/folder.ts'
 import { memoryStorage } from '../src/storage/memory/storage.ts'
 import { breakRestores } from './breaking-restores.ts'
@@ -84,6 +85,33 @@ test('a storage on which a store has begun to work is refused, though its log is
   await expect(restoreBackup(backups, there)).rejects.toMatchObject({ code: 'invalid-argument', path: 'into' })
   await using again = await openStore(there, { projections: [visits] })
   expect((await again.info()).head).toBe(0)
+})
+
+test('a restore that is at work keeps keys and stores from being opened, and names what to do', async () => {
+  const backups = folderObjects(place())
+  await using store = await openStore(memoryStorage())
+  await store.append('guest/1', events(5))
+  await store.jobs.add('mail', { key: 'welcome' })
+  await store.backup(backups)
+  const there = kept()
+  const ended = new AbortController()
+  const onProgress = ({ phase }: { readonly phase: string }) =>
+    phase === 'restoring' && ended.abort(new Error('enough'))
+  await restoreBackup(backups, there, { signal: ended.signal, onProgress }).catch(() => {})
+  const unfinished = { code: 'restore-unfinished', message: expect.stringContaining('restore it again') }
+  await expect(openStore(there)).rejects.toMatchObject(unfinished)
+  await expect(openStore(there, { readOnly: true })).rejects.toMatchObject(unfinished)
+  await expect(openKeys(there)).rejects.toMatchObject(unfinished)
+  const other = folderObjects(place())
+  await store.backup(other)
+  await store.append('guest/1', events(1))
+  await store.backup(other)
+  await expect(restoreBackup(other, there)).rejects.toThrow(
+    'into: holds a part of backup 1; restore into a new storage',
+  )
+  await restoreBackup(backups, there)
+  await using restored = await openStore(there)
+  expect((await restored.info()).head).toBe(5)
 })
 
 test('by the command line a backup is taken, listed, checked and restored; into a store that holds something it is not', async () => {

@@ -173,6 +173,22 @@ describe('an import of a QLDB export', () => {
     ])
   })
 
+  test('of a table that was dropped and made again puts the documents of both into streams of one type', async () => {
+    const store = newStore()
+    const insert = (id: string, tableId: string): TransactionSpec => ({
+      statements: ['INSERT INTO Thing ?'],
+      documents: { [id]: { table: 'Thing', tableId, statements: [0] } },
+      revisions: [{ id, version: 0, data: '{}' }],
+    })
+    const again = [insert('a', 'first'), { statements: ['DROP TABLE Thing'] }, insert('b', 'second')]
+    expect((await qldb(store, exported(again).folder)).errors).toBe('')
+    const told = (await call(store, 'export')).json().map(({ stream, meta }) => [stream, meta.qldb.tableId])
+    expect(told).toEqual([
+      ['thing/a', 'first'],
+      ['thing/b', 'second'],
+    ])
+  })
+
   test('as a dry run proves all, tells the same, and makes no store', async () => {
     const store = newStore()
     const dry = await qldb(store, exported().folder, '--dry-run')
@@ -310,7 +326,7 @@ describe('a folder is refused', () => {
     ['{keys:[1]}', 'keys[0]: is no key such as STRAND.0-99.ion'],
     ['{keys:["../../etc/passwd"]}', 'keys[0]: is no key'],
     [`{keys:["../../../${strandId}.0-1.ion"]}`, 'is not in the folder'],
-    [`{keys:["${strandId}.0-1.json"]}`, 'is JSON, which proves nothing: hashes are made of Ion'],
+    [`{keys:["${strandId}.0-1.json"]}`, 'is JSON, and lacks types that hashes are made of: take an export in Ion'],
   ])('whose manifest is %s', async (text, reason) => {
     const { folder } = exported()
     writeFileSync(manifest(folder), text)
@@ -357,3 +373,54 @@ test('an option of one format is refused with the other', async () => {
 function sorted(json: object): object {
   return Object.fromEntries(Object.entries(json).sort(([a], [b]) => (a < b ? -1 : 1)))
 }
+
+describe('an export in JSON', () => {
+  const json = (transactions = vehicles, change = (text: string) => text) => {
+    const folder = place()
+    mkdirSync(folder)
+    const files = writeExport(folder, journalOf(transactions), { format: 'json' })
+    for (const file of files) writeFileSync(file, change(readFileSync(file, 'utf8')))
+    return folder
+  }
+
+  test('is refused, with what to do; or taken, with what JSON cannot prove marked', async () => {
+    const store = newStore()
+    const folder = json()
+    expect(await qldb(store, folder)).toMatchObject({ code: 2, errors: expect.stringContaining('or --unproven') })
+    const taken = await qldb(store, folder, '--unproven')
+    expect(taken.output).toContain('5 revisions in 8 blocks read: 5 recorded')
+    expect(taken.errors).toBe('3 revisions cannot be proven from JSON: meta.qldb.proven is false\n')
+    const events = (await call(store, 'export')).json()
+    // Blobs, dates and annotations of documents are lost; what is text and numbers, redacted or deleted is proven.
+    expect(events.map(({ type, meta }) => [type, meta.qldb.proven])).toEqual([
+      ['PersonRedacted', undefined],
+      ['VehicleRegistrationInserted', false],
+      ['VehicleRegistrationInserted', false],
+      ['PersonUpdated', false],
+      ['VehicleRegistrationDeleted', undefined],
+    ])
+    expect((await qldb(store, folder, '--unproven')).output).toContain('0 recorded, 5 there already')
+  })
+
+  test('is proven whole where documents hold nothing but what JSON has', async () => {
+    const store = newStore()
+    const { errors } = await qldb(store, json(holding('{a:"text",b:[1,2.5,true,null],c:{d:-7}}')), '--unproven')
+    expect(errors).toBe('')
+    expect(await dataOf(store)).toEqual({ a: 'text', b: [1, 2.5, true, null], c: { d: -7 } })
+  })
+
+  test.each([
+    ['entriesHash', 'block 1: entriesHash: is not the root of entriesHashList'],
+    ['blockHash', 'block 1: blockHash: is not the hash of entriesHash and previousBlockHash'],
+    ['previousBlockHash', 'block 1: previousBlockHash: is not the hash of the block before: the chain is broken here'],
+  ])('whose chain is broken at %s is refused all the same', async (field, reason) => {
+    const folder = json(vehicles, (text) => {
+      let seen = 0
+      return text.replaceAll(new RegExp(`"${field}":"(.)`, 'g'), (all, letter: string) =>
+        seen++ === 1 ? `${all.slice(0, -1)}${letter === 'A' ? 'B' : 'A'}` : all,
+      )
+    })
+    const { code, errors } = await qldb(newStore(), folder, '--unproven', '--dry-run')
+    expect([code, errors]).toEqual([2, expect.stringContaining(reason)])
+  })
+})

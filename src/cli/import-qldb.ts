@@ -17,6 +17,7 @@ export interface QldbChoice extends AppChoice {
   readonly numbers?: Mapping['numbers']
   readonly statements: boolean
   readonly dryRun?: true
+  readonly unproven?: true
 }
 
 interface Counts {
@@ -24,6 +25,8 @@ interface Counts {
   revisions: number
   recorded: number
   repeated: number
+  /** Of the revisions, those that are taken without proof. */
+  unproven: number
 }
 
 interface StrandSpan {
@@ -36,18 +39,19 @@ interface StrandSpan {
 
 export async function importQldb(folder: string, choice: QldbChoice): Promise<void> {
   const mapping = mappingOf(choice)
-  const found = await findExport(folder)
+  const found = await findExport(folder, choice.unproven ? 'what can be' : 'all')
   const run = (store: Store | undefined) => importFiles(store, { found, mapping, quiet: choice.json === true })
   const { counts, strands } = await (choice.dryRun ? run(undefined) : withStore(choice, 'writing', run))
   if (choice.json) return printJson({ ledgers: found.ledgers, strands, ...counts })
   for (const { strandId, first, last, hash } of strands) {
     await print(`strand ${strandId}: blocks ${first} to ${last} are proven; the hash of the last is ${hash}`)
   }
-  const { blocks, revisions, recorded, repeated } = counts
+  const { blocks, revisions, recorded, repeated, unproven } = counts
   const told = choice.dryRun
     ? 'none is recorded: it was a dry run'
     : `${recorded.toLocaleString('en')} recorded, ${repeated.toLocaleString('en')} there already`
   await print(`${plural(revisions, 'revision')} in ${plural(blocks, 'block')} read: ${told}`)
+  if (unproven > 0) note(`${plural(unproven, 'revision')} cannot be proven from JSON: meta.qldb.proven is false`)
 }
 
 function mappingOf({ map = [], numbers = 'exact', statements }: QldbChoice): Mapping {
@@ -77,7 +81,7 @@ interface Group {
 const groupBlocks = 1_000
 
 async function importFiles(store: Store | undefined, { found, mapping, quiet }: Importing) {
-  const counts: Counts = { blocks: 0, revisions: 0, recorded: 0, repeated: 0 }
+  const counts: Counts = { blocks: 0, revisions: 0, recorded: 0, repeated: 0, unproven: 0 }
   const strands: StrandSpan[] = []
   const eventsOf = createMapper(mapping)
   const progress = createProgress(
@@ -101,9 +105,9 @@ async function importFiles(store: Store | undefined, { found, mapping, quiet }: 
   }
 
   try {
-    for await (const { block, place, bytes, end } of readJournal(found.files)) {
+    for await (const { block, unproven, place, bytes, end } of readJournal(found.files)) {
       const appends = at(place, () => {
-        const made = eventsOf(block)
+        const made = eventsOf(block, unproven)
         if (made.length > 0) checkAppends(made)
         return made
       })
@@ -113,6 +117,7 @@ async function importFiles(store: Store | undefined, { found, mapping, quiet }: 
         group.streams.add(stream)
         counts.revisions += events.length
       }
+      counts.unproven += [...unproven].filter((at) => block.revisions[at]?.body).length
       counts.blocks++
       span(strands, block)
       group.bytes += bytes

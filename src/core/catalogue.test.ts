@@ -30,10 +30,9 @@ const schema = { type: 'object' }
 test('an append looks once in a while at what is declared, and neither at validators nor at guards', async () => {
   const { storage, seen } = watched()
   await using store = await openStore(storage)
-  await store.append('seat/1', [{ type: 'A' }])
-  const { gets } = seen
+  seen.gets = 0
   for (let turn = 0; turn < 100; turn++) await store.append('seat/1', [{ type: 'A' }])
-  expect(seen).toEqual({ broken: false, gets, guards: 0 })
+  expect(seen).toEqual({ broken: false, gets: 1, guards: 0 })
 })
 
 test('where the declarations cannot be read an append is committed under the guard that they are as they were', async () => {

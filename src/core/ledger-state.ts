@@ -39,22 +39,20 @@ export const stateKey: DocumentKey = { collection: ledgers.collection, key: 'log
 /** Throws `LedgerBroken` where the document is not one that sealing has written. */
 export async function readState(storage: Pick<Storage, 'getDocuments'>): Promise<LedgerState> {
   const [document] = await storage.getDocuments([stateKey])
-  if (document === undefined) return { size: 0, edge: [] }
-  return parseState({ body: JSON.parse(document.body) as object, version: document.version })
+  return document === undefined ? { size: 0, edge: [] } : parseState(document)
 }
 
 /** Throws `LedgerBroken`. */
-export function parseState({ body, version }: { readonly body: object; readonly version: string }): LedgerState {
+export function parseState({ body, version }: Pick<Document, 'body' | 'version'>): LedgerState {
   try {
-    const { size, edge: texts, checkpoint, sealedAt } = body as StateBody
+    const { size, edge: texts, checkpoint, sealedAt } = JSON.parse(body) as StateBody
     const edge = texts.map((text) => bytesOfBase64(text) ?? new Uint8Array())
     if (!Number.isSafeInteger(size) || size < 0 || !edgeFits(size, edge))
       throw new Error('its edge is not that of its size')
     const digest = checkpoint === undefined ? undefined : readDigest(checkpoint)
     if (digest && digest.size > size) throw new Error('its digest is of more events than it has')
     const state = { size, edge, version, ...(digest && { digest }), ...(sealedAt !== undefined && { sealedAt }) }
-    if (canonicalJson(bodyOf(state)) !== canonicalJson(body))
-      throw new Error('it holds something that sealing did not write')
+    if (canonicalJson(bodyOf(state)) !== body) throw new Error('it holds something that sealing did not write')
     return state
   } catch (error) {
     throw new LedgerBroken('the document of the ledger', (error as Error).message)

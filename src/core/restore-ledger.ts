@@ -4,8 +4,10 @@
  */
 import { errorOf } from './append.ts'
 import { rootOf } from './digest.ts'
+import { canonicalJson } from './encoding.ts'
 import { newId, secureRandom } from './id.ts'
 import { leafOf } from './leaf.ts'
+import { LedgerBroken } from './ledger-errors.ts'
 import { type LedgerState, ledgers, parseState, putState, putTile, readState, tiles } from './ledger-state.ts'
 import { limits } from './limits.ts'
 import { entryOfRecord } from './record-line.ts'
@@ -22,7 +24,7 @@ export interface LedgerCheck {
 
 /** Throws `LedgerBroken` for a body that sealing has not written. */
 export function stateOfBody(body: object): LedgerState {
-  const { version: _, ...state } = parseState({ body, version: '' })
+  const { version: _, ...state } = parseState({ body: canonicalJson(body), version: '' })
   return state
 }
 
@@ -63,6 +65,7 @@ export async function restoreLedger(into: Storage, state: LedgerState, signal?: 
     const until = Math.min(state.size, tree.size + limits.sealTiles * tileWidth)
     const range = { after: tree.size, until, direction: 'forwards', limit: limits.pageRecords, evidence: true } as const
     const { records } = await into.readLog(range)
+    if (records.length === 0) throw new LedgerBroken(`position ${tree.size + 1}`, 'the log lacks the event there')
     for (const record of records) tree.add(leafOf(entryOfRecord(record)))
     await commit(tree.take().flatMap(putTile))
   }

@@ -24,7 +24,7 @@ import { type ObjectStore, watchedObjects } from './object-store.ts'
 import { listStates } from './projection-state.ts'
 import { entryOfRecord, forgottenRecord } from './record-line.ts'
 import { checkingLedger, restoreLedger, stateOfBody } from './restore-ledger.ts'
-import { isRestoring, markRestoring } from './restoring.ts'
+import { markRestoring, restoringOf } from './restoring.ts'
 import type { DocumentWrite, LogRecord, Storage } from './storage.ts'
 import { truths } from './truths.ts'
 
@@ -49,11 +49,13 @@ export async function restoreBackup(from: ObjectStore, into: Storage, options: R
   const backups = await openBackups(from, options)
   const { newest, closed, documents, ledger } = await checkAll(backups)
   const keys = await readBackedUpKeys(backups.objects)
-  const begun = await isRestoring(into)
+  const begun = await restoringOf(into)
   const there = await beginningOf(into)
-  if (begun ? there.position > newest.to : there.position > 0 || (await isUsed(into))) throw notEmpty(begun)
+  // What a newer backup says is forgotten, an older one has brought already.
+  if (begun !== undefined && begun !== newest.number) throw notEmpty(`holds a part of backup ${begun}`)
+  if (begun === undefined && (there.position > 0 || (await isUsed(into)))) throw notEmpty('is not empty')
   // Some storages take no more records once something else was committed.
-  if (!begun) await markRestoring(into, { state: 'restoring', number: newest.number })
+  if (begun === undefined) await markRestoring(into, { state: 'restoring', number: newest.number })
   for await (const { records } of backups.chunks('restoring')) {
     const missing = records.filter(({ position = 0 }) => position > there.position)
     if (records.length > 0 && there.entry !== undefined) checkGoesOn(there, records)
@@ -195,11 +197,10 @@ async function beginningOf(into: Storage): Promise<Beginning> {
 function checkGoesOn({ position, entry }: Beginning, records: readonly LogRecord[]): void {
   const same = records.find((record) => record.position === position)
   if (same === undefined || bytesToHex(entryOfRecord(same)) === entry) return
-  throw notEmpty(true)
+  throw notEmpty('holds a part of another backup')
 }
 
-function notEmpty(begun: boolean): InvalidArgument {
-  const what = begun ? 'holds a part of another backup' : 'is not empty'
+function notEmpty(what: string): InvalidArgument {
   return new InvalidArgument('into', `${what}; restore into a new storage`)
 }
 

@@ -23,14 +23,16 @@ async function find(storage: Reads): Promise<Document | undefined> {
   return document
 }
 
-export async function isRestoring(storage: Reads): Promise<boolean> {
+/** The number of the backup, where its restore was begun and is not done. */
+export async function restoringOf(storage: Reads): Promise<number | undefined> {
   const document = await find(storage)
-  return document !== undefined && (JSON.parse(document.body) as RestoringBody).state === 'restoring'
+  const { state, number } = document ? (JSON.parse(document.body) as RestoringBody) : { state: 'restored', number: 0 }
+  return state === 'restoring' ? number : undefined
 }
 
 /** Throws `RestoreUnfinished`. */
 export async function checkRestored(storage: Reads & Pick<Storage, 'name'>): Promise<void> {
-  if (await isRestoring(storage)) throw new RestoreUnfinished(storage.name)
+  if ((await restoringOf(storage)) !== undefined) throw new RestoreUnfinished(storage.name)
 }
 
 export async function markRestoring(storage: Storage, body: RestoringBody): Promise<void> {

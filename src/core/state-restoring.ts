@@ -232,12 +232,14 @@ function busy({ name }: Shape): StoreBusy {
 function createWriter({ storage, queue, making }: Background, lease: Lease<Checkpoint>) {
   const most = storage.limits.commitDocuments - 1
   let batch: DocumentWrite[] = []
+  let keys = new Set<string>()
   let [items, bytes] = [0, 0]
   let clash = false
 
   async function flush(): Promise<void> {
     const documents = batch
     batch = []
+    keys = new Set()
     ;[items, bytes] = [0, 0]
     for (let tries = 1; documents.length > 0 && !clash; tries++) {
       lease.lost.throwIfAborted()
@@ -254,9 +256,11 @@ function createWriter({ storage, queue, making }: Background, lease: Lease<Check
     async add(unit: readonly DocumentWrite[]): Promise<void> {
       const weight = unit.reduce((sum, write) => sum + itemsOf(write), 0)
       const length = unit.reduce((sum, write) => sum + bytesOf(write), 0)
-      if (batch.length + unit.length > most || items + weight > commitItems || bytes + length > commitBytes)
-        await flush()
+      const isFull = batch.length + unit.length > most || items + weight > commitItems || bytes + length > commitBytes
+      // A commit writes a key once; two that claim one value are told apart by the next commit's guard.
+      if (isFull || unit.some(({ key }) => keys.has(idOf(key)))) await flush()
       batch.push(...unit)
+      for (const { key } of unit) keys.add(idOf(key))
       items += weight
       bytes += length
     },
@@ -266,4 +270,8 @@ function createWriter({ storage, queue, making }: Background, lease: Lease<Check
       return !clash
     },
   }
+}
+
+function idOf({ collection, key }: DocumentWrite['key']): string {
+  return `${collection}\n${key}`
 }

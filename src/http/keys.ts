@@ -12,6 +12,7 @@ import { newId, type Random, secureRandom } from '../core/id.ts'
 import { limits } from '../core/limits.ts'
 import { checkName } from '../core/name.ts'
 import { Unauthenticated } from '../core/request-errors.ts'
+import { checkRestored } from '../core/restoring.ts'
 import type { CollectionSpec, Document, DocumentWrite, Storage } from '../core/storage.ts'
 import { formatInstant, parseInstant } from '../core/time.ts'
 import { type Authenticate, checkScope, keyPrefix, type Principal } from './access.ts'
@@ -64,6 +65,7 @@ const marks: CollectionSpec = { collection: '$access', indexes: [] }
 const inUseKey = 'in-use'
 
 export async function openKeys(storage: Storage, clock = Date.now, random: Random = secureRandom()): Promise<Keys> {
+  await checkRestored(storage)
   await storage.declare([spec, marks])
 
   const commit = async (documents: readonly DocumentWrite[]) => {

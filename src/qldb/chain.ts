@@ -9,8 +9,11 @@ import { hashBytes } from './fields.ts'
 import { ionHash, sha256 } from './ion-hash.ts'
 
 export interface Chain {
-  /** Throws `InvalidArgument` with the part of the block that breaks the chain. Blocks come in their order. */
-  verify(block: Block): void
+  /**
+   * Throws `InvalidArgument` with the part of the block that breaks the chain. Blocks come in their order. Gives the revisions
+   * that cannot be proven, by their indexes: of a block in Ion none.
+   */
+  verify(block: Block, format?: 'ion' | 'json'): ReadonlySet<number>
   /** The block that was verified last. */
   last(): Block | undefined
 }
@@ -21,13 +24,14 @@ export function createChain(): Chain {
   const versions = new Map<string, number>()
   let sinceFirst = false
   return {
-    verify(block) {
+    verify(block, format = 'ion') {
       verifyPlace(block, previous)
-      verifyHashes(block)
+      const unproven = verifyHashes(block, format)
       sinceFirst ||= block.sequenceNo === 0
       verifyRevisions(block, (id) => versions.get(id) ?? (sinceFirst ? -1 : undefined))
       for (const { body } of block.revisions) if (body) versions.set(body.id, body.version)
       previous = block
+      return unproven
     },
     last: () => previous,
   }
@@ -54,17 +58,21 @@ function verifyPlace({ strandId, sequenceNo, previousBlockHash }: Block, previou
   }
 }
 
-function verifyHashes(block: Block): void {
+function verifyHashes(block: Block, format: 'ion' | 'json'): ReadonlySet<number> {
   const { entriesHashList, transaction, redaction, revisions } = block
+  const unproven = new Set<number>()
   const isEntry = (hash: Uint8Array) => entriesHashList.some((entry) => equal(entry, hash))
   if (transaction && !isEntry(ionHash(transaction.ion))) {
-    throw new InvalidArgument('transactionInfo', 'was changed: its hash is not in entriesHashList')
+    if (format === 'json') for (const at of revisions.keys()) unproven.add(at)
+    else throw new InvalidArgument('transactionInfo', 'was changed: its hash is not in entriesHashList')
   }
   if (redaction && !isEntry(ionHash(redaction.ion))) {
     throw new InvalidArgument('redactionInfo', 'was changed: its hash is not in entriesHashList')
   }
   for (const [at, revision] of revisions.entries()) {
-    if (!isProven(revision, transaction)) {
+    if (isProven(revision, transaction)) continue
+    if (format === 'json') unproven.add(at)
+    else {
       throw new InvalidArgument(`revisions[${at}]`, 'was changed: its hash is not that of its metadata and data')
     }
   }
@@ -77,6 +85,7 @@ function verifyHashes(block: Block): void {
   if (!equal(block.blockHash, dot(block.entriesHash, block.previousBlockHash))) {
     throw new InvalidArgument('blockHash', 'is not the hash of entriesHash and previousBlockHash')
   }
+  return unproven
 }
 
 function isProven({ hash, body }: Revision, transaction: TransactionInfo | undefined): boolean {

@@ -17,7 +17,9 @@ export interface Mapping {
 }
 
 /** Gives what a block's user revisions are, in their order; throws `InvalidArgument` with the place of what cannot be said. */
-export function createMapper(mapping: Mapping): (block: Block) => readonly StreamEvents[] {
+export function createMapper(
+  mapping: Mapping,
+): (block: Block, unproven: ReadonlySet<number>) => readonly StreamEvents[] {
   /** By stream type. */
   const tables = new Map<string, string>()
 
@@ -32,7 +34,7 @@ export function createMapper(mapping: Mapping): (block: Block) => readonly Strea
     throw new InvalidArgument(path, `${table} and ${other} would both become ${type}; map one of them`)
   }
 
-  return (block) => {
+  return (block, unproven) => {
     const streams = new Map<string, NewEvent[]>()
     for (const [at, { hash, body }] of block.revisions.entries()) {
       const document = body && block.transaction?.documents.get(body.id)
@@ -41,7 +43,8 @@ export function createMapper(mapping: Mapping): (block: Block) => readonly Strea
       const stream = `${streamType}/${body.id}`
       const events = streams.get(stream) ?? []
       streams.set(stream, events)
-      events.push(eventOf({ block, hash, body, document, streamType, path: `revisions[${at}]` }, mapping))
+      const given = { block, hash, body, document, streamType, path: `revisions[${at}]` }
+      events.push(eventOf({ ...given, proven: !unproven.has(at) }, mapping))
     }
     return [...streams].map(([stream, events]) => ({ stream, events }))
   }
@@ -72,10 +75,11 @@ interface Given {
   readonly body: RevisionBody
   readonly document: DocumentInfo
   readonly streamType: string
+  readonly proven: boolean
   readonly path: string
 }
 
-function eventOf({ block, hash, body, document, streamType, path }: Given, mapping: Mapping): NewEvent {
+function eventOf({ block, hash, body, document, streamType, proven, path }: Given, mapping: Mapping): NewEvent {
   const { id, version, data, dataHash, txTime } = body
   parseInstant(txTime, `${path}.metadata.txTime`)
   const { tableName, tableId } = document
@@ -97,6 +101,7 @@ function eventOf({ block, hash, body, document, streamType, path }: Given, mappi
         sequenceNo: block.sequenceNo,
         transactionId: block.transactionId,
         hash: base64(hash),
+        ...(!proven && { proven }),
         ...(dataHash && { dataHash: base64(dataHash) }),
         ...(mapping.statements === 'kept' && { statements: statementsOf(block, document) }),
         ...(Object.keys(annotations).length > 0 && { annotations }),

@@ -25,10 +25,15 @@ export interface DataFile {
   readonly first: number
   readonly last: number
   readonly bytes: number
+  /** JSON has lost types that hashes are made of, so that not all of it can be proven. */
+  readonly format: 'ion' | 'json'
 }
 
-/** Throws `InvalidArgument` where the folder holds no finished export in Ion, or not all of it. */
-export async function findExport(folder: string): Promise<JournalExport> {
+/** Whether an export in JSON is taken, of which not all can be proven. */
+export type Proof = 'all' | 'what can be'
+
+/** Throws `InvalidArgument` where the folder holds no finished export, or not all of it. */
+export async function findExport(folder: string, proof: Proof = 'all'): Promise<JournalExport> {
   const names = (await readdir(folder, { recursive: true })).map((name) => name.replaceAll('\\', '/')).sort()
   const finished = names.filter((name) => name.endsWith('.completed.manifest'))
   const started = names.filter((name) => name.endsWith('.started.manifest'))
@@ -44,7 +49,7 @@ export async function findExport(folder: string): Promise<JournalExport> {
   const files = new Map<string, DataFile>()
   for (const name of finished) {
     for (const [at, key] of itemsAt(await readManifest(folder, name), 'keys').entries()) {
-      const file = await dataFile(folder, { names, key, place: `${name}: keys[${at}]` })
+      const file = await dataFile(folder, { names, key, proof, place: `${name}: keys[${at}]` })
       // Jobs over the same hours write the same objects.
       files.set(file.path, file)
     }
@@ -81,21 +86,30 @@ interface Key {
   /** All files of the folder. */
   readonly names: readonly string[]
   readonly key: Ion
+  readonly proof: Proof
   readonly place: string
 }
 
-async function dataFile(folder: string, { names, key, place }: Key): Promise<DataFile> {
+async function dataFile(folder: string, { names, key, proof, place }: Key): Promise<DataFile> {
   const [, strandId = '', first = '', last = '', format] =
     key.type === 'string' ? (objectName.exec(key.value) ?? []) : []
   if (key.type !== 'string' || strandId === '') throw new InvalidArgument(place, 'is no key such as STRAND.0-99.ion')
-  if (format === 'json') {
-    const mend = 'hashes are made of Ion, and JSON does not have its types; export ION_TEXT or ION_BINARY'
-    throw new InvalidArgument(place, `${key.value} is JSON, which proves nothing: ${mend}`)
+  if (format === 'json' && proof === 'all') {
+    const mend = 'take an export in Ion if there is one, or --unproven, which marks what cannot be proven'
+    throw new InvalidArgument(place, `${key.value} is JSON, and lacks types that hashes are made of: ${mend}`)
   }
   const name = nameOf(key.value, names)
   if (name === undefined) throw new InvalidArgument(place, `${key.value} is not in the folder`)
   const { size } = await stat(join(folder, name))
-  return { path: join(folder, name), name, strandId, first: Number(first), last: Number(last), bytes: size }
+  return {
+    path: join(folder, name),
+    name,
+    strandId,
+    first: Number(first),
+    last: Number(last),
+    bytes: size,
+    format: format === 'json' ? 'json' : 'ion',
+  }
 }
 
 /** The folder may be a copy of the bucket, or of any place in it. */

@@ -20,9 +20,9 @@ async function read(folder: string) {
   const blocks: number[] = []
   const events: unknown[] = []
   try {
-    for await (const { block } of readJournal((await findExport(folder)).files)) {
+    for await (const { block, unproven } of readJournal((await findExport(folder)).files)) {
       blocks.push(block.sequenceNo)
-      events.push(...eventsOf(block))
+      events.push(...eventsOf(block, unproven))
     }
   } catch (error) {
     return { blocks, events, error: (error as Error).message }

@@ -4,9 +4,12 @@ import { type Block, blockOf } from './block.ts'
 import { type Chain, createChain } from './chain.ts'
 import { type DataFile, readWhole } from './export.ts'
 import { type ReadIon, readIon } from './ion.ts'
+import { retyped } from './retype.ts'
 
 export interface ProvenBlock {
   readonly block: Block
+  /** Indexes of revisions that JSON cannot prove. */
+  readonly unproven: ReadonlySet<number>
   /** For messages: its file and its sequence number. */
   readonly place: string
   /** Of all files so far, up to about the end of this block: bytes. */
@@ -29,8 +32,8 @@ export async function* readJournal(files: readonly DataFile[]): AsyncGenerator<P
     let begin = 0
     for (const { value, end } of valuesOf(file, bytes)) {
       const place = placeOf(file, sequenceNo)
-      const block = at(place, () => provenBlock({ file, sequenceNo, value, chain }))
-      yield { block, place, end: before + end, bytes: end - begin }
+      const proven = at(place, () => provenBlock({ file, sequenceNo, value, chain }))
+      yield { ...proven, place, end: before + end, bytes: end - begin }
       begin = end
       sequenceNo++
     }
@@ -47,17 +50,16 @@ interface Given {
   readonly chain: Chain
 }
 
-function provenBlock({ file, sequenceNo, value, chain }: Given): Block {
+function provenBlock({ file, sequenceNo, value, chain }: Given): Pick<ProvenBlock, 'block' | 'unproven'> {
   if (sequenceNo > file.last) throw new InvalidArgument('it', 'is more than the name of its file tells')
-  const block = blockOf(value)
+  const block = blockOf(file.format === 'json' ? retyped(value) : value)
   if (block.strandId !== file.strandId) {
     throw new InvalidArgument('blockAddress.strandId', `is ${block.strandId}, and the name of its file tells another`)
   }
   if (block.sequenceNo !== sequenceNo) {
     throw new InvalidArgument('blockAddress.sequenceNo', `is ${block.sequenceNo}, and ${sequenceNo} must stand here`)
   }
-  chain.verify(block)
-  return block
+  return { block, unproven: chain.verify(block, file.format) }
 }
 
 function* valuesOf(file: DataFile, bytes: Uint8Array): Generator<ReadIon> {

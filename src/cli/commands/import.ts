@@ -54,6 +54,7 @@ export function importCommand(): Command {
       ]),
     )
     .option('--no-statements', 'leave the statements out of meta (qldb-export)')
+    .option('--unproven', 'take an export in JSON, and mark what JSON cannot prove (qldb-export)')
     .option('--dry-run', 'read and prove all, and record nothing (qldb-export)')
     .addHelpText(
       'after',
@@ -70,7 +71,7 @@ async function run(file: string, choice: Choice): Promise<void> {
 }
 
 /** An option of the other format would do nothing. */
-function refuseStrangers({ from, onError, map, numbers, statements, dryRun }: Choice): void {
+function refuseStrangers({ from, onError, map, numbers, statements, dryRun, unproven }: Choice): void {
   const given = {
     ndjson: { '--on-error': onError },
     'qldb-export': {
@@ -78,6 +79,7 @@ function refuseStrangers({ from, onError, map, numbers, statements, dryRun }: Ch
       '--numbers': numbers,
       '--no-statements': statements ? undefined : true,
       '--dry-run': dryRun,
+      '--unproven': unproven,
     },
   }
   const other = from === 'ndjson' ? 'qldb-export' : 'ndjson'
