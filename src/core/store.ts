@@ -70,7 +70,7 @@ import {
   type ReadOptions,
   readingAs,
 } from './read.ts'
-import { forgetInViews } from './refold.ts'
+import { deletesOfViews, forgetInViews } from './refold.ts'
 import { addingRepeats } from './repeat.ts'
 import { createReplays, type Replays } from './replay.ts'
 import { schedules } from './schedule.ts'
@@ -222,6 +222,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       await overtakeRunners(writing, stream)
       await forgetInViews(views, stream)
     },
+    deletesOfViews: (stream) => deletesOfViews(views, stream),
     archive: archive &&
       archivedSegments && { ...createArchiving(archive), objects: archive.objects, ...archivedSegments },
     backups: backups.map(watchedObjects),
