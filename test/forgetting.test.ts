@@ -84,6 +84,7 @@ async function live(store: EmbeddedStore, backups: string): Promise<void> {
     await store.append<Told>('person/2', [{ type: 'Told', data: { text: `kept ${turn}` } }])
   }
   await store.snapshots.take(decider, 'person/1')
+  await store.projections.replay(own, { as: 'before' })
   const handlers = {
     fails: async () => {
       throw new Error(`cannot do ${secret}`)
@@ -129,7 +130,6 @@ function optionsIn(place: string): StoreOptions {
 
 async function expectForgotten(store: EmbeddedStore): Promise<void> {
   const { kinds, segments, backups, scrub } = await store.forget('person/1', asked)
-  // Two own views, with a unique value each; the shared ones are made anew of what remains.
   expect(kinds).toMatchObject({ snapshots: 1, jobs: 2, parked: 2 })
   expect([segments, scrub]).toEqual([1, 'done'])
   expect(backups).toBeGreaterThan(0)
@@ -156,6 +156,7 @@ test('on SQLite: the file with its log, archive, backups', async () => {
   const store = await open()
   await live(store, join(place, 'backups'))
   expect(filesWith(place).length).toBeGreaterThan(2)
+  expect([file, `${file}-wal`].flatMap((path) => filesWith(path)).length).toBeGreaterThan(0)
   await expectForgotten(store)
   expect(database.prepare('SELECT count(*) AS rows FROM people').get()).toEqual({ rows: 6 })
   database.close()

@@ -178,7 +178,7 @@ async function recordTrail(erasing: Erasing, stream: string, { segments, backups
   if (segments.rewritten + objects === 0) return
   const names = [
     ...segments.names.map((id) => `segments/${streamTypeOf(stream)}/${id}`),
-    ...Object.entries(backups).flatMap(([place, { names }]) => names.map((key) => `${key} in ${place}`)),
+    ...Object.values(backups).flatMap(({ names }) => names),
   ]
   const tombstone = derivedId(['tombstone', stream])
   await recordErasure(erasing, { tombstone, segments: segments.rewritten, backups: objects, names })
