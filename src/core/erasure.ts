@@ -13,7 +13,7 @@ import type { ObjectStore } from './object-store.ts'
 import { parkedItems } from './parked.ts'
 import { type Kept, keepingRemnants, type Remnant } from './remnant.ts'
 import { snapshots } from './snapshot.ts'
-import type { Storage } from './storage.ts'
+import type { DocumentWrite, Storage } from './storage.ts'
 import { type Clock, formatInstant } from './time.ts'
 import { recordErasure } from './trail.ts'
 
@@ -24,6 +24,8 @@ export interface Erasing {
   readonly clock: Clock
   /** Takes the content of a closed stream out of inline views that hold other streams too. */
   readonly forgetInViews: (stream: string) => Promise<void>
+  /** Deletes those that hold nothing else, for the commit that closes it. */
+  readonly deletesOfViews: (stream: string) => Promise<readonly DocumentWrite[]>
   /** Absent where the store was opened without an archive. */
   readonly archive?: ErasingArchive | undefined
   /** Places of backups that are within reach. */
@@ -176,7 +178,7 @@ async function recordTrail(erasing: Erasing, stream: string, { segments, backups
   if (segments.rewritten + objects === 0) return
   const names = [
     ...segments.names.map((id) => `segments/${streamTypeOf(stream)}/${id}`),
-    ...Object.entries(backups).flatMap(([place, { names }]) => names.map((key) => `${key} in ${place}`)),
+    ...Object.values(backups).flatMap(({ names }) => names),
   ]
   const tombstone = derivedId(['tombstone', stream])
   await recordErasure(erasing, { tombstone, segments: segments.rewritten, backups: objects, names })
@@ -194,7 +196,7 @@ function remnantsOf({ storage, clock }: Erasing, scrubbed: boolean): readonly Re
   return scrubbed ? engine : [{ where: 'bytes of the storage that are not overwritten yet', ends }, ...engine]
 }
 
-function withKinds(kinds: Readonly<Record<string, number>>, collections: readonly string[]) {
+export function withKinds(kinds: Readonly<Record<string, number>>, collections: readonly string[]) {
   const counted = { ...kinds }
   for (const collection of collections) {
     const kind = kindOf(collection)
@@ -209,5 +211,6 @@ function kindOf(collection: string): string {
   if (collection === snapshots.collection) return 'snapshots'
   if (collection === parkedItems.collection || collection.endsWith('~parked')) return 'parked'
   if (collection.endsWith('~links')) return 'links'
+  if (collection.includes('\u0001')) return 'unique values'
   return collection.includes('@') ? 'views' : collection
 }

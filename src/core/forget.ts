@@ -8,7 +8,15 @@ import { errorOf, makeEvent } from './append.ts'
 import { checkObject } from './argument.ts'
 import { checkBackups } from './backup.ts'
 import { indexQuery } from './document.ts'
-import { backupObjects, type Erased, type Erasing, type ErasureProgress, erase, nothingErased } from './erasure.ts'
+import {
+  backupObjects,
+  type Erased,
+  type Erasing,
+  type ErasureProgress,
+  erase,
+  nothingErased,
+  withKinds,
+} from './erasure.ts'
 import { isStoreError, StreamNotFound } from './errors.ts'
 import { failureOf } from './failure.ts'
 import { derivedId } from './id.ts'
@@ -16,7 +24,7 @@ import { forgetKind, type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from
 import { limits } from './limits.ts'
 import { checkEventType, checkName, checkStream, refuseTrail, streamTypeOf } from './name.ts'
 import type { Remnant } from './remnant.ts'
-import type { Storage } from './storage.ts'
+import type { PreparedEvent, Storage } from './storage.ts'
 import { formatInstant } from './time.ts'
 import type { JobHandler } from './worker.ts'
 
@@ -84,18 +92,32 @@ export async function forget(forgetting: Erasing, stream: string, options: Forge
   const { type, data = null } = tombstone
   const meta = { reasonCode, ...(principal !== undefined && { principal }) }
   const event = makeEvent(forgetting.making, { type, data, meta, id }, 'tombstone')
-  const job = newForgetJob(forgetting, stream)
-  const outcome = await forgetting.queue.add({
-    id: forgetting.making.newId(),
-    appends: [{ stream, expected: 'exists', events: [event], tombstone: true }],
-    documents: putJob(job, { is: 'anything' }),
-  })
+  const { job, outcome } = await close(forgetting, stream, event)
   if (outcome.outcome === 'conflict') throw new StreamNotFound(stream)
   if (outcome.outcome !== 'committed') throw errorOf(outcome)
   const known = outcome.repeated ? ((await findJob(forgetting.storage, stream)) ?? job) : job
   const { report, failure } = await runNow(forgetting, known)
   if (failure !== undefined) throw failure
   return report
+}
+
+/** Writes the tombstone and the job; with them go the views that hold nothing else, unless others write them all the time. */
+async function close(forgetting: Erasing, stream: string, event: PreparedEvent) {
+  const { queue, making } = forgetting
+  let alone = false
+  for (let tries = 1; ; tries++) {
+    const deletes = alone ? [] : await forgetting.deletesOfViews(stream)
+    const collections = deletes.map(({ key }) => key.collection)
+    const job = newForgetJob(forgetting, stream, collections)
+    const outcome = await queue.add({
+      id: making.newId(),
+      appends: [{ stream, expected: 'exists', events: [event], tombstone: true }],
+      documents: [...putJob(job, { is: 'anything' }), ...deletes],
+    })
+    const crowded = outcome.outcome === 'limit' || outcome.outcome === 'document-conflict'
+    if (!crowded || deletes.length === 0) return { job, outcome }
+    alone = outcome.outcome === 'limit' || tries >= limits.foldTries
+  }
 }
 
 /** What an earlier process left undone. What fails with an archive or a backup stays with the job, and holds nobody up. */
@@ -204,12 +226,15 @@ function placesOf({ input }: Pick<JobBody, 'input'>): readonly string[] {
 }
 
 /** As if a worker had it, so that others leave it alone as long as this process goes on with it. */
-function newForgetJob({ making, clock, backups }: Erasing, stream: string): JobBody {
+function newForgetJob({ making, clock, backups }: Erasing, stream: string, deleted: readonly string[]): JobBody {
   const now = clock()
+  const documents = deleted.length
+  const progress: ErasureProgress = { ...nothingErased, documents, kinds: withKinds({}, deleted) }
   const input = backups.length === 0 ? null : { backups: backups.map(({ name }) => name) }
   return {
     ...{ kind: forgetKind, key: stream, state: 'running', input, at: now, addedAt: now },
     ...{ tries: 1, mostTries: limits.jobTriesDefault, backoffMs: limits.jobBackoffMs },
+    progress,
     held: { owner: making.newId(), since: formatInstant(now), termMs: limits.leaseMs, beat: 0 },
   }
 }

@@ -190,7 +190,10 @@ function planOf(asked: Commit, { kept, tables, concerned, upcasters, ends, runni
     const end = known ?? 0
     if (known !== undefined) running.set(stream, end + events.length)
     if (!concerned.has(append)) return append
-    const seen = events.map(({ content }, index) => seenAs(upcasters, content, { stream, revision: end + 1 + index }))
+    const seen = events.map(({ content }, index) => {
+      const event = seenAs(upcasters, content, { stream, revision: end + 1 + index })
+      return append.tombstone ? { ...event, tombstone: true as const } : event
+    })
     for (const one of tables.filter((one) => concerns(one, append)))
       rows.push(...seen.map((event) => ({ tables: one, event })))
     for (const keeper of kept.filter((one) => concerns(one, append))) {

@@ -187,5 +187,7 @@ export const limits = {
   subscribeBackoffMs: 50,
   subscribeBackoffMsMax: 5_000,
   eraseRecords: 1_000,
+  /** Views that are deleted in the commit that closes their stream. */
+  forgetViews: 20,
   scrubAgainMs: 60_000,
 } as const

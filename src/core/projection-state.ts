@@ -22,6 +22,7 @@ import type {
   Storage,
   StreamAppend,
 } from './storage.ts'
+import type { TableShape } from './tables.ts'
 import { backoffMs, sleep } from './turn.ts'
 import { type Upcaster, withOldTypesOf } from './upcaster.ts'
 
@@ -241,12 +242,12 @@ export function asyncVersions(states: ReadonlyMap<string, StoredState>, stream: 
 
 /** Whether the append has events for its views, or may not be made without its definition. */
 export function concerns(
-  of: Pick<Keeper, 'streamTypes' | 'types'> & Partial<Pick<Keeper, 'folds' | 'shape'>>,
+  of: Pick<Keeper, 'streamTypes' | 'types'> & Partial<Pick<Keeper, 'folds' | 'shape'> & Pick<TableShape, 'forget'>>,
   { stream, events, tombstone }: StreamAppend,
 ): boolean {
   if (events.length === 0 || !isOf(of, stream)) return false
   // Whoever forgets the stream must know the views that hold content of it.
-  if (tombstone) return of.folds === true && of.shape === undefined
+  if (tombstone) return of.forget !== undefined || (of.folds === true && of.shape === undefined)
   return events.some(({ type }) => of.types.has(type))
 }
 

@@ -4,7 +4,7 @@
  */
 import { errorOf, type Making } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
-import { indexQuery } from './document.ts'
+import { deleteDocument, indexQuery } from './document.ts'
 import { isStorageFault, isStoreError } from './errors.ts'
 import type { AnyEvent, Recorded } from './event.ts'
 import { FoldFailed, foldAllInTime, foldInTime } from './event-time.ts'
@@ -153,6 +153,33 @@ async function refoldViews(forgets: Forgets, stream: string, how: 'with' | 'with
       }
     }
   }
+}
+
+/**
+ * Deletes inline views that hold nothing but the stream, for the commit that closes it, so that no reader meets them afterwards.
+ * Of very many only the first; the others go when their turn comes.
+ */
+export async function deletesOfViews(forgets: Forgets, stream: string): Promise<readonly DocumentWrite[]> {
+  const { storage, shapes, states, upcasters } = forgets
+  const kept = [...(await states.current()).values()].flatMap((state) => keepersIn(state, shapes, upcasters))
+  const writes: DocumentWrite[] = []
+  for (const { shape } of kept) {
+    if (shape === undefined || shape.holds !== 'content' || !isOf(shape.filter, stream)) continue
+    const keys: string[] = []
+    if (shape.keyed === 'by-stream') keys.push(stream.slice(stream.indexOf('/') + 1))
+    else {
+      for await (const { key } of linksOf(storage, shape, { index: 'stream', value: stream })) {
+        if (keys.push(key) >= limits.forgetViews) break
+      }
+    }
+    for (const { key, body, stored } of await loadViews(storage, shape, keys)) {
+      const streams = Object.keys(body.revisions ?? {})
+      if (stored === undefined || writes.length >= limits.forgetViews || streams.some((one) => one !== stream)) continue
+      const guard = { is: 'version', version: stored.version } as const
+      writes.push(...deleteDocument(shape.views, { key, previous: body, if: guard }))
+    }
+  }
+  return writes
 }
 
 /** Links of a stream, or of a view's key. */

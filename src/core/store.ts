@@ -60,7 +60,7 @@ import {
   type ReadOptions,
   readingAs,
 } from './read.ts'
-import { forgetInViews } from './refold.ts'
+import { deletesOfViews, forgetInViews } from './refold.ts'
 import { renewed } from './renew.ts'
 import { addingRepeats } from './repeat.ts'
 import { createReplays } from './replay.ts'
@@ -133,6 +133,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
       await forgetInViews(views, stream)
       if (options.states) await forgetInStates(watchedObjects(options.states), stream, making)
     },
+    deletesOfViews: (stream) => deletesOfViews(views, stream),
     archive: archive && archived && { ...createArchiving(archive), objects: archive.objects, ...archived },
     backups: backups.map(watchedObjects),
   }

@@ -29,6 +29,11 @@ export interface Tables<Event extends AnyEvent = AnyEvent, Sql = never> {
       event: Seen<Extract<Event, { readonly type: Type }>, 'inline'>,
     ) => void | Promise<void>
   }
+  /**
+   * Deletes what the tables hold of a stream that is forgotten, in the transaction that closes it. Whoever forgets must know
+   * the tables. Left out, they hold nothing that would have to go.
+   */
+  readonly forget?: (sql: Sql, stream: string) => void | Promise<void>
 }
 
 /** Says the types once: `tables<OrderEvent, pg.ClientBase>()({ name: 'stock', into: { … } })`. */
@@ -41,6 +46,7 @@ export interface AnyTables {
   readonly name: string
   readonly streamTypes?: readonly string[]
   readonly into: Readonly<Record<string, ((sql: never, event: never) => void | Promise<void>) | undefined>>
+  readonly forget?: (sql: never, stream: string) => void | Promise<void>
 }
 
 /** As the store runs them. */
@@ -50,6 +56,7 @@ export interface TableShape {
   /** As they are recorded: also those that an upcaster gives another name. */
   readonly types: ReadonlySet<string>
   into(sql: Transaction, event: Recorded): void | Promise<void>
+  readonly forget?: (sql: Transaction, stream: string) => void | Promise<void>
 }
 
 /** Throws `InvalidArgument`, or `Unsupported` where the storage has no such transactions. */
@@ -65,15 +72,20 @@ export function tableShapesOf(
   return definitions.map((definition, index): TableShape => {
     const path = `tables[${index}]`
     checkObject(definition, path)
-    const { name, streamTypes = [], into } = definition as unknown as Known
+    const { name, streamTypes = [], into, forget } = definition as unknown as Known
     checkName(name, `${path}.name`, 'name of tables', limits.projectionNameCharacters)
     checkObject(into, `${path}.into`)
     const own = Object.keys(into).filter((type) => into[type] !== undefined)
     if (own.length === 0) throw new InvalidArgument(`${path}.into`, 'must handle at least one event type')
     checkFunctions(into, `${path}.into`, own)
+    if (forget !== undefined) checkFunctions(definition, path, ['forget'])
     checkFilter({ streamTypes, types: own }, path)
     const { types = [] } = withOldTypesOf(upcasters, { types: own })
-    return { name, streamTypes, types: new Set(types), into: (sql, event) => into[event.type]?.(sql, event) }
+    return {
+      ...{ name, streamTypes, types: new Set(types) },
+      into: (sql, event) => into[event.type]?.(sql, event),
+      ...(forget && { forget }),
+    }
   })
 }
 
@@ -81,9 +93,10 @@ interface Known {
   readonly name: string
   readonly streamTypes?: readonly string[]
   readonly into: Readonly<Record<string, ((sql: Transaction, event: Recorded) => void | Promise<void>) | undefined>>
+  readonly forget?: TableShape['forget']
 }
 
-/** What a commit does in its transaction for these events; synchronous as long as they are. */
+/** What a commit does in its transaction for these events, or for a tombstone; synchronous as long as they are. */
 export function insideOf(
   entries: readonly { readonly tables: TableShape; readonly event: Recorded }[],
 ): NonNullable<Commit['inside']> {
@@ -92,7 +105,7 @@ export function insideOf(
     for (const { tables, event } of entries) {
       const run = () => {
         try {
-          const result = tables.into(sql, event)
+          const result = event.tombstone ? tables.forget?.(sql, event.stream) : tables.into(sql, event)
           return result instanceof Promise ? result.catch((cause) => fail(tables, event, cause)) : undefined
         } catch (cause) {
           return fail(tables, event, cause)

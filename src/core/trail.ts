@@ -16,7 +16,7 @@ export interface ContentErased {
   /** Archive segments that were written anew, and objects of backups. */
   readonly segments: number
   readonly backups: number
-  /** The first of them: ids of segments, and manifests of backups with their place. */
+  /** The first of them: segments, and manifests of backups. */
   readonly names: readonly string[]
 }
 

@@ -133,7 +133,7 @@ test(`killed ${times(100)} times while it forgets ${events} events, a process le
   }
   await startForgetting(placesIn(folder)).done
   await expectForgotten(folder, digest)
-  console.log(`${times(100)} kills over ${runs} runs of ${Math.round(ms)} ms each`)
+  process.stdout.write(`${times(100)} kills over ${runs} runs of ${Math.round(ms)} ms each\n`)
 })
 
 test('many more events take no more memory', async () => {
@@ -150,7 +150,7 @@ test('many more events take no more memory', async () => {
     peaks.push(Number(forgetter.said().trim().split('\n').at(-1)) / 1_024)
   }
   const [least = 0, most = 0] = peaks
-  console.log(`forgetting ${few} events: ${Math.round(least)} MB at most; ${many}: ${Math.round(most)} MB`)
+  process.stdout.write(`forgetting ${few} events: ${Math.round(least)} MB at most; ${many}: ${Math.round(most)} MB\n`)
   expect(most).toBeLessThan(least * 1.25)
 })
 

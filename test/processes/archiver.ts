@@ -12,7 +12,7 @@ export function startArchiving(file: string, archive: string, types: readonly st
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [file = '', archive = '', types = ''] = process.argv.slice(2)
   const retention = Object.fromEntries(types.split(',').map((type) => [type, { keepDays: 0 }]))
-  console.log('ready')
+  process.stdout.write('ready\n')
   const store = await openStore(await sqliteStorage({ file }), {
     archive: { objects: folderObjects(archive), retention },
   })

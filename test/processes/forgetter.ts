@@ -34,12 +34,12 @@ export function startProcess(program: string, args: readonly string[], nodeOptio
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [file = '', archive, backups] = process.argv.slice(2)
-  console.log('ready')
+  process.stdout.write('ready\n')
   const store = await openStore(await sqliteStorage({ file }), {
     ...(archive !== undefined && { archive: { objects: folderObjects(archive) } }),
     ...(backups !== undefined && { backups: [folderObjects(backups)] }),
   })
   await store.forget('person/1', { reasonCode: 'asked' })
   await store.close()
-  console.log(process.resourceUsage().maxRSS)
+  process.stdout.write(`${process.resourceUsage().maxRSS}\n`)
 }
