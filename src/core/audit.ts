@@ -73,6 +73,8 @@ export interface PieceAudit {
   readonly blocks: readonly Block[]
   readonly streams: ReadonlyMap<string, Span>
   readonly counts: StateCounts
+  /** Of which the commitment alone was told: they are encrypted, and their key is not here, or no more. */
+  readonly encrypted: number
   readonly fault?: Fault | undefined
 }
 
@@ -92,6 +94,7 @@ export function auditPiece(after: number): Piece {
   let leaves = new Uint8Array(tileWidth * hashBytes)
   let count = 0
   let next = after + 1
+  let encrypted = 0
   let fault: Fault | undefined
 
   function check(record: LogRecord): Fault | undefined {
@@ -128,6 +131,7 @@ export function auditPiece(after: number): Piece {
       fault ??= check(record)
       if (fault) return false
       counts[record.state]++
+      if (record.state === 'stored' && isEncrypted(record.content)) encrypted++
       next++
       count++
       if (count === tileWidth) {
@@ -139,7 +143,7 @@ export function auditPiece(after: number): Piece {
     },
     end(other) {
       const all = count === 0 ? blocks : [...blocks, { leaves: leaves.subarray(0, count * hashBytes) }]
-      return { after, until: next - 1, blocks: all, streams, counts, fault: fault ?? other }
+      return { after, until: next - 1, blocks: all, streams, counts, encrypted, fault: fault ?? other }
     },
   }
 }
@@ -182,6 +186,7 @@ function checkOrder(last: Place, closed: boolean, place: Place): Fault | undefin
 
 export interface LogAudit {
   readonly counts: StateCounts
+  readonly encrypted: number
   readonly streams: number
   readonly tree: Growth
   /** Of the log up to a size that was asked for, once it is that long: the tree's root, and its edge. */
@@ -198,6 +203,7 @@ export function auditLog(sizes: readonly number[]): LogAudit {
   const tree = growTree({ size: 0, edge: [] })
   const counts = { stored: 0, trimmed: 0, forgotten: 0, tombstone: 0 }
   const streams = new Map<string, { last: Place; closed: boolean; forgotten?: Place | undefined }>()
+  let encrypted = 0
   const marks = new Map<number, { readonly root: Hash; readonly edge: readonly Uint8Array[] }>()
   const mark = () => {
     if (sizes.includes(tree.size)) marks.set(tree.size, { root: tree.root(), edge: tree.edge() })
@@ -219,9 +225,13 @@ export function auditLog(sizes: readonly number[]): LogAudit {
     get streams() {
       return streams.size
     },
+    get encrypted() {
+      return encrypted
+    },
     rootAt: (size) => marks.get(size)?.root,
     edgeAt: (size) => marks.get(size)?.edge,
-    join({ blocks, streams: spans, counts: more, fault }) {
+    join({ blocks, streams: spans, counts: more, encrypted: byCommitment, fault }) {
+      encrypted += byCommitment
       for (const { leaves, root } of blocks) {
         const end = tree.size + leaves.length / hashBytes
         if (root && !sizes.some((size) => size > tree.size && size < end)) tree.addTile(root)

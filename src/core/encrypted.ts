@@ -116,7 +116,15 @@ export type EncryptedPart = readonly [key: string, text: string, spans: readonly
 export function encryptedIn(content: string): Encrypted {
   // Keys are UUIDs, and base64 has no brackets, so that nothing behind it looks like this.
   const at = content.lastIndexOf(',[[')
-  return { head: `${content.slice(0, at)}]`, parts: JSON.parse(content.slice(at + 1, -1)) as readonly EncryptedPart[] }
+  const parts: unknown = JSON.parse(content.slice(at + 1, -1))
+  if (at < 0 || !Array.isArray(parts) || !parts.every(isPart)) throw new TypeError('it is no encrypted content')
+  return { head: `${content.slice(0, at)}]`, parts }
+}
+
+function isPart(part: unknown): part is EncryptedPart {
+  if (!Array.isArray(part)) return false
+  const [key, text, spans]: readonly unknown[] = part
+  return typeof key === 'string' && /^[0-9a-f-]{36}$/.test(key) && typeof text === 'string' && Array.isArray(spans)
 }
 
 /**

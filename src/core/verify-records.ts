@@ -19,6 +19,8 @@ export interface RecordsReport {
   readonly verified: number
   readonly streams: number
   readonly events: StateCounts
+  /** Events that were held against their commitment alone: encrypted, and without a key here, or with none any more. */
+  readonly encrypted?: number
   readonly checkpoint?: SignedDigest
   /** What is wrong first, in order of position; absent where nothing is. */
   readonly fault?: Fault
@@ -54,6 +56,7 @@ export async function verifyRecords(
     verified: fault ? fault.position - 1 : end,
     streams: log.streams,
     events: log.counts,
+    ...(log.encrypted > 0 && { encrypted: log.encrypted }),
     ...(digest && { checkpoint: digest }),
     ...(fault && { fault }),
   }

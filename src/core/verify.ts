@@ -32,6 +32,8 @@ export interface VerifyReport {
   readonly verified: number
   readonly streams: number
   readonly events: StateCounts
+  /** Events that were held against their commitment alone: encrypted, and without a key here, or with none any more. */
+  readonly encrypted?: number
   /** The newest digest that the store has; events behind it are held against each other, and against nothing signed. */
   readonly digest?: SignedDigest
   /** Whether the digest's signature was checked: that takes a key. */
@@ -76,6 +78,7 @@ export async function verify(
     verified: fault ? fault.position - 1 : head,
     streams: log.streams,
     events: log.counts,
+    ...(log.encrypted > 0 && { encrypted: log.encrypted }),
     ...(state.digest && { digest: state.digest }),
     signed: keys.length > 0 && state.digest !== undefined,
     ...(checkpoint && { checkpoint }),
