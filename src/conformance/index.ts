@@ -16,6 +16,7 @@ import { archiving, type OpenEmbedded } from './store/archiving.ts'
 import { backingUp } from './store/backing-up.ts'
 import { consuming } from './store/consuming.ts'
 import { deciding } from './store/deciding.ts'
+import { encrypting } from './store/encrypting.ts'
 import { declaring } from './store/event-types.ts'
 import { versioning } from './store/event-versions.ts'
 import { forgetting } from './store/forgetting.ts'
@@ -72,9 +73,9 @@ export function embeddedConformance(open: OpenStore): readonly ConformanceCase[]
   return [versioning, snapshotting, liveSnapshotting].flatMap((subject) => subject(open))
 }
 
-/** An embedded store and its archive; the object store must pass `objectConformance`. */
+/** An embedded store and its archive, encrypted too; the object store must pass `objectConformance`. */
 export function archiveConformance(open: OpenEmbedded, openObjects: OpenObjects): readonly ConformanceCase[] {
-  return archiving(open, openObjects)
+  return [archiving, encrypting].flatMap((subject) => subject(open, openObjects))
 }
 
 /** State snapshots of an embedded store's views; the object store likewise. */

@@ -28,6 +28,7 @@ export function auditPiece(after: number): Piece {
   let count = 0
   let next = after + 1
   let unread = 0
+  let encrypted = 0
   let fault: Fault | undefined
 
   function check(record: LogRecord, archived: string | undefined): Fault | undefined {
@@ -64,7 +65,8 @@ export function auditPiece(after: number): Piece {
       fault ??= check(record, archived)
       if (fault) return false
       const content = contentIn(record, archived)
-      if (record.state !== 'forgotten' && (content === undefined || isEncrypted(content))) unread++
+      if (content !== undefined && isEncrypted(content)) encrypted++
+      if (content === undefined && record.state === 'trimmed') unread++
       counts[record.state]++
       next++
       count++
@@ -77,7 +79,7 @@ export function auditPiece(after: number): Piece {
     },
     end(other) {
       const all = count === 0 ? blocks : [...blocks, { leaves: leaves.subarray(0, count * hashBytes) }]
-      return { after, until: next - 1, blocks: all, streams, counts, unread, fault: fault ?? other }
+      return { after, until: next - 1, blocks: all, streams, counts, unread, encrypted, fault: fault ?? other }
     },
   }
 }
@@ -136,6 +138,7 @@ function checkOrder(last: Place, closed: boolean, place: Place): Fault | undefin
 export interface LogAudit {
   readonly counts: StateCounts
   readonly unread: number
+  readonly encrypted: number
   readonly streams: number
   readonly tree: Growth
   /** Of the log up to a size that was asked for, once it is that long: the tree's root, and its edge. */
@@ -157,6 +160,7 @@ export function auditLog(wanted: readonly number[], edgeSize = 0): LogAudit {
   const streams = new Map<string, { last: Place; closed: boolean; forgotten?: Place | undefined }>()
   const roots = new Map<number, Hash>()
   let edge: readonly Uint8Array[] | undefined
+  let encrypted = 0
   const mark = () => {
     if (sizes[reached] !== tree.size) return
     roots.set(tree.size, tree.root())
@@ -183,10 +187,14 @@ export function auditLog(wanted: readonly number[], edgeSize = 0): LogAudit {
     get streams() {
       return streams.size
     },
+    get encrypted() {
+      return encrypted
+    },
     rootAt: (size) => roots.get(size),
     edge: () => edge,
-    join({ blocks, streams: spans, counts: more, unread: others, fault }) {
+    join({ blocks, streams: spans, counts: more, unread: others, encrypted: byCommitment, fault }) {
       unread += others
+      encrypted += byCommitment
       for (const { leaves, root } of blocks) {
         const end = tree.size + leaves.length / hashBytes
         if (root && (sizes[reached] ?? end) >= end) tree.addTile(root)

@@ -3,10 +3,10 @@
  * encrypted by a key that was destroyed reads as its mask. Whoever reads the bare storage (the archive, backups) gets
  * what is stored.
  */
-import { decryptContent, encryptedIn, isEncrypted } from './encrypted.ts'
+import { decryptContent, type Encrypted, encryptedIn, isEncrypted } from './encrypted.ts'
 import { EncryptedDataDamaged } from './encryption-errors.ts'
 import { isStoreError } from './errors.ts'
-import type { LogRecord, Storage } from './storage.ts'
+import type { LogRecord, Storage, StoredEvent } from './storage.ts'
 import { cipherFor, type KnownSubject, type SubjectKeys } from './subject-keys.ts'
 
 /** Gives records what of them is encrypted; the same list where there is nothing. */
@@ -14,53 +14,77 @@ export type Decrypt = <Kind extends LogRecord>(records: readonly Kind[]) => Prom
 
 /**
  * `strict`: a record that cannot be decrypted although its key was not destroyed throws `MasterKeyMissing`, `MasterKeyWrong` or
- * `EncryptedDataDamaged` when it is asked for its content, and not before: many ask only where a stream ends. Otherwise it stays as
- * it is stored, and so does what no key is left of, for those who prove and verify.
+ * `EncryptedDataDamaged` when it is asked for its content, and not before: many ask only where a stream ends. `lenient`, for those
+ * who prove and verify: it stays as it is stored, and so does what no key is left of; what is damaged has no content
+ * that its commitment fits.
  */
 export function createDecrypt(keys: Pick<SubjectKeys, 'find'>, how: 'strict' | 'lenient'): Decrypt {
-  async function decrypted<Kind extends LogRecord>(
-    record: Kind,
+  async function decrypted(
+    record: StoredEvent,
+    encrypted: Encrypted,
     found: ReadonlyMap<string, KnownSubject>,
-  ): Promise<Kind> {
-    if (record.state !== 'stored') return record
-    const { stream, revision, content, evidence } = record
-    const damaged = (reason: string, cause?: unknown) => new EncryptedDataDamaged({ stream, revision, reason }, cause)
+  ): Promise<StoredEvent> {
+    const { stream, evidence } = record
     const cipherOf = (key: string) => {
       const known = found.get(key)
-      if (known?.version === undefined) throw damaged('the store has no key of its subject, and never destroyed one')
+      if (known?.version === undefined)
+        throw new TypeError('the store has no key of its subject, and never destroyed one')
       return cipherFor(known)
     }
     try {
-      const opened = await decryptContent(encryptedIn(content), stream, cipherOf)
+      const opened = await decryptContent(encrypted, stream, cipherOf)
       if (how === 'lenient' && opened.salt === undefined) return record
       const shown = { ...record, content: opened.content }
       return evidence ? { ...shown, evidence: { ...evidence, salt: opened.salt } } : shown
     } catch (error) {
-      if (how === 'lenient') return record
-      const told = isStoreError(error) ? error : damaged('it, or its key, is not as it was written', error)
-      return Object.defineProperty({ ...record }, 'content', {
-        enumerable: true,
-        get() {
-          throw told
-        },
-      })
+      if (how === 'lenient') return isStoreError(error) ? record : { ...record, content: encrypted.head }
+      return refusing(record, error)
     }
   }
 
   return async (records) => {
+    const parsed = records.map((record) => parse(record))
+    if (parsed.every((one) => one === undefined)) return records
     const keysOf = new Set<string>()
-    for (const record of records) {
-      if (record.state !== 'stored' || !isEncrypted(record.content)) continue
-      for (const [key] of encryptedIn(record.content).parts) keysOf.add(key)
-    }
-    if (keysOf.size === 0) return records
+    for (const one of parsed) if (one && 'parts' in one) for (const [key] of one.parts) keysOf.add(key)
     const found = await keys.find(keysOf)
     return Promise.all(
-      records.map((record) =>
-        record.state === 'stored' && isEncrypted(record.content) ? decrypted(record, found) : record,
-      ),
+      records.map((record, index) => {
+        const [one, stored] = [parsed[index], record as LogRecord]
+        if (one === undefined || stored.state !== 'stored') return record
+        const opened =
+          'parts' in one
+            ? decrypted(stored, one, found)
+            : how === 'lenient'
+              ? { ...stored, content: '[null]' }
+              : refusing(stored, one.cause)
+        return opened as typeof record | Promise<typeof record>
+      }),
     )
   }
+}
+
+/** Undefined where nothing is encrypted. */
+function parse(record: LogRecord): Encrypted | { readonly cause: unknown } | undefined {
+  if (record.state !== 'stored' || !isEncrypted(record.content)) return undefined
+  try {
+    return encryptedIn(record.content)
+  } catch (cause) {
+    return { cause }
+  }
+}
+
+/** The record, which throws when it is asked for its content. */
+function refusing(record: StoredEvent, cause: unknown): StoredEvent {
+  const { stream, revision } = record
+  const reason = 'it, or its key, is not as it was written'
+  const error = isStoreError(cause) ? cause : new EncryptedDataDamaged({ stream, revision, reason }, cause)
+  return Object.defineProperty({ ...record }, 'content', {
+    enumerable: true,
+    get() {
+      throw error
+    },
+  })
 }
 
 /** The storage, whose events are read as they were recorded. */

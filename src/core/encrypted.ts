@@ -8,9 +8,8 @@
  * each; they take the place of so many characters in the content with masks. All shares together are the salt, so that what is
  * left of one subject never helps to guess what another's was. The cipher binds it to its stream, and to all that stands beside it.
  */
-import { base64Of, bytesOfBase64 } from './base64.ts'
 import { type Cipher, nonceBytes } from './cipher.ts'
-import { utf8, utf8Length } from './encoding.ts'
+import { utf8Length } from './encoding.ts'
 import type { Random } from './id.ts'
 import type { JsonPlace } from './json-places.ts'
 import { saltBytes } from './leaf.ts'
@@ -53,27 +52,22 @@ export function encryptEvent(
     const last = index === hidden.length - 1
     const share = last ? left : random(saltBytes)
     if (!last) left = xor(left, share)
-    const plain = new Uint8Array(saltBytes + 3 * text.length)
-    plain.set(share)
-    const { written } = encoder.encodeInto(text, plain.subarray(saltBytes))
-    bytes += maskBytes - (written - spans.length / 2 + 1)
+    bytes += maskBytes - (utf8Length(text) - spans.length / 2 + 1)
     const to = binding(stream, head, key, spans)
-    return cipherOf(key).encrypt(plain.subarray(0, saltBytes + written), { nonce: random(nonceBytes), to })
+    return cipherOf(key).encrypt({ bytes: share, text }, { nonce: random(nonceBytes), to })
   })
-  const whole = (encrypted: readonly Uint8Array[]): PreparedEvent => {
+  const whole = (encrypted: readonly string[]): PreparedEvent => {
     const texts = encrypted.map((part, index) => {
       const { key = '', spans = [] } = hidden[index] ?? {}
-      return `["${key}","${base64Of(part)}",[${spans.join(',')}]]`
+      return `["${key}","${part}",[${spans.join(',')}]]`
     })
     const tail = `,[${texts.join(',')}]]`
     const content = head.slice(0, -1) + tail
     return { ...event, content, contentBytes: bytes - 1 + tail.length, salt: hiddenSalt }
   }
-  const ready = parts.every((part) => part instanceof Uint8Array)
-  return ready ? whole(parts as readonly Uint8Array[]) : Promise.all(parts).then(whole)
+  const ready = parts.every((part) => typeof part === 'string')
+  return ready ? whole(parts) : Promise.all(parts).then(whole)
 }
-
-const encoder = new TextEncoder()
 
 interface Hidden {
   readonly key: string
@@ -116,7 +110,15 @@ export type EncryptedPart = readonly [key: string, text: string, spans: readonly
 export function encryptedIn(content: string): Encrypted {
   // Keys are UUIDs, and base64 has no brackets, so that nothing behind it looks like this.
   const at = content.lastIndexOf(',[[')
-  return { head: `${content.slice(0, at)}]`, parts: JSON.parse(content.slice(at + 1, -1)) as readonly EncryptedPart[] }
+  const parts: unknown = JSON.parse(content.slice(at + 1, -1))
+  if (at < 0 || !Array.isArray(parts) || !parts.every(isPart)) throw new TypeError('it is no encrypted content')
+  return { head: `${content.slice(0, at)}]`, parts }
+}
+
+function isPart(part: unknown): part is EncryptedPart {
+  if (!Array.isArray(part)) return false
+  const [key, text, spans]: readonly unknown[] = part
+  return typeof key === 'string' && /^[0-9a-f-]{36}$/.test(key) && typeof text === 'string' && Array.isArray(spans)
 }
 
 /**
@@ -136,13 +138,10 @@ export async function decryptContent(
       salt = undefined
       continue
     }
-    const bytes = bytesOfBase64(text)
-    if (bytes === undefined) throw new TypeError('it is no base64')
-    const decrypted = cipher.decrypt(bytes, { to: binding(stream, head, key, spans) })
-    const plain = decrypted instanceof Uint8Array ? decrypted : await decrypted
-    salt = salt && xor(salt, plain.subarray(0, saltBytes))
-    const texts = decoder.decode(plain.subarray(saltBytes)).split('\n')
-    for (const [index, text] of texts.entries()) {
+    const decrypted = cipher.decrypt(text, { to: binding(stream, head, key, spans) })
+    const plain = decrypted instanceof Promise ? await decrypted : decrypted
+    salt = salt && xor(salt, plain.bytes)
+    for (const [index, text] of plain.text.split('\n').entries()) {
       found.push({ at: spans[2 * index] ?? 0, length: spans[2 * index + 1] ?? 0, text })
     }
   }
@@ -157,10 +156,8 @@ export async function decryptContent(
   return salt ? { content, salt } : { content }
 }
 
-const decoder = new TextDecoder('utf-8', { fatal: true })
-
-function binding(stream: string, head: string, key: string, spans: readonly number[]): Uint8Array {
-  return utf8(`daybook/encrypted/1\0${stream}\0${key}\0${spans.join(',')}\0${head}`)
+function binding(stream: string, head: string, key: string, spans: readonly number[]): string {
+  return `daybook/encrypted/1\0${stream}\0${key}\0${spans.join(',')}\0${head}`
 }
 
 function xor(left: Uint8Array, right: Uint8Array): Uint8Array {

@@ -133,6 +133,45 @@ describe('encrypting', () => {
     await expect(without.append('customer/43', [{ type: 'Moved', data: 1 }])).rejects.toMatchObject({
       code: 'master-key-missing',
     })
-    expect(await without.ledger.verify()).toMatchObject({ verified: 1 })
+    expect(await without.ledger.verify()).toMatchObject({ verified: 1, encrypted: 1 })
+  })
+
+  test('each bit of what is stored that is changed is found, by those who read and by those who verify', async () => {
+    await using store = await open()
+    await store.append('order/1', [placed])
+    const { records } = await bare().readStream('order/1', { after: 0, direction: 'forwards', limit: 1 })
+    const { content = '' } = records[0] as { readonly content?: string }
+    for (let at = 0; at < content.length; at++) {
+      const changed = `${content.slice(0, at)}${String.fromCharCode(content.charCodeAt(at) ^ 1)}${content.slice(at + 1)}`
+      const storage = memoryStorage({ log })
+      const flip = <Page extends { readonly records: readonly object[] }>(page: Page): Page => ({
+        ...page,
+        records: page.records.map((record) => ({ ...record, content: changed })),
+      })
+      const tampered = {
+        ...storage,
+        readStream: async (...asked: Parameters<typeof storage.readStream>) => flip(await storage.readStream(...asked)),
+        readLog: async (...asked: Parameters<typeof storage.readLog>) => flip(await storage.readLog(...asked)),
+      }
+      await using other = await openStore(tampered, { subjects, encryption: { masterKey } })
+      expect((await other.ledger.verify()).fault, `${at}: ${changed}`).toMatchObject({ position: 1 })
+    }
+    const damaged = content.replace(/"([A-Za-z0-9+/=]{60,})"/, (_, text) => `"${text.slice(4)}AAAA"`)
+    const storage = memoryStorage({ log })
+    await using other = await openStore(
+      {
+        ...storage,
+        async readStream(...asked) {
+          const page = await storage.readStream(...asked)
+          return {
+            ...page,
+            records: page.records.map((record) => ({ ...record, content: damaged })) as typeof page.records,
+          }
+        },
+      },
+      { encryption: { masterKey } },
+    )
+    const reading = other.readPage('order/1')
+    await expect(reading).rejects.toMatchObject({ code: 'encrypted-data-damaged', stream: 'order/1', revision: 1 })
   })
 })

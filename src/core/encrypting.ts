@@ -195,8 +195,8 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
     const { commit } = one
     const { settled, documents } = await settle(one, found, made)
     const linked = linksOf(one)
-    const made_ = keys.master ? encrypted(one, settled) : commit.appends
-    const appends = made_ instanceof Promise ? await made_ : made_
+    const ready = keys.master ? encrypted(one, settled) : commit.appends
+    const appends = ready instanceof Promise ? await ready : ready
     const all = [...(commit.documents ?? []), ...documents, ...linked.flatMap(putSubjectStream)]
     for (const [id, state] of settled) made.set(id, state)
     return { commit: { ...commit, appends, documents: all }, settled, links: linked }

@@ -130,7 +130,7 @@ export function createEncryption(parts: EncryptionParts) {
     proving: (bare: Storage): Storage => decrypting(bare, lenient),
     /** The whole storage, as all above it sees it. */
     writing(bare: Storage): Storage {
-      const { commitWithin } = bare
+      const { commitWithin, readWithin } = bare
       return {
         ...decrypting(bare, decrypt),
         commit: createEncrypting(encrypting, bare),
@@ -139,7 +139,8 @@ export function createEncryption(parts: EncryptionParts) {
             const handing = {
               commit: (all: readonly Commit[]) => Promise.all(all.map((one) => commitWithin(transaction, one))),
             }
-            const [outcome] = await createEncrypting(encrypting, handing, bare)([commit])
+            const { readStream = encrypting.readStream } = readWithin?.(transaction) ?? {}
+            const [outcome] = await createEncrypting({ ...encrypting, readStream }, handing, bare)([commit])
             if (outcome === undefined) throw new TypeError('A commit has no outcome')
             return outcome
           },

@@ -73,6 +73,8 @@ export interface PieceAudit {
   readonly counts: StateCounts
   /** Archived events whose content was not looked at. */
   readonly unread: number
+  /** Of which the commitment alone was told: they are encrypted, and their key is not here, or no more. */
+  readonly encrypted: number
   readonly fault?: Fault | undefined
 }
 

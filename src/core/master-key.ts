@@ -4,7 +4,7 @@
  */
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
 import { checkFunctions } from './argument.ts'
-import { bytesOfBase64 } from './base64.ts'
+import { base64Of, bytesOfBase64 } from './base64.ts'
 import { type Cipher, cipherOf, keyBytes, nonceBytes } from './cipher.ts'
 import { utf8 } from './encoding.ts'
 import { InvalidArgument } from './errors.ts'
@@ -21,7 +21,7 @@ export interface MasterKey {
 }
 
 const idDomain = utf8('daybook/master-key/1\0')
-const wrapping = utf8('daybook/wrapped-key/1')
+const wrapping = 'daybook/wrapped-key/1'
 
 /** Of 32 random bytes; wraps by the first, and unwraps by any of them. */
 export function masterKeyOf(keys: readonly Uint8Array[], random: Random = secureRandom()): MasterKey {
@@ -35,11 +35,14 @@ export function masterKeyOf(keys: readonly Uint8Array[], random: Random = secure
   const [id, cipher] = first
   return {
     id,
-    wrap: async (key) => cipher.encrypt(key, { nonce: random(nonceBytes), to: wrapping }),
+    async wrap(key) {
+      const wrapped = await cipher.encrypt({ bytes: key, text: '' }, { nonce: random(nonceBytes), to: wrapping })
+      return bytesOfBase64(wrapped) as Uint8Array
+    },
     async unwrap(wrapped, of) {
       const known = ciphers.get(of)
       if (known === undefined) throw new InvalidArgument('id', `is of no master key that is here: "${of}"`)
-      return known.decrypt(wrapped, { to: wrapping })
+      return (await known.decrypt(base64Of(wrapped), { to: wrapping })).bytes
     },
   }
 }

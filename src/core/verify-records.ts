@@ -23,6 +23,8 @@ export interface RecordsReport {
   readonly events: StateCounts
   /** The trimmed ones: what is in the archive nobody has looked at. */
   readonly unread: number
+  /** Events that were held against their commitment alone: encrypted, and without a key here, or with none any more. */
+  readonly encrypted?: number
   readonly checkpoint?: SignedDigest
   /** What is wrong first, in order of position; absent where nothing is. */
   readonly fault?: Fault
@@ -73,6 +75,7 @@ export async function auditRecords(
     streams: log.streams,
     events: log.counts,
     unread: log.unread,
+    ...(log.encrypted > 0 && { encrypted: log.encrypted }),
     ...(fault && { fault }),
   }
 }

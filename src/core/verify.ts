@@ -33,8 +33,10 @@ export interface VerifyReport {
   readonly verified: number
   readonly streams: number
   readonly events: StateCounts
-  /** Those whose content was not looked at, because their archive, or the key that they are encrypted with, is not at hand. */
+  /** Of the trimmed ones, those whose content was not looked at, because their archive is not at hand. */
   readonly unread: number
+  /** Events that were held against their commitment alone: encrypted, and without a key here, or with none any more. */
+  readonly encrypted?: number
   /** The newest digest that the store has; events behind it are held against each other, and against nothing signed. */
   readonly digest?: SignedDigest
   /** Whether the digest's signature was checked: that takes a key. */
@@ -69,7 +71,7 @@ export async function verify(
   const audit = async (piece: Piece) => {
     const found = await auditors?.audit(piece)
     // The archive, and the keys of what is encrypted, are at hand here alone.
-    const whole = found && (found.unread === 0 || (archived === undefined && found.unread === found.counts.trimmed))
+    const whole = found && found.encrypted === 0 && (archived === undefined || found.unread === 0)
     return whole ? found : readPiece(storage, piece, { archived, signal })
   }
   try {
@@ -94,6 +96,7 @@ export async function verify(
     streams: log.streams,
     events: log.counts,
     unread: log.unread,
+    ...(log.encrypted > 0 && { encrypted: log.encrypted }),
     ...(state.digest && { digest: state.digest }),
     signed: keys.length > 0 && state.digest !== undefined,
     ...keptIn(kept),

@@ -6,6 +6,7 @@ import * as z from 'zod/mini'
 import { missingPostgres, newDatabase } from '../../../test/engines/postgres.ts'
 import { range } from '../../conformance/kit.ts'
 import { collect, until } from '../../conformance/store/kit.ts'
+import { masterKeyOf } from '../../core/master-key.ts'
 import { projection } from '../../core/projection.ts'
 import { openStore, type Store } from '../../core/store.ts'
 import type { StoreOptions } from '../../core/store-options.ts'
@@ -64,6 +65,34 @@ describe.skipIf(missing !== undefined)(`appending within a transaction${missing 
       [3, 'customer/ann'],
     ])
     expect(await ordersOf()).toEqual(['17'])
+  })
+
+  test('what is about subjects is encrypted, and the key of a new one is there whatever becomes of the transaction', async () => {
+    const encryption = { masterKey: masterKeyOf([new Uint8Array(32).fill(1)]) }
+    const clinic = await open({ subjects: { streams: { patient: {} } }, encryption })
+    const registered = (id: string) => ({
+      stream: 'patient/1',
+      events: [{ id, type: 'Registered', data: { name: 'Änn' } }],
+    })
+    await client.query('BEGIN')
+    await clinic.appendWithin(client, [registered('a')])
+    await client.query('ROLLBACK')
+    await client.query('BEGIN')
+    expect(await clinic.appendWithin(client, [registered('b')])).toMatchObject([{ revision: 1, repeated: false }])
+    expect(await clinic.appendWithin(client, [registered('b')])).toMatchObject([{ revision: 1, repeated: true }])
+    await client.query('COMMIT')
+    const { rows } = await client.query('SELECT content FROM daybook.log')
+    expect(rows).toHaveLength(1)
+    expect(rows[0].content).not.toContain('Änn')
+    expect((await clinic.readPage('patient/1')).events.map(({ id, data }) => [id, data])).toEqual([
+      ['b', { name: 'Änn' }],
+    ])
+    await clinic.forget({ subject: 'patient/1', reasonCode: 'asked' })
+    await client.query('BEGIN')
+    await expect(clinic.appendWithin(client, [{ ...registered('c'), stream: 'patient/1' }])).rejects.toMatchObject({
+      code: 'stream-forgotten',
+    })
+    await client.query('COMMIT')
   })
 
   test('what is rolled back leaves neither events nor a gap', async () => {
