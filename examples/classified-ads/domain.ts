@@ -36,7 +36,7 @@ export type Changes = z.infer<typeof changes>
 export const ad = z.extend(content, { adId: z.string(), publisherId: z.string() })
 export type Ad = z.infer<typeof ad>
 
-/** Who wrote and what, for commands and for what remains of an ad that was deleted. */
+/** Which ad, and whose. */
 type Owned = Pick<Ad, 'adId' | 'publisherId'>
 
 /** Created and updated hold the ad as it is from then on, so that each can be read without those before it. */

@@ -1,5 +1,5 @@
 /** What was recorded of ads, as rows: each the ad as it was from then on. */
-import { isStoreError, type Recorded, type Store } from 'daybook'
+import { isStoreError, type ReadOptions, type Recorded, type Store } from 'daybook'
 import * as z from 'zod/mini'
 import { NotThere } from '../web/refused.ts'
 import { type AdEvent, adStream } from './domain.ts'
@@ -38,7 +38,10 @@ export interface Rows {
   readonly next?: string
 }
 
-const nothing = { adTitle: null, adDescription: null, category: null, currency: null, price: null, tags: [] }
+const types = ['AdCreated', 'AdUpdated', 'AdDeleted']
+
+/** What is left to say of an ad that is deleted. */
+export const nothing = { adTitle: null, adDescription: null, category: null, currency: null, price: null, tags: [] }
 
 export function rowOf(event: Recorded<AdEvent>): Row {
   const { type, data, revision, time } = event
@@ -53,50 +56,55 @@ export function rowOf(event: Recorded<AdEvent>): Row {
 }
 
 /** A page of one ad's, oldest first; none of one that was erased. Throws `NotThere` for one that never was. */
-export async function rowsOfAd(store: Store, adId: string, range: Range): Promise<Rows> {
-  const { startDateTime, endDateTime: until, limit } = range
-  const rows: Row[] = []
-  let after = placeOf(range.cursor)
-  for (;;) {
-    const page = await store.readPage(adStream(adId), { after, limit: limit - rows.length, ...(until && { until }) })
-    if (!page.details) throw new NotThere(`Ad ${adId} never was`, { adId })
-    rows.push(
-      ...page.events
-        .filter(isAdEvent)
-        .filter(({ time }) => isFrom(startDateTime, time))
-        .map(rowOf),
-    )
-    after = page.events.at(-1)?.revision ?? after
-    if (!page.more) return { rows }
-    if (rows.length >= limit) return { rows, next: String(after) }
-  }
+export function rowsOfAd(store: Store, adId: string, range: Range): Promise<Rows> {
+  return pageOf(range, async (options) => {
+    const { details, events, more } = await store.readPage(adStream(adId), options)
+    if (!details) throw new NotThere(`Ad ${adId} never was`, { adId })
+    return { events, more, readTo: events.at(-1)?.revision ?? options.after }
+  })
 }
 
-/** How many events one page of all ads looks at; it may be short of what was asked, and have a next one. */
-const lookedAt = 10_000
-const types = ['AdCreated', 'AdUpdated', 'AdDeleted']
-
 /** A page of all ads', in order of the log; none of those that were erased. */
-export async function rowsOfAll(store: Store, range: Range): Promise<Rows> {
-  const { startDateTime, endDateTime: until, limit } = range
-  const rows: Row[] = []
-  let after = placeOf(range.cursor)
-  for (let looked = 0; looked < lookedAt && rows.length < limit; ) {
-    const asked = { after, limit: limit - rows.length, streamTypes: ['ad'], types, ...(until && { until }) }
-    const { entries, more, scannedTo } = await store.readLogPage(asked).catch((error) => {
+export function rowsOfAll(store: Store, range: Range): Promise<Rows> {
+  return pageOf(range, async (options) => {
+    try {
+      const page = await store.readLogPage({ ...options, streamTypes: ['ad'], types })
+      return { events: page.entries, more: page.more, readTo: page.scannedTo }
+    } catch (error) {
       throw isStoreError(error, 'position-beyond-head') ? noCursor() : error
-    })
+    }
+  })
+}
+
+/** How many events one page looks at, and a page of the store may be of few large ones: it may be short, and have a next one. */
+const lookedAt = 10_000
+
+interface Read {
+  readonly events: readonly object[]
+  readonly more: boolean
+  readonly readTo: number
+}
+
+async function pageOf(
+  { startDateTime, endDateTime: until, limit, cursor }: Range,
+  read: (options: ReadOptions & { readonly after: number }) => Promise<Read>,
+): Promise<Rows> {
+  const rows: Row[] = []
+  const begin = placeOf(cursor)
+  for (let after = begin; ; ) {
+    const wanted = limit - rows.length
+    const { events, more, readTo } = await read({ after, limit: wanted, ...(until && { until }) })
     rows.push(
-      ...entries
+      ...events
         .filter(isAdEvent)
         .filter(({ time }) => isFrom(startDateTime, time))
         .map(rowOf),
     )
     if (!more) return { rows }
-    looked += scannedTo - after
-    after = scannedTo
+    const isShort = rows.length > 0 && events.length < wanted
+    if (rows.length === limit || isShort || readTo - begin >= lookedAt) return { rows, next: String(readTo) }
+    after = readTo
   }
-  return { rows, next: String(after) }
 }
 
 /** Not the tombstone of one that was erased. */

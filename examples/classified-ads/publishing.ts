@@ -2,7 +2,7 @@
 import { derivedId, isStoreError, type Recorded, type Store } from 'daybook'
 import { type Asked, row } from '../web/route.ts'
 import { type AdCommand, type AdEvent, adStream, ads, type Content, changes, content, recordedBy } from './domain.ts'
-import { row as adRow, rowOf } from './history.ts'
+import { row as adRow, nothing, rowOf } from './history.ts'
 
 export const example: Content = {
   adTitle: 'Road bicycle, 56 cm',
@@ -31,14 +31,14 @@ export function publishingRoutes(draw: Draw) {
       description: 'All six fields are needed. The id of the new ad is the fourth word of the text, and in `Location`.',
       body: { schema: content, example },
       idempotent: true,
-      answer: answer(exampleRow, `Published as ad ${adId} of acme`),
+      answer: answer(exampleRow, `The new ad ${adId} is published`),
       refusal: 'The request is no ad, or its key came with another one already.',
       async handle(asked) {
         const publisherId = asked.path['publisher'] ?? ''
         const event = await create(asked, { publisherId, content: asked.body }, draw)
         const { adId } = event.data
         asked.answerHeaders.set('Location', `/publisher/${encodeURIComponent(publisherId)}/ad/${adId}`)
-        return told(asked, event, `Published as ad ${adId} of ${publisherId}`)
+        return told(asked, event, `The new ad ${adId} is published`)
       },
     }),
     row({
@@ -66,13 +66,7 @@ export function publishingRoutes(draw: Draw) {
       summary: 'Delete an ad',
       description: 'It is listed and found no more. What was recorded of it stays, and can be read as its versions.',
       idempotent: true,
-      answer: answer(
-        rowOf({
-          ...{ id: '', stream: '', meta: null, tags: [], type: 'AdDeleted', data: { adId, publisherId: 'acme' } },
-          ...{ revision: 2, time: exampleRow.timestamp },
-        }),
-        `Ad ${adId} is deleted`,
-      ),
+      answer: answer({ ...exampleRow, ...nothing, version: 1, deleted: true }, `Ad ${adId} is deleted`),
       refusal: 'There is no such ad, or it is of another publisher.',
       async handle(asked) {
         const event = await change(asked, { does: 'delete', ...commanded(asked) })
