@@ -167,6 +167,23 @@ for (const [name, { open, missing }] of Object.entries(engines)) {
     })
 
     held(
+      'what comes while its user is forgotten is recorded before that or dropped, and leaves nothing',
+      async (context) => {
+        const { caller, other } = await start(context)
+        await send(caller, created('ann', Date.now()))
+        const [, ...answers] = await Promise.all([
+          caller.store.forget('user/ann', { reasonCode: 'asked' }),
+          ...times(6).map((index) => send(index % 2 ? caller : other, ordered('ann', Date.now()))),
+        ])
+        const recorded = answers.filter((answer) => answer?.['recorded'] === 1).length
+        expect(answers.filter((answer) => answer?.['dropped'] === 1).length).toBe(6 - recorded)
+        expect((await other.store.details('user/ann'))?.revision).toBe(recorded + 2)
+        await vi.waitFor(async () => expect((await other.get('users/ann')).status).toBe(404), 20_000)
+        expect(await snapshot(other, 'ann')).toBe(undefined)
+      },
+    )
+
+    held(
       'one batch sent by several producers at once is recorded once, while others snapshot and trim',
       async (context) => {
         const { caller, other } = await start(context, { settings: { latenessMs: 0, snapshotEvery: 5 }, works: true })
