@@ -1,6 +1,6 @@
 /** The contract, route by route: what is answered, and each way to be refused. */
 import { memoryStorage } from 'daybook/memory'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { openApiDocument } from '../web/openapi.ts'
 import { callerOf, created, type JoinCaller, loggedIn, ordered } from './caller.ts'
 import { routesOf } from './routes.ts'
@@ -144,6 +144,14 @@ describe('GET /users/{id}', () => {
     expect((await caller.get('users/a%2fb')).status).toBe(404)
     expect((await caller.get('users/%00')).status).toBe(400)
   })
+})
+
+test('a fold that takes its time has a snapshot taken, by a job', async ({ onTestFinished }) => {
+  const settings = { latenessMs: 0, snapshotSlowerMs: 1e-9 }
+  const slow = await callerOf(memoryStorage(), { settings, works: true })
+  onTestFinished(() => slow.store.close())
+  await slow.post('events', ordered('ann', t))
+  await vi.waitFor(async () => expect(await slow.user('ann')).toMatchObject({ snapshotSequence: 1 }), 10_000)
 })
 
 test('the page shows each type of event, and both routes', async () => {

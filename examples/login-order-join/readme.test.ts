@@ -42,7 +42,6 @@ test('what is done by hand is seen by the server', async () => {
   await new Promise((resolve) => setTimeout(resolve, 310))
   expect(run('snapshot')).toEqual({ snapshotSequence: 4 })
   expect(run('trim')).toEqual({ trimmed: 3 })
-  expect(run('trim')).toEqual({ nothingToDo: 'all before the snapshots is trimmed' })
   expect(readdirSync(join(folder, 'join.db.archive', 'segments', 'user')).length).toBe(2)
   run('order')
   const user = () => fetch(`http://127.0.0.1:${example.port}/users/3fa5b0c2-7d24-4c6f-9e0e-51d4f6a0a001`)
