@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { openDigest } from '../core/digest.ts'
+import { newLedgerKeys } from '../core/note.ts'
 import { checkConsistency, checkProof } from '../core/proof.ts'
 import { open } from '../open.ts'
 import { begin, call, newStore, place, run } from './fixtures/command.ts'
@@ -11,13 +12,8 @@ afterEach(() => vi.unstubAllEnvs())
 /** A store with two sealed events, the keys, and the digest in a file. */
 async function sealed() {
   const store = newStore()
-  const signer = place()
-  const made = await call(store, 'ledger', 'keys', 'cli.example/log', signer).catch(() => undefined)
-  // This one command has no store.
-  expect(made?.code).toBe(2)
-  const { output, code } = await run(undefined, ['ledger', 'keys', 'cli.example/log', signer])
-  expect([code, statSync(signer).mode & 0o777]).toEqual([0, 0o600])
-  const key = output.trim()
+  const { signerKey, verifierKey: key } = newLedgerKeys('cli.example/log')
+  const signer = file(`${signerKey}\n`)
   await call(store, 'append', 'seat/1', 'Reserved', '{"by":"Ann"}')
   await call(store, 'append', 'seat/1', 'Freed')
   const { output: told } = await call(store, 'ledger', 'seal', '--signer-key', signer)
@@ -34,7 +30,13 @@ function file(text: string): string {
 
 test('digests are sealed and printed, events proven and checked offline, histories and consistency proven', async () => {
   const { store, signer, key, digest } = await sealed()
-  expect((await run(undefined, ['ledger', 'keys', 'cli.example/log', signer])).code).toBe(2)
+  const secret = place()
+  const keys = () => run(undefined, ['ledger', 'keys', 'cli.example/log', secret])
+  const made = await keys()
+  expect([made.code, statSync(secret).mode & 0o777]).toEqual([0, 0o600])
+  const foreign = made.output.trim()
+  // A key is never written over another one.
+  expect((await keys()).code).toBe(2)
   const proof = (await call(store, 'ledger', 'prove', 'seat/1@1')).output
   expect(checkProof(JSON.parse(proof), [key]).event?.data).toEqual({ by: 'Ann' })
   expect((await call(store, 'ledger', 'prove', '1')).output).toBe(proof)
@@ -45,7 +47,6 @@ test('digests are sealed and printed, events proven and checked offline, histori
   expect((await call(store, ...offline)).code).toBe(2)
   const forged = await call(store, 'verify', '--key', key, '--proof', file(proof.replace('Ann', 'Eve')), '--json')
   expect([forged.code, JSON.parse(forged.errors).part]).toEqual([1, 'content'])
-  const foreign = (await run(undefined, ['ledger', 'keys', 'cli.example/log', place()])).output.trim()
   expect((await call(store, ...offline, '--key', foreign)).code).toBe(1)
   expect((await call(store, 'ledger', 'prove', 'seat/1@3')).code).toBe(2)
   await call(store, 'append', 'seat/1', 'Reserved')
