@@ -111,6 +111,7 @@ describe('the packed package', () => {
         'backupConformance',
         'embeddedConformance',
         'objectConformance',
+        'stateConformance',
         'storageConformance',
         'storeConformance',
         'viewConformance',
