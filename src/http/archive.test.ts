@@ -9,6 +9,7 @@ import type { StoreOptions } from '../core/store-options.ts'
 import { serve } from '../hosts/node.ts'
 import { folderObjects } from '../objects/folder.ts'
 import { memoryStorage } from '../storage/memory/storage.ts'
+import { createApp } from './app.ts'
 import { createClient } from './client.ts'
 
 const closers: (() => unknown)[] = []
@@ -79,6 +80,27 @@ test('a client takes, lists, restores and prunes state snapshots of the server',
   expect((await client.states.list()).map(({ number }) => number)).toEqual([2])
   await expect(client.states.restore({ number: 1 })).rejects.toMatchObject({ code: 'object-damaged' })
   await expect(client.states.restore({ projections: ['others'] })).rejects.toThrow('has no views of "others"')
+})
+
+test('who may only look moves nothing, takes nothing and restores nothing', async () => {
+  const objects = folderObjects(place())
+  const { store } = await open({ archive: { objects }, backups: objects, states: objects })
+  const app = createApp({
+    store,
+    version: '0',
+    access: { keys: async () => ({ name: 'key:monitor', scopes: ['operate'] }) },
+  })
+  const ask = async (method: string, path: string) => {
+    const headers = { authorization: 'Bearer daybook_x' }
+    return (await app.fetch(new Request(`http://localhost${path}`, { method, headers }))).status
+  }
+  for (const path of ['/archive/run', '/archive/verify', '/backups', '/states', '/states/restore', '/states/prune']) {
+    const status = await ask('POST', path)
+    // What needs a body is refused for the lack of it first.
+    expect([path, status]).toEqual([path, path === '/states/prune' ? 400 : 403])
+  }
+  for (const path of ['/archive/order/segments', '/backups', '/states']) expect(await ask('GET', path)).toBe(200)
+  expect(await ask('POST', '/archive/plan')).toBe(200)
 })
 
 test('a server that has no place for them says so', async () => {
