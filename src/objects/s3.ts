@@ -24,7 +24,10 @@ export interface S3Place {
   readonly client?: S3Client
 }
 
-/** The bucket must be there. It needs no permissions but to get, put, delete and list objects. */
+/**
+ * The bucket must be there. It needs no permissions but to get, put, delete and list objects; and to get their retention, where
+ * reports of forgetting are to tell until when the bucket keeps what was deleted.
+ */
 export function s3Objects({ bucket, prefix, region, endpoint, client }: S3Place): ObjectStore {
   if (typeof bucket !== 'string' || bucket === '') throw new InvalidArgument('bucket', 'must be the name of a bucket')
   if (prefix !== undefined) checkObjectKey(prefix)
