@@ -7,6 +7,7 @@ import {
   DeleteObjectCommand,
   HeadObjectCommand,
   ListObjectVersionsCommand,
+  PutObjectRetentionCommand,
 } from '@aws-sdk/client-s3'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type OpenObjects, objectConformance } from '../src/conformance/index.ts'
@@ -60,6 +61,27 @@ describe.skipIf(missing !== undefined)(`S3${missing ? ` (${missing})` : ''}`, ()
     return inTurns(s3Objects({ bucket, prefix: 'archive/of-ours', client: clientOf(s3.endpoint) }))
   }
   const buckets = new Map<string, Promise<string>>()
+
+  test('tells that a bucket keeps what is deleted, and until when it is locked', async () => {
+    if ('missing' in s3) throw new Error(s3.missing)
+    const client = clientOf(s3.endpoint)
+    const plain = s3Objects({ bucket: await s3.newBucket(), client })
+    await plain.put('one', Uint8Array.of(1))
+    expect([await plain.keeps?.('one'), await plain.keeps?.('none')]).toEqual([undefined, undefined])
+    const bucket = `locked-${crypto.randomUUID()}`
+    await client.send(new CreateBucketCommand({ Bucket: bucket, ObjectLockEnabledForBucket: true }))
+    const locked = s3Objects({ bucket, client })
+    await locked.put('one', Uint8Array.of(1))
+    expect(await locked.keeps?.('one')).toEqual({})
+    const until = new Date('2040-01-01T00:00:00.000Z')
+    const Retention = { Mode: 'GOVERNANCE', RetainUntilDate: until } as const
+    await client.send(new PutObjectRetentionCommand({ Bucket: bucket, Key: 'one', Retention }))
+    expect(await locked.keeps?.('one')).toEqual({ until: until.toISOString() })
+    await locked.delete('one')
+    expect(await locked.get('one')).toBeUndefined()
+    client.destroy()
+  })
+
   let last: Promise<unknown> = Promise.resolve()
   /** The server looks at what is there, and writes a moment later; S3 itself does both at once. */
   function inTurns(objects: ObjectStore): ObjectStore {

@@ -11,7 +11,7 @@ import { jobs } from './job.ts'
 import { streamTypeOf } from './name.ts'
 import type { ObjectStore } from './object-store.ts'
 import { parkedItems } from './parked.ts'
-import { type Kept, keepingRemnants, type Remnant } from './remnant.ts'
+import { type EngineRemnant, type Kept, keepingRemnants, type Remnant } from './remnant.ts'
 import { snapshots } from './snapshot.ts'
 import type { DocumentWrite, Storage } from './storage.ts'
 import { type Clock, formatInstant } from './time.ts'
@@ -120,10 +120,10 @@ export async function erase(erasing: Erasing, stream: string, step: ErasureStep)
   }
   const pending = remains.length > 0 || failures.length > 0
   if (!pending) await recordTrail(erasing, stream, known)
-  const { done: scrubbed } = await storage.erase({ erase: 'scrub' })
+  const { done: scrubbed, remnants = [] } = await storage.erase({ erase: 'scrub' })
   return {
     ...{ progress: { ...known, kept: kept.remnants }, scrubbed, pending },
-    remains: [...remains, ...kept.remnants, ...remnantsOf(erasing, scrubbed)],
+    remains: [...remains, ...kept.remnants, ...remnantsOf(erasing, scrubbed, remnants)],
     ...(failures.length > 0 && { failure: failures[0] }),
   }
 }
@@ -188,8 +188,12 @@ export function backupObjects(backups: ErasureProgress['backups']): number {
   return Object.values(backups).reduce((sum, { rewritten }) => sum + rewritten, 0)
 }
 
-function remnantsOf({ storage, clock }: Erasing, scrubbed: boolean): readonly Remnant[] {
-  const engine = storage.abilities.remnants.map(({ goneAfterMs, ...remnant }): Remnant => {
+function remnantsOf(
+  { storage, clock }: Erasing,
+  scrubbed: boolean,
+  more: readonly EngineRemnant[],
+): readonly Remnant[] {
+  const engine = [...storage.abilities.remnants, ...more].map(({ goneAfterMs, ...remnant }): Remnant => {
     return { ...remnant, ...(goneAfterMs !== undefined && { until: formatInstant(clock() + goneAfterMs) }) }
   })
   const ends = 'a long read of another holds it up; it is tried again within a minute'

@@ -169,6 +169,21 @@ describe('forgetting in segments and backups', () => {
     expect((await store.jobs.get('$forget/guest/2'))?.state).toBe('done')
   })
 
+  test('what a place keeps of deleted objects is told, with the instant until which it is locked', async () => {
+    const { open } = await setting()
+    const until = '2030-01-01T00:00:00.000Z'
+    const store = await open((place) => ({
+      ...place,
+      keeps: async (key) => (key.endsWith('.gz') ? { until } : undefined),
+    }))
+    const { remains } = await store.forget('guest/2', asked)
+    expect(remains).toMatchObject([
+      { where: 'older versions of objects', place: 'archive', objects: 2, until },
+      { where: 'older versions of objects', place: 'backups', objects: 2, until },
+    ])
+    expect((await store.forget('guest/2', asked)).remains).toEqual(remains)
+  })
+
   test('what a backup left that failed is cleared away, and one that was begun before cannot be recorded', async () => {
     const { backups, store, open } = await setting()
     await store.append('guest/2', [{ type: 'Visited', data: secret }])

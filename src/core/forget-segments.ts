@@ -71,7 +71,7 @@ export async function* segmentsAbout(
   } while (cursor !== undefined)
 }
 
-/** Positions of the first and the last event of a closed stream, as far as they are known; none of it was archived without. */
+/** Between which positions the events of a closed stream are. Undefined where the first has none yet: then none was archived. */
 export async function positionsOf(
   storage: Pick<Storage, 'readStream' | 'positionOf'>,
   stream: string,

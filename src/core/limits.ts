@@ -190,4 +190,6 @@ export const limits = {
   /** Views that are deleted in the commit that closes their stream. */
   forgetViews: 20,
   scrubAgainMs: 60_000,
+  /** Up to this size a file of SQLite is made anew when something was forgotten. */
+  scrubVacuumBytes: 67_108_864,
 } as const

@@ -389,6 +389,8 @@ export interface EraseProgress {
   readonly collections?: readonly string[]
   /** Revision from which the next step goes on. */
   readonly next?: Revision
+  /** Of scrubbing: where the engine may still hold something, beside what its abilities say. */
+  readonly remnants?: readonly EngineRemnant[]
   /** Of a collection, where the next step goes on, for a storage that has to know. */
   readonly cursor?: string
   readonly done: boolean

@@ -25,8 +25,9 @@ export interface S3Place {
 }
 
 /**
- * The bucket must be there. It needs no permissions but to get, put, delete and list objects; to retain them it must have been
- * made with Object Lock, and the permission to put retention is needed too.
+ * The bucket must be there. It needs no permissions but to get, put, delete and list objects; to get their retention, where
+ * reports of forgetting are to tell until when the bucket keeps what was deleted; to put it, where digests are published, and the
+ * bucket must have been made with Object Lock then.
  */
 export function s3Objects({ bucket, prefix, region, endpoint, client }: S3Place): ObjectStore {
   if (typeof bucket !== 'string' || bucket === '') throw new InvalidArgument('bucket', 'must be the name of a bucket')

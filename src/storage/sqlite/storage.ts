@@ -134,7 +134,7 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
     },
     positionOf: (stream, revision) => read((session) => positionOf(session, stream, revision)),
     async erase(step) {
-      if (step.erase === 'scrub') return { erased: 0, done: await read(scrub) }
+      if (step.erase === 'scrub') return read(scrub)
       return write((session) => erase(session, step))
     },
     restore: (records) =>
@@ -189,7 +189,21 @@ function erase(session: Session, step: Exclude<EraseStep, { erase: 'scrub' }>): 
   }
 }
 
-/** Moves all of the write-ahead log into the file and cuts it off; not while some connection still reads in it. */
-function scrub({ sql }: Session): boolean {
-  return (sql.checkpointTruncate.get() as { busy: number }).busy === 0
+/**
+ * What SQLite deletes it overwrites, but not the places from which it has moved rows to other pages before: only a file that
+ * is made anew has none. Then the write-ahead log is moved into the file and cut off; not while some connection still reads in it.
+ */
+function scrub({ db, sql, file }: Session): EraseProgress {
+  const small = (statSync(file, { throwIfNoEntry: false })?.size ?? 0) <= limits.scrubVacuumBytes
+  let vacuumed = false
+  try {
+    if (small) db.exec('VACUUM')
+    vacuumed = true
+  } catch (error) {
+    if (failureOf(error) !== 'busy') throw error
+  }
+  const done = (sql.checkpointTruncate.get() as { busy: number }).busy === 0 && vacuumed
+  return { erased: 0, done, ...(!small && { remnants: [unusedBytes] }) }
 }
+
+const unusedBytes = { where: 'unused bytes in pages of the file', ends: 'VACUUM makes the file anew without them' }
