@@ -103,11 +103,18 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
       for (const [id, subject] of subjects) if (!fits(found.get(id))) missing.set(id, subject)
     }
     if (missing.size === 0) return new Map()
-    return new Map(await Promise.all([...missing].map(async ([id, subject]) => [id, await keys.make(subject)] as const)))
+    return new Map(
+      await Promise.all([...missing].map(async ([id, subject]) => [id, await keys.make(subject)] as const)),
+    )
   }
 
   /** The subjects' keys, and what is written to have them; `made` has those of commits that are handed over before. */
-  function settle({ commit, subjects }: Concerning, found: ReadonlyMap<string, KnownSubject>, fresh: FreshKeys, made: Map<string, Settled>) {
+  function settle(
+    { commit, subjects }: Concerning,
+    found: ReadonlyMap<string, KnownSubject>,
+    fresh: FreshKeys,
+    made: Map<string, Settled>,
+  ) {
     const settled = new Map<string, Settled>()
     const documents: DocumentWrite[] = []
     for (const id of subjects.keys()) {
@@ -207,7 +214,11 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
   }
 
   /** Keys that are to be there whatever becomes of the transaction that needs them. */
-  async function makeAhead(apart: Handing, documents: readonly DocumentWrite[], ids: Iterable<string>): Promise<boolean> {
+  async function makeAhead(
+    apart: Handing,
+    documents: readonly DocumentWrite[],
+    ids: Iterable<string>,
+  ): Promise<boolean> {
     const puts = documents.filter(({ kind }) => kind === 'put')
     if (puts.length === 0) return false
     await apart.commit([{ id: encrypting.newId(), appends: [], documents: puts }])
