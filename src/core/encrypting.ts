@@ -27,7 +27,7 @@ export interface Encrypting extends Recalling {
   readonly keys: SubjectKeys
   readonly random: Random
   /** What concerns whom; undefined where nothing concerns anybody. */
-  rules(): Promise<((stream: string, type: string) => readonly PersonalRule[]) | undefined>
+  rules(): Promise<RulesOf | undefined>
   /** Id of a master key under which the store is encrypted. */
   registered(): string | undefined
   readonly links: Links
@@ -55,6 +55,8 @@ interface Settled {
 }
 
 type Handing = Pick<Storage, 'commit'>
+type RulesOf = (stream: string, type: string) => readonly PersonalRule[]
+type FreshKeys = ReadonlyMap<string, Awaited<ReturnType<SubjectKeys['make']>>>
 
 /** `alone`: what it is handed over to is a part of something that may still be undone, so that nothing is learned from it. */
 export function createEncrypting(encrypting: Encrypting, handing: Handing, alone?: Handing): Handing['commit'] {
@@ -71,9 +73,7 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
     return id
   }
 
-  async function concerning(commit: Commit): Promise<Concerning | CommitOutcome | undefined> {
-    const rules = await encrypting.rules()
-    if (rules === undefined) return undefined
+  function concerning(commit: Commit, rules: RulesOf): Concerning | CommitOutcome | undefined {
     const personal = new Map<PreparedEvent, readonly (Personal & { readonly id: string })[]>()
     const subjects = new Map<string, string>()
     try {
@@ -93,32 +93,43 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
     return personal.size === 0 ? undefined : { commit, personal, subjects }
   }
 
+  const fits = (known: KnownSubject | undefined): known is KnownSubject & { readonly version: string } =>
+    known?.version !== undefined && (keys.master === undefined || known.cipher !== undefined)
+
+  /** Keys for those that have none, all at once. */
+  async function freshKeys(all: Iterable<Concerning>, found: ReadonlyMap<string, KnownSubject>): Promise<FreshKeys> {
+    const missing = new Map<string, string>()
+    for (const { subjects } of all) {
+      for (const [id, subject] of subjects) if (!fits(found.get(id))) missing.set(id, subject)
+    }
+    if (missing.size === 0) return new Map()
+    return new Map(
+      await Promise.all([...missing].map(async ([id, subject]) => [id, await keys.make(subject)] as const)),
+    )
+  }
+
   /** The subjects' keys, and what is written to have them; `made` has those of commits that are handed over before. */
-  async function settle(
+  function settle(
     { commit, subjects }: Concerning,
     found: ReadonlyMap<string, KnownSubject>,
+    fresh: FreshKeys,
     made: Map<string, Settled>,
   ) {
     const settled = new Map<string, Settled>()
     const documents: DocumentWrite[] = []
-    for (const [id, subject] of subjects) {
-      const before = made.get(id)
+    for (const id of subjects.keys()) {
       const known = found.get(id)
-      const fits = known?.version !== undefined && (keys.master === undefined || known.cipher !== undefined)
-      const ready = before ?? (fits ? { known, version: known.version } : undefined)
+      const ready = made.get(id) ?? (fits(known) ? { known, version: known.version } : undefined)
       if (ready) {
-        const { version } = ready as Settled
-        settled.set(id, ready as Settled)
-        documents.push({ kind: 'check', key: subjectKey(id), if: { is: 'version', version } })
+        settled.set(id, ready)
+        documents.push({ kind: 'check', key: subjectKey(id), if: { is: 'version', version: ready.version } })
         continue
       }
-      const fresh = await keys.make(subject)
-      const guard =
-        known?.version === undefined
-          ? ({ is: 'absent' } as const)
-          : ({ is: 'version', version: known.version } as const)
-      settled.set(id, { known: { ...fresh.known, version: commit.id }, version: commit.id })
-      documents.push(...putSubject(fresh.body, guard))
+      const key = fresh.get(id)
+      if (key === undefined) throw new TypeError('A subject has no key')
+      const { version } = known ?? {}
+      settled.set(id, { known: { ...key.known, version: commit.id }, version: commit.id })
+      documents.push(...putSubject(key.body, version === undefined ? { is: 'absent' } : { is: 'version', version }))
     }
     return { settled, documents }
   }
@@ -191,45 +202,42 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
     readonly links?: readonly SubjectStream[]
   }
 
-  async function prepared(one: Concerning, found: ReadonlyMap<string, KnownSubject>, made: Map<string, Settled>) {
+  function prepared(one: Concerning, { settled, documents }: ReturnType<typeof settle>) {
     const { commit } = one
-    const { settled, documents } = await settle(one, found, made)
     const linked = linksOf(one)
-    const ready = keys.master ? encrypted(one, settled) : commit.appends
-    const appends = ready instanceof Promise ? await ready : ready
     const all = [...(commit.documents ?? []), ...documents, ...linked.flatMap(putSubjectStream)]
-    for (const [id, state] of settled) made.set(id, state)
-    return { commit: { ...commit, appends, documents: all }, settled, links: linked }
+    const handed = (appends: Commit['appends']) => ({
+      ...{ commit: { ...commit, appends, documents: all }, settled, links: linked },
+    })
+    const ready = keys.master ? encrypted(one, settled) : commit.appends
+    return ready instanceof Promise ? ready.then(handed) : handed(ready)
   }
 
   /** Keys that are to be there whatever becomes of the transaction that needs them. */
   async function makeAhead(
-    one: Concerning,
-    found: ReadonlyMap<string, KnownSubject>,
     apart: Handing,
+    documents: readonly DocumentWrite[],
+    ids: Iterable<string>,
   ): Promise<boolean> {
-    const { settled, documents } = await settle(one, found, new Map())
     const puts = documents.filter(({ kind }) => kind === 'put')
     if (puts.length === 0) return false
-    const id = `${one.commit.id} keys`
-    await apart.commit([{ id, appends: [], documents: puts }])
-    for (const [key] of settled) keys.expire(key)
+    await apart.commit([{ id: encrypting.newId(), appends: [], documents: puts }])
+    for (const id of ids) keys.expire(id)
     return true
   }
 
   return async (commits) => {
-    const all = await Promise.all(commits.map(concerning))
+    const rules = await encrypting.rules()
+    if (rules === undefined) return handing.commit(commits)
+    const all = commits.map((commit) => concerning(commit, rules))
     if (all.every((one) => one === undefined)) return handing.commit(commits)
     const outcomes: CommitOutcome[] = new Array(commits.length)
     let left = [...commits.keys()]
     for (let tries = 1; left.length > 0; tries++) {
       if (tries > 1) await sleep(backoffMs(tries - 1, limits.foldBackoffMs, limits.foldBackoffMsMax))
-      const ids = new Set<string>()
-      for (const index of left) {
-        const one = all[index]
-        if (one && 'subjects' in one) for (const id of one.subjects.keys()) ids.add(id)
-      }
-      const found = await keys.find(ids)
+      const concerned = left.map((index) => all[index]).filter((one) => one !== undefined && 'subjects' in one)
+      const found = await keys.find(new Set(concerned.flatMap(({ subjects }) => [...subjects.keys()])))
+      const fresh = await freshKeys(concerned, found)
       const made = new Map<string, Settled>()
       const handed: Handed[] = []
       let again = false
@@ -239,9 +247,18 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
         else if ('outcome' in one) outcomes[index] = one
         else {
           const cause = refusal(one, found)
-          if (cause) outcomes[index] = await refused(one, cause)
-          else if (alone && (await makeAhead(one, found, alone))) again = true
-          else handed.push({ index, one, ...(await prepared(one, found, made)) })
+          if (cause) {
+            outcomes[index] = await refused(one, cause)
+            continue
+          }
+          const settled = settle(one, found, fresh, made)
+          if (alone && (await makeAhead(alone, settled.documents, one.subjects.keys()))) {
+            again = true
+            continue
+          }
+          const ready = prepared(one, settled)
+          handed.push({ index, one, ...(ready instanceof Promise ? await ready : ready) })
+          for (const [id, state] of settled.settled) made.set(id, state)
         }
       }
       if (again && tries < limits.foldTries) continue

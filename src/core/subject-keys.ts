@@ -7,7 +7,7 @@ import { base64Of, bytesOfBase64 } from './base64.ts'
 import { type Cipher, cipherOf, keyBytes } from './cipher.ts'
 import { indexQuery, putDocument } from './document.ts'
 import { MasterKeyMissing, MasterKeyWrong } from './encryption-errors.ts'
-import { isStoreError } from './errors.ts'
+import { isStoreError, StoreBusy } from './errors.ts'
 import { derivedId, type Random } from './id.ts'
 import { limits } from './limits.ts'
 import type { MasterKey } from './master-key.ts'
@@ -179,9 +179,12 @@ export function createSubjectKeys(
     async make(subject) {
       if (master === undefined) return { body: { subject, master: '' }, known: { master: '', forgotten: false } }
       const key = random(keyBytes)
-      const wrapped = base64Of(await master.wrap(key))
+      const wrapped = await master.wrap(key).catch((error) => {
+        // Nothing was handed over, and a key service may be well again.
+        throw isStoreError(error) ? error : new StoreBusy('The master key wraps no key now', 1_000, error)
+      })
       const known = { master: master.id, forgotten: false, cipher: cipherOf(key) }
-      return { body: { subject, master: master.id, key: wrapped }, known }
+      return { body: { subject, master: master.id, key: base64Of(wrapped) }, known }
     },
   }
 }
