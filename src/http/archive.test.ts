@@ -84,7 +84,7 @@ test('a client takes, lists, restores and prunes state snapshots of the server',
 
 test('who may only look moves nothing, takes nothing and restores nothing', async () => {
   const objects = folderObjects(place())
-  const { store } = await open({ archive: { objects }, backups: objects, states: objects })
+  const { store } = await open({ archive: { objects }, backups: [objects], states: objects })
   const app = createApp({
     store,
     version: '0',
