@@ -46,6 +46,18 @@ describe('POST /events', () => {
     expect(await caller.user('bob')).toMatchObject({ recentOrderCount: 20 })
   })
 
+  test('records a long request in order, and each of its events once', async () => {
+    const events = Array.from({ length: 230 }, (_, index) => ordered('ann', t + index))
+    expect(await send([...events, events[7], events[229], { id: 'x', type: 'basket-emptied' }])).toEqual(
+      counts(230, 2, 1),
+    )
+    expect(await send(events)).toEqual(counts(0, 230))
+    const { events: recorded } = await caller.store.readPage('user/ann', { limit: 1_000 })
+    expect(recorded.map(({ data }) => data)).toEqual(events)
+    const other = { ...events[200], timestamp: 1 }
+    expect((await send([...events.slice(0, 150), other, ordered('ann', t)]))[0]).toBe(400)
+  })
+
   test('refuses an id that came with other content, by its name; what stood before it stays', async () => {
     const first = ordered('ann', t)
     await send(first)

@@ -13,16 +13,28 @@ export interface Ingested {
 }
 
 const itemCharacters = 65_536
+/** A request of more is recorded so many at a time. */
+const oneByOne = 100
+const atOnce = 50
 
 /**
  * All of the events are looked at first. Then they are recorded in order; one whose id came with other content is refused,
- * and those before it stay. So the same request again completes what was broken off, and records nothing twice.
+ * and those before it stay, of a long request those at once with it too. So the same request again completes what was broken
+ * off, and records nothing twice.
  */
 export async function ingest(store: Store, body: unknown): Promise<Ingested> {
   const items = Array.isArray(body) ? Array.from(body) : [body]
   const events = items.map((item, index) => checked(item, Array.isArray(body) ? [index] : []))
-  const all = { recorded: 0, repeated: 0, dropped: events.filter((event) => event === undefined).length }
-  for (const event of events) if (event) all[await record(store, event)]++
+  const known = events.filter((event) => event !== undefined)
+  const all = { recorded: 0, repeated: 0, dropped: events.length - known.length }
+  const step = known.length > oneByOne ? atOnce : 1
+  for (let at = 0; at < known.length; at += step) {
+    const outcomes = await Promise.allSettled(known.slice(at, at + step).map((event) => record(store, event)))
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected') throw outcome.reason
+      all[outcome.value]++
+    }
+  }
   return all
 }
 

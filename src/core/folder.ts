@@ -127,7 +127,7 @@ export function createFolder(
       else if (shape.latenessMs === undefined) folded.push(foldEntity(shape, view, events))
       else folded.push(await foldEntityInTime(shape, view, { events, read, recent }))
       const last = events.at(-1)
-      if (onFolded && last && !known) {
+      if (onFolded && last && !known && !folded.at(-1)?.failed) {
         const { name: projection, version } = shape
         const { stream, revision } = last
         onFolded({ projection, version, key: view.key, stream, revision, ms: performance.now() - started })
