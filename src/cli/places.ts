@@ -22,7 +22,7 @@ export const archiveOption = () =>
   new Option('--archive <place>', 'where archived events are: a folder, or s3://BUCKET/PREFIX').env('DAYBOOK_ARCHIVE')
 
 export const backupsOption = () =>
-  new Option('--backups <place>', 'where backups are kept that are asked for over HTTP').env('DAYBOOK_BACKUPS')
+  new Option('--backups <place>', 'where backups are kept: a folder, or s3://BUCKET/PREFIX').env('DAYBOOK_BACKUPS')
 
 export const statesOption = () =>
   new Option('--states <place>', 'where state snapshots are kept: a folder, or s3://BUCKET/PREFIX').env(

@@ -75,6 +75,10 @@ describe('forgetting a subject', () => {
     expect((await store.readPage('order/2')).events[0]?.data).toEqual(placed('43', 'Bo').data)
     expect(await store.forget({ subject: 'customer/42', ...gdpr })).toEqual(report)
     expect((await store.ledger.verify()).fault).toBeUndefined()
+    // It may have had no stream of its own: that it was forgotten is told beside, once, without its name.
+    const trail = (await store.readPage('$audit/erasures')).events
+    expect(trail).toMatchObject([{ type: '$subject-forgotten', data: { ...gdpr, key: 'destroyed' } }])
+    expect(JSON.stringify(trail)).not.toContain('customer/42')
   })
 
   test('folds inline views anew that held it, and drops snapshots', async () => {

@@ -27,6 +27,7 @@ import {
   subjectStreams,
 } from './subject-keys.ts'
 import { formatInstant } from './time.ts'
+import { subjectForgotten } from './trail.ts'
 import { backoffMs, sleep } from './turn.ts'
 import type { JobHandler } from './worker.ts'
 
@@ -43,13 +44,19 @@ export interface SubjectReport {
   /** Of its own that were forgotten, and what of them was erased. */
   readonly streams: number
   readonly events: number
+  /** Documents that were deleted, also by what they were; archive segments and objects of backups that were written anew. */
   readonly documents: number
+  readonly kinds: ForgetReport['kinds']
+  readonly segments: number
+  readonly backups: number
   /** Other streams in which it reads as its mask by now. */
   readonly masked: number
   /** Versions of projections that hold what they made of those, until they are rebuilt. */
   readonly rebuild: readonly string[]
   /** `'pending'`: a long read keeps the engine from overwriting the last copies; the next opening tries again. */
   readonly scrub: 'done' | 'pending'
+  /** Where content may still be, and until when; what was encrypted cannot be read there any more. */
+  readonly remains: ForgetReport['remains']
 }
 
 export interface Forget {
@@ -81,18 +88,19 @@ export function createForget(of: ForgettingSubjects, { readOnly }: { readonly re
   return either
 }
 
-type Done = Pick<SubjectReport, 'key' | 'streams' | 'events' | 'documents' | 'masked' | 'rebuild'>
+type Done = Omit<SubjectReport, 'subject' | 'time' | 'scrub'>
 
-interface Input extends Pick<ForgetOptions, 'reasonCode' | 'tombstone'> {
+interface Input extends Pick<ForgetOptions, 'reasonCode' | 'principal' | 'tombstone'> {
   readonly had: SubjectReport['key']
 }
 
 async function forgetSubject(of: ForgettingSubjects, options: ForgetSubject): Promise<SubjectReport> {
   const { forgetting } = of
   checkObject(options, 'options')
-  const { subject, reasonCode, tombstone, signal } = options
+  const { subject, reasonCode, principal, tombstone, signal } = options
   checkStream(subject, 'subject')
   checkName(reasonCode, 'reasonCode', 'reason code', limits.reasonCodeCharacters)
+  if (principal !== undefined) checkName(principal, 'principal', 'principal', limits.reasonCodeCharacters)
   signal?.throwIfAborted()
   await refuseExposed(of, subject)
   const at = formatInstant(forgetting.clock())
@@ -101,11 +109,9 @@ async function forgetSubject(of: ForgettingSubjects, options: ForgetSubject): Pr
     const body = document && subjectBodyOf(document)
     if (body?.forgotten && job) return finish(of, jobBodyOf(job))
     if (body === undefined && !(await isKnown(of, subject))) throw new StreamNotFound(subject)
-    const input: Input = {
-      reasonCode,
-      ...(tombstone && { tombstone }),
-      had: body?.key === undefined ? 'none' : 'destroyed',
-    }
+    const had = body?.key === undefined ? 'none' : 'destroyed'
+    const asked = { reasonCode, ...(principal !== undefined && { principal }) }
+    const input: Input = { ...asked, ...(tombstone && { tombstone }), had }
     const added = newJob(forgetting, subject, input)
     const forgotten: SubjectBody = {
       subject,
@@ -113,7 +119,9 @@ async function forgetSubject(of: ForgettingSubjects, options: ForgetSubject): Pr
       forgotten: body?.forgotten ?? { reasonCode, at },
     }
     const documents = [...putSubject(forgotten, guardOf(document)), ...putJob(added, guardOf(job))]
-    const outcome = await forgetting.queue.add({ id: forgetting.making.newId(), appends: [], documents })
+    const trail = subjectForgotten(forgetting.making, { subject: subjectId(subject), ...asked, key: had })
+    const appends = body?.forgotten ? [] : [trail]
+    const outcome = await forgetting.queue.add({ id: forgetting.making.newId(), appends, documents })
     if (outcome.outcome === 'committed') {
       of.keys.expire(subjectId(subject))
       return finish(of, added)
@@ -191,7 +199,7 @@ async function erase(
   save: (progress: unknown) => Promise<unknown>,
 ): Promise<Done> {
   await refuseExposed(of, subject)
-  let done = before ?? { key: had, streams: 0, events: 0, documents: 0, masked: 0, rebuild: [] }
+  let done: Done = before ?? { ...nothing, key: had }
   const own = async (stream: string) => {
     const report = await forget(of.forgetting, stream, options).catch((error) => {
       // It has none of its own name, or was forgotten for itself.
@@ -199,8 +207,7 @@ async function erase(
       throw error
     })
     if (report === undefined) return
-    const { events, documents } = report
-    done = { ...done, streams: done.streams + 1, events: done.events + events, documents: done.documents + documents }
+    done = withStream(done, report)
     await save(done)
   }
   if (done.streams === 0) await own(subject)
@@ -215,6 +222,26 @@ async function erase(
     await save(done)
   }
   return done
+}
+
+const nothing: Omit<Done, 'key'> = {
+  ...{ streams: 0, events: 0, documents: 0, kinds: {}, segments: 0, backups: 0 },
+  ...{ masked: 0, rebuild: [], remains: [] },
+}
+
+function withStream(done: Done, report: ForgetReport): Done {
+  const kinds = { ...done.kinds }
+  for (const [kind, count] of Object.entries(report.kinds)) kinds[kind] = (kinds[kind] ?? 0) + count
+  // The same of each stream is told once.
+  const remains = new Map([...done.remains, ...report.remains].map((remnant) => [JSON.stringify(remnant), remnant]))
+  return {
+    ...{ ...done, kinds, remains: [...remains.values()] },
+    streams: done.streams + 1,
+    events: done.events + report.events,
+    documents: done.documents + report.documents,
+    segments: done.segments + report.segments,
+    backups: done.backups + report.backups,
+  }
 }
 
 /** Throws `SubjectExposed` where plain text would be left. */

@@ -6,6 +6,7 @@ import { errorOf, type Making, makeEvent } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { derivedId } from './id.ts'
 import { trailType } from './name.ts'
+import type { StreamAppend } from './storage.ts'
 
 export const erasureTrail = `${trailType}/erasures`
 
@@ -18,6 +19,22 @@ export interface ContentErased {
   readonly backups: number
   /** The first of them: segments, and manifests of backups. */
   readonly names: readonly string[]
+}
+
+/** Of `$subject-forgotten`. It may have no stream of its own, and so no tombstone. */
+export interface SubjectForgotten {
+  /** Derived from its name, which may be personal. */
+  readonly subject: string
+  readonly reasonCode: string
+  readonly principal?: string
+  /** What became of its key. */
+  readonly key: 'destroyed' | 'none'
+}
+
+/** For the commit that forgets it. */
+export function subjectForgotten(making: Making, forgotten: SubjectForgotten): StreamAppend {
+  const event = makeEvent(making, { type: '$subject-forgotten', data: forgotten }, 'trail')
+  return { stream: erasureTrail, expected: 'any', events: [event] }
 }
 
 export interface Trailing {

@@ -299,10 +299,8 @@ export const appended = z.object({
   ids: z.array(z.string()),
   repeated: z.boolean(),
 })
-export const forgetReport = z.object({
-  stream: z.string(),
-  revision,
-  position: z.optional(revision),
+/** What was erased, and what remains. */
+const erased = {
   time: instant,
   events: revision,
   documents: revision,
@@ -319,17 +317,15 @@ export const forgetReport = z.object({
       ends: z.string(),
     }),
   ),
-})
+}
+export const forgetReport = z.object({ stream: z.string(), revision, position: z.optional(revision), ...erased })
 export const subjectReport = z.object({
   subject: z.string(),
-  time: instant,
   key: z.enum(['destroyed', 'none']),
   streams: revision,
-  events: revision,
-  documents: revision,
   masked: revision,
   rebuild: z.array(z.string()),
-  scrub: z.enum(['done', 'pending']),
+  ...erased,
 })
 export const storeInfo = z.object({
   logId: z.string(),

@@ -1,8 +1,10 @@
 import type { Command } from 'commander'
 import { InvalidArgument } from '../../core/errors.ts'
-import type { ForgetOptions } from '../../core/forget.ts'
+import type { ForgetOptions, ForgetReport } from '../../core/forget.ts'
+import type { SubjectReport } from '../../core/forget-subject.ts'
 import { type AppChoice, appCommand, withStore } from '../options.ts'
 import { plural, print, printJson } from '../output.ts'
+import { backupsOption, statesOption } from '../places.ts'
 
 interface Choice extends AppChoice {
   readonly subject?: string
@@ -19,6 +21,8 @@ export function forgetCommand(): Command {
     .requiredOption('--reason <code>', 'why, as a code without personal data; it stays readable')
     .option('--principal <name>', 'who asks, by a name that may stay readable')
     .option('--tombstone <type>', 'the event type of the tombstone', '$forgotten')
+    .addOption(backupsOption())
+    .addOption(statesOption())
     .option('--yes', 'really do it')
     .action(run)
 }
@@ -41,11 +45,14 @@ async function run(stream: string | undefined, choice: Choice): Promise<void> {
 async function forgetStream(stream: string, choice: Choice, options: ForgetOptions): Promise<void> {
   const report = await withStore(choice, 'writing', (store) => store.forget(stream, options))
   if (choice.json) return printJson(report)
-  const { events, documents, kinds, revision, segments, backups, remains } = report
+  const erased = `${plural(report.events, 'event')} and ${plural(report.documents, 'document')} erased`
+  await print(`${stream} is forgotten: ${erased}, tombstone at revision ${report.revision}`)
+  await printErased(report)
+}
+
+/** What is alike of a stream and a subject. */
+async function printErased({ kinds, segments, backups, remains }: ForgetReport | SubjectReport): Promise<void> {
   const told = Object.entries(kinds).map(([kind, count]) => `${kind} ${count}`)
-  await print(
-    `${stream} is forgotten: ${plural(events, 'event')} and ${plural(documents, 'document')} erased, tombstone at revision ${revision}`,
-  )
   if (told.length > 0) await print(`Documents: ${told.join(', ')}`)
   if (segments > 0) await print(`Archive segments written anew: ${segments}`)
   if (backups > 0) await print(`Objects of backups written anew: ${backups}`)
@@ -58,14 +65,10 @@ async function forgetStream(stream: string, choice: Choice, options: ForgetOptio
 async function forgetSubject(subject: string, choice: Choice, options: ForgetOptions): Promise<void> {
   const report = await withStore(choice, 'writing', (store) => store.forget({ subject, ...options }))
   if (choice.json) return printJson(report)
-  const { streams, events, documents, masked, key, rebuild, scrub } = report
+  const { streams, events, documents, masked, key, rebuild } = report
   const erased = `${plural(events, 'event')} and ${plural(documents, 'document')} erased in ${plural(streams, 'stream')}`
   const left = key === 'destroyed' ? `its key destroyed, masked in ${plural(masked, 'other stream')}` : 'it had no key'
   await print(`${subject} is forgotten: ${erased}; ${left}`)
   for (const version of rebuild) await print(`rebuild ${version}: its views hold what those streams held before`)
-  if (scrub === 'pending') {
-    await print(
-      'Copies remain in the write-ahead log until a long read ends; opening the store for writing tries again',
-    )
-  }
+  await printErased(report)
 }

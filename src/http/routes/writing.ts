@@ -3,12 +3,11 @@ import * as z from 'zod/mini'
 import type { Appended, AppendOptions } from '../../core/append.ts'
 import type { NewEvent } from '../../core/event.ts'
 import type { ForgetOptions } from '../../core/forget.ts'
-import type { ForgetSubject } from '../../core/forget-subject.ts'
 import { streamTypeOf } from '../../core/name.ts'
 import type { AppendCondition } from '../../core/query.ts'
 import type { Need } from '../access.ts'
 import { streamOf } from '../asked.ts'
-import type { Route } from '../route.ts'
+import type { Asked, Route } from '../route.ts'
 import {
   type AppendBody,
   type AppendManyBody,
@@ -157,11 +156,7 @@ export const writingRoutes: readonly Route[] = [
     ],
     needs: ({ params }) => [{ action: 'forget', streamType: String(params['streamType']) }],
     handle: ({ store, params, body, prepare }) => {
-      // Who asked is known better than he says it.
-      const [{ meta } = {}] = prepare([{ type: 'forget' }])
-      const principal = (meta as { readonly principal?: string } | undefined)?.principal
-      const options = body as ForgetOptions
-      return store.forget(streamOf(params), { ...options, ...(principal !== undefined && { principal }) })
+      return store.forget(streamOf(params), { ...(body as ForgetOptions), ...askedBy(prepare) })
     },
     wrote: (answer) => [answer as { stream: string; revision: number }],
   },
@@ -183,19 +178,30 @@ export const writingRoutes: readonly Route[] = [
         key: 'destroyed',
         streams: 1,
         events: 5,
-        documents: 0,
+        documents: 2,
+        kinds: { views: 2 },
+        segments: 0,
+        backups: 1,
         masked: 3,
         rebuild: [],
         scrub: 'done',
+        remains: [],
       },
     },
     problems: ['stream-not-found', 'subject-exposed', 'store-read-only', 'outcome-unknown'],
     // Its streams may be of any type.
     needs: () => [{ action: 'forget' }],
-    handle: ({ store, params, body }) =>
-      store.forget({ subject: streamOf(params), ...(body as Omit<ForgetSubject, 'subject'>) }),
+    handle: ({ store, params, body, prepare }) =>
+      store.forget({ ...(body as ForgetOptions), subject: streamOf(params), ...askedBy(prepare) }),
   },
 ]
+
+/** Who asked is known better than he says it. */
+function askedBy(prepare: Asked['prepare']): Pick<ForgetOptions, 'principal'> {
+  const [{ meta } = {}] = prepare([{ type: 'forget' }])
+  const principal = (meta as { readonly principal?: string } | undefined)?.principal
+  return principal === undefined ? {} : { principal }
+}
 
 /** Whether a condition fails tells what is in the log, whatever the stream: that is reading. */
 function needsOfCondition(condition: AppendBody['condition']): readonly Need[] {
