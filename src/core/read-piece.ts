@@ -34,14 +34,16 @@ export async function readPiece(
       continue
     }
     for (const record of page.records) {
-      const content = archived && record.state === 'trimmed' ? await contentIn(archived, record) : undefined
-      if (content instanceof Error) {
+      const found = archived && record.state === 'trimmed' ? await contentIn(archived, record) : undefined
+      if (found instanceof Error) {
         // Forgotten meanwhile, or in another segment: it is read again.
         if (await hasChanged(storage, record as TrimmedEvent)) continue pages
         const { stream, revision } = record
-        return piece.end({ position: piece.next, stream, revision, kind: 'archive', message: content.message })
+        return piece.end({ position: piece.next, stream, revision, kind: 'archive', message: found.message })
       }
-      if (!piece.add(record, content)) return piece.end()
+      // The salt of what is encrypted comes with its content.
+      const whole = found ? { ...record, evidence: found.evidence } : record
+      if (!piece.add(whole, found?.content)) return piece.end()
     }
     if (piece.next === at || (!page.more && piece.next <= until)) {
       return piece.end({ position: piece.next, kind: 'missing', message: 'The log has no record there' })
@@ -52,16 +54,18 @@ export async function readPiece(
 }
 
 /** From its segment; as it is stored there where its key is not at hand. Else what is wrong with it. */
-async function contentIn({ open, decrypt }: Archived, record: TrimmedEvent): Promise<string | Error> {
+async function contentIn({ open, decrypt }: Archived, record: TrimmedEvent): Promise<StoredEvent | Error> {
   let stored: StoredEvent | ForgottenEvent | undefined
   try {
     stored = (await open(record.segment))(record)
     if (stored.state === 'forgotten') return new Error('It was forgotten meanwhile')
+    stored = { ...stored, evidence: record.evidence }
     const [shown = stored] = await decrypt([stored])
-    return shown.content
+    // Where its key was destroyed it reads as its mask, and nothing gives its salt.
+    return shown.evidence?.salt ? shown : stored
   } catch (error) {
     if (!isStoreError(error)) throw error
-    if (stored?.state === 'stored' && error.code.startsWith('master-key-')) return stored.content
+    if (stored?.state === 'stored' && error.code.startsWith('master-key-')) return stored
     if (['object-damaged', 'event-archived', 'encrypted-data-damaged'].includes(error.code)) return error
     throw error
   }
