@@ -35,7 +35,7 @@ export default defineConfig({
     maxWorkers: 3,
     maxConcurrency: 4,
     // Only against hanging: nothing here checks speed.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 })

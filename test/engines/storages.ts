@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import { afterAll, beforeAll } from 'vitest'
 import type { OpenObjects, OpenStorage } from '../../src/conformance/index.ts'
 import { folderObjects } from '../../src/objects/folder.ts'
@@ -33,6 +34,10 @@ export function folders(): OpenObjects {
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
   return async ({ name }) => folderObjects(join(folder, name))
 }
+
+/** The same by other ways. */
+export const sqliteOnThread = () => sqlite({ thread: true })
+export const betterSqlite = () => sqlite({ driver: (file, { readOnly }) => new Database(file, { readonly: readOnly }) })
 
 /** A database for all cases, and a schema for each. */
 export function postgres(way: (url: string) => string = (url) => url): OpenStorage {

@@ -16,7 +16,7 @@ import type {
   DocumentWrite,
   EraseProgress,
 } from '../../core/storage.ts'
-import { type Guard, idOf, put, type TableWrite } from './driver.ts'
+import { type Guard, idOf, put, type TableWrite, transactionItems } from './driver.ts'
 import {
   type CollectionItem,
   collectionKey,
@@ -224,12 +224,20 @@ function isFound(query: PointerQuery, pointer: DocumentPointer, item: DocumentIt
   return query.words.length > 1 || pointer.sk === sortKey(beginnings[0] ?? '', item.ke)
 }
 
-/** Each collection once for good. */
+/** Each collection once for good: all in one request where they are known, in two where none is. */
 export async function declareCollections({ table }: Session, specs: readonly CollectionSpec[]): Promise<void> {
-  for (const spec of specs) {
-    const item = { ...collectionKey(spec.collection), spec: JSON.stringify(spec) }
-    const found = (await table.get(item)) ?? (await declareOne(table, item))
-    if (found !== undefined && (found as CollectionItem).spec !== item.spec) throw new CollectionClash(spec.collection)
+  const items = specs.map((spec) => ({ ...collectionKey(spec.collection), spec: JSON.stringify(spec) }))
+  const known = await table.getMany(specs.map(({ collection }) => collectionKey(collection)))
+  const unknown = items.filter((_, index) => known[index] === undefined)
+  const missing = [...new Map(unknown.map((item) => [item.sk, item])).values()].slice(0, transactionItems)
+  const together =
+    missing.length > 1 && (await table.transact(missing.map((item) => put(item, { is: 'absent' })))).written
+  for (const [index, item] of items.entries()) {
+    if (together && missing.includes(item)) continue
+    const found = known[index] ?? (await declareOne(table, item))
+    if (found !== undefined && (found as CollectionItem).spec !== item.spec) {
+      throw new CollectionClash(specs[index]?.collection ?? '')
+    }
   }
 }
 

@@ -83,7 +83,7 @@ export interface Table {
 /** Throws while others hold a table or its items up, after some tries. Nothing was written. */
 export class Throttled extends Error {}
 
-const transactionItems = 100
+export const transactionItems = 100
 const getItems = 100
 /** How often a request is sent that the engine throttles or, if it only reads, that got no answer; and for how long. */
 const requestTries = 8
