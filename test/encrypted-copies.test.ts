@@ -8,6 +8,11 @@ import { memoryStorage } from 'daybook/memory'
 import { folderObjects } from 'daybook/objects/folder'
 import { sqliteStorage } from 'daybook/sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { openStorage } from '../src/open.ts'
+import { openChanges } from './engines/changes.ts'
+import { missingDynamo, newClient, newTable } from './engines/dynamodb.ts'
+import { missingPostgres, newDatabase } from './engines/postgres.ts'
+import { startServer } from './engines/server.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-copies-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -130,4 +135,52 @@ describe('copies of an encrypted store', () => {
     await using without = await openStore(await sqliteStorage({ file: join(copy, 'store.db') }))
     await expect(without.readPage('customer/42', { after: 4 })).rejects.toMatchObject({ code: 'master-key-missing' })
   })
+})
+
+/** What an engine keeps of its own accord, beyond the reach of any forgetting. */
+describe('what an engine keeps', () => {
+  const missing = { postgres: missingPostgres(), dynamo: missingDynamo() }
+
+  /** The plain text beside shows that the search would find it. */
+  async function live(url: string): Promise<void> {
+    await using store = await openStore(await openStorage(url), { subjects, encryption: { masterKey: old } })
+    await store.append('customer/42', [{ type: 'Moved', data: { to: 'Zaubernuss' } }])
+    await store.append('order/1', [{ ...placed(42), meta: { note: 'Sichtbar' } }])
+    await store.forget({ subject: 'customer/42', reasonCode: 'gdpr-art-17' })
+  }
+
+  function expectNoSecret(bytes: Buffer): void {
+    expect(bytes.includes('Sichtbar')).toBe(true)
+    for (const secret of secrets) expect(bytes.includes(secret), secret).toBe(false)
+  }
+
+  test.skipIf(missing.postgres !== undefined)(
+    `PostgreSQL has none of it in its write-ahead log${missing.postgres ? ` (${missing.postgres})` : ''}`,
+    async () => {
+      const server = await startServer()
+      await live((await newDatabase(server.url)).url)
+      expectNoSecret(bytesIn(join(server.data, 'pg_wal')))
+      await server.remove()
+    },
+  )
+
+  test.skipIf(missing.dynamo !== undefined)(
+    `DynamoDB has none of it in its change stream${missing.dynamo ? ` (${missing.dynamo})` : ''}`,
+    async () => {
+      const { url } = await newTable()
+      await live(url)
+      const client = newClient()
+      const changes = await openChanges(client, /^dynamodb:([^?]+)/.exec(url)?.[1] ?? '')
+      const seen: string[] = []
+      for (let some = await changes.next(); some.length > 0; some = await changes.next()) {
+        JSON.stringify(some, (name, value) => {
+          if (typeof value === 'string') seen.push(name === 'B' ? Buffer.from(value, 'base64').toString() : value)
+          return value
+        })
+      }
+      changes.close()
+      client.destroy()
+      expectNoSecret(Buffer.from(seen.join('\n')))
+    },
+  )
 })
