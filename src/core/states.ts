@@ -111,10 +111,16 @@ export function createStates({ projections, ...background }: Tools): { face: Sta
       checkWritable(background)
       const { signal, onProgress } = options
       if (options.projections !== undefined) checkList(options.projections, 'projections')
-      const newest = (await listStateObjects(objects)).numbers.at(-1)
-      const number = options.number ?? newest
+      const { numbers } = await listStateObjects(objects)
+      const number = options.number ?? numbers.at(-1)
       if (number === undefined) throw new InvalidArgument('number', `there is no state snapshot in ${objects.name}`)
-      checkCount(number, 'number', newest ?? 1)
+      if (!numbers.includes(number)) {
+        const known = numbers.join(', ') || 'none'
+        throw new InvalidArgument(
+          'number',
+          `there is no state snapshot ${number} in ${objects.name}; there is ${known}`,
+        )
+      }
       const manifest = await readManifest(objects, number)
       const chosen = chosenOf(manifest, shapes, options.projections)
       const restoring = { ...background, objects }

@@ -7,7 +7,7 @@ import { HttpError, invalid } from './problem.ts'
 /** Throws `HttpError` (400, 413, 415) or what `parseJson` throws; paths begin at the body's own fields. */
 export async function readJson(request: Request, optional?: true): Promise<unknown> {
   const text = decode(await readBytes(request))
-  if (text.trim() === '' && optional) return {}
+  if (text === '' && optional) return {}
   if (text.trim() === '') throw invalid({ requestBody: ['required'] })
   try {
     return parseJson(text, '')

@@ -169,7 +169,7 @@ function parameter(place: 'path' | 'query' | 'header', name: string, param: Para
     in: place,
     required,
     description: description + told,
-    schema: many ? { type: 'array', items: jsonSchema(schema) } : jsonSchema(schema),
+    schema: many === undefined ? jsonSchema(schema) : { type: 'array', items: jsonSchema(schema), maxItems: many },
     ...(required && example !== undefined && { example }),
   }
 }

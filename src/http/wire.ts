@@ -5,22 +5,15 @@
 import * as z from 'zod/mini'
 import { type InvalidArgument, isStoreError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import {
-  checkEventType,
-  checkName,
-  checkStream,
-  checkStreamId,
-  checkStreamType,
-  streamTypePattern,
-} from '../core/name.ts'
+import { checkEventType, checkName, checkStream, checkStreamId, checkStreamType, plainName } from '../core/name.ts'
 import { parseInstant } from '../core/time.ts'
 
 /** A part of the path, a query parameter or a header: text that a schema validates; a number is read from its digits. */
 export interface Param {
   readonly schema: z.ZodMiniType
   readonly description: string
-  /** It may stand several times; then the schema is of one. */
-  readonly many?: true
+  /** It may stand so many times at most; then the schema is of one. */
+  readonly many?: number
   /** A query parameter that must be there. */
   readonly required?: true
   readonly example?: string | number
@@ -69,7 +62,7 @@ export const record = <Shape extends z.core.$ZodShape>(shape: Shape) =>
 
 const printable = '[^\\u0000-\\u001f\\u007f-\\u009f]'
 /** Without its anchors, for it is a part of others. */
-export const typePattern = streamTypePattern.source.slice(1, -1)
+export const typePattern = plainName.source.slice(1, -1)
 const idPattern = '(?!\\.{1,2}$)[^/\\u0000-\\u001f\\u007f-\\u009f]{1,200}'
 
 /** What the core's rules look like as JSON Schema, for those who make requests from the document. */
@@ -81,7 +74,7 @@ export const revision = z.int().check(z.minimum(0))
 
 export const streamType: Param = {
   schema: text(keeps(checkStreamType), looksLike(typePattern)),
-  description: 'The type of the stream.',
+  description: "The type of the stream; `$audit` is the store's own, and to be read alone.",
   example: 'permit',
 }
 export const streamId: Param = {
@@ -155,16 +148,20 @@ const tag = named('tag', limits.tagCharacters)
 export const askedType = named('event type', limits.eventTypeCharacters)
 export const list = <Item extends z.ZodMiniType>(item: Item) => z.array(item, { error: required('must be a list') })
 
-export const streamTypes: Param = { ...streamType, many: true, description: 'Only streams of any of these types.' }
+export const streamTypes: Param = {
+  ...streamType,
+  many: limits.queryTypes,
+  description: 'Only streams of any of these types.',
+}
 export const eventTypes: Param = {
   schema: askedType,
-  many: true,
+  many: limits.queryTypes,
   description: 'Only events of any of these types.',
   example: 'Confirmation of receipt',
 }
 export const tags: Param = {
   schema: tag,
-  many: true,
+  many: limits.queryTags,
   description: 'Only events with all of these tags.',
   example: 'seat:7',
 }

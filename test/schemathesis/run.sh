@@ -7,7 +7,10 @@ work=$(mktemp -d)
 python3 -m venv "$work/venv"
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==4.32.5"
 
-"$here/../../node_modules/.bin/node" "$here/../../bin/daybook.js" serve --store memory: --port 0 > "$work/log" &
+daybook=("$here/../../node_modules/.bin/node" "$here/../../bin/daybook.js")
+"${daybook[@]}" ledger keys tested.example/log "$work/signer" > "$work/verifier"
+"${daybook[@]}" serve --store memory: --port 0 --signer-key "$work/signer" --archive "$work/archive" --backups "$work/backups" \
+  --states "$work/states" --retention '{"order":{"keepEvents":1}}' > "$work/log" &
 server=$!
 trap 'kill $server; wait $server || true; rm -rf "$work"' EXIT
 for _ in $(seq 100); do
