@@ -5,7 +5,7 @@
  */
 import { sealedUpTo } from './archive-ledger.ts'
 import type { CommitQueue } from './commit-queue.ts'
-import { deleteDocument, indexQuery } from './document.ts'
+import { allIndexed, deleteDocument } from './document.ts'
 import { utf8Length } from './encoding.ts'
 import { isStoreError, ObjectDamaged, StoreBusy } from './errors.ts'
 import { derivedId } from './id.ts'
@@ -124,13 +124,7 @@ export function createArchiving(archiving: Archiving) {
   async function* segmentsOf(streamType: string, state?: SegmentState): AsyncGenerator<SegmentBody> {
     const which =
       state === undefined ? { index: 'type', equals: [streamType] } : { index: 'state', equals: [streamType, state] }
-    let cursor: string | undefined
-    do {
-      const query = { ...which, ...(cursor !== undefined && { cursor }) }
-      const page = await storage.queryDocuments(indexQuery(segments, query))
-      yield* page.documents.map(segmentBodyOf)
-      cursor = page.next
-    } while (cursor !== undefined)
+    for await (const document of allIndexed(storage, segments, which)) yield segmentBodyOf(document)
   }
 
   /** Whole, as it was sealed, and what the log says of each of its events. Throws `ObjectDamaged`; gives its records. */

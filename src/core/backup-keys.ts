@@ -4,7 +4,7 @@
  * they are of no use.
  */
 import { errorOf } from './append.ts'
-import { putDocument } from './document.ts'
+import { allIndexed, putDocument } from './document.ts'
 import { canonicalJson } from './encoding.ts'
 import { encryptionDocuments, readMasters, readSubjects } from './encryption.ts'
 import { ObjectDamaged } from './errors.ts'
@@ -13,7 +13,7 @@ import { newId, secureRandom } from './id.ts'
 import { limits } from './limits.ts'
 import { getObject, listObjects, type ObjectStore } from './object-store.ts'
 import type { CollectionSpec, Document, Storage } from './storage.ts'
-import { allOf, subjectDocuments, subjectParts, subjectStreams } from './subject-keys.ts'
+import { subjectDocuments, subjectParts, subjectStreams } from './subject-keys.ts'
 
 const folder = 'backup/keys/'
 /** Of one object's text: a million subjects are 16 objects of a tenth of this. */
@@ -39,10 +39,18 @@ export async function backUpKeys(
   await put('store', common.map(lineOf))
   for (const part of subjectParts) {
     const lines: string[] = []
-    for await (const document of allOf(storage, subjectDocuments, { index: 'part', equals: [part] })) {
+    for await (const document of allIndexed(storage, subjectDocuments, {
+      index: 'part',
+      equals: [part],
+      limit: limits.pageRecords,
+    })) {
       lines.push(lineOf(document))
     }
-    for await (const document of allOf(storage, subjectStreams, { index: 'part', equals: [part] })) {
+    for await (const document of allIndexed(storage, subjectStreams, {
+      index: 'part',
+      equals: [part],
+      limit: limits.pageRecords,
+    })) {
       lines.push(lineOf(document))
     }
     await put(part, lines)

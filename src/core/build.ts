@@ -13,6 +13,7 @@ import {
   checkpointOf,
   readCheckpoint,
 } from './checkpoint.ts'
+import { guardOf } from './document.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Lease } from './lease.ts'
 import { limits } from './limits.ts'
@@ -178,7 +179,7 @@ async function turnTo({ storage }: Pick<Tools, 'storage'>, state: ProjectionStat
   const document = await readCheckpoint(storage, of)
   const built = isBuilt(state, { version, checkpoint: document && checkpointOf(document) })
   if (versionStateOf(state, version) !== 'dual' || !built) throw new ViewNotReady({ projection: state.name, version })
-  const guard = document ? ({ is: 'version', version: document.version } as const) : ({ is: 'absent' } as const)
+  const guard = guardOf(document)
   return { state: turnedTo(state, version), with: [{ kind: 'check', key: checkpointKey(of), if: guard }] }
 }
 

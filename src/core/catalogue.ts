@@ -11,7 +11,7 @@ import { checkWritable } from './background.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { misfits } from './compatible.ts'
 import { parseContent } from './content.ts'
-import { putDocument } from './document.ts'
+import { guardOf, putDocument } from './document.ts'
 import { InvalidArgument, isStoreError, LimitExceeded, StoreBusy } from './errors.ts'
 import { checkDeclaration, declaredIn, type EventType, type EventTypeDeclaration } from './event-type.ts'
 import { type Catalogue, type InForce, inForceOf, nothingInForce } from './in-force.ts'
@@ -266,10 +266,6 @@ async function isRecorded({ queue, newId }: Cataloguing, appends: readonly Strea
   const outcome = await queue.add({ id: newId(), appends, documents: [guard] })
   if (outcome.outcome === 'busy' || outcome.outcome === 'failed') throw errorOf(outcome)
   return outcome.outcome === 'committed' || outcome.outcome === 'forgotten'
-}
-
-function guardOf(document: Document | undefined): Guard {
-  return document === undefined ? { is: 'absent' } : { is: 'version', version: document.version }
 }
 
 function keyOf(type: string): DocumentKey {

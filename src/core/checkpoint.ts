@@ -5,7 +5,7 @@
  */
 import { errorOf } from './append.ts'
 import type { Background } from './background.ts'
-import { putDocument } from './document.ts'
+import { guardOf, putDocument } from './document.ts'
 import type { Failure } from './failure.ts'
 import type { Leased, Place } from './lease.ts'
 import { limits } from './limits.ts'
@@ -78,7 +78,7 @@ export async function checkpointChange(
   const body = document ? checkpointOf(document) : newCheckpoint(of, await logIdOf(storage))
   const next = change(body)
   if (next === body) return { next, writes: [] }
-  const guard = document ? ({ is: 'version', version: document.version } as const) : ({ is: 'absent' } as const)
+  const guard = guardOf(document)
   return { next, writes: putDocument(projectionStates, { key: checkpointPlace(of).key, body: next, if: guard }) }
 }
 

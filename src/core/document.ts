@@ -10,12 +10,14 @@ import { checkName } from './name.ts'
 import type {
   CollectionSpec,
   Direction,
+  Document,
   DocumentKey,
   DocumentQuery,
   DocumentWrite,
   Guard,
   IndexEntry,
   IndexSpec,
+  Storage,
 } from './storage.ts'
 
 /** What an index can hold. A document without a value in one of the `equals` fields is not in that index. */
@@ -137,19 +139,23 @@ export function indexEntries(spec: CollectionSpec, body: object, place: string):
   })
 }
 
+interface IndexAsked {
+  readonly index: string
+  readonly equals: readonly IndexValue[]
+  readonly from?: IndexValue
+  readonly to?: IndexValue
+  readonly direction?: Direction
+  readonly cursor?: string
+  readonly limit?: number
+}
+
+/** That the document is as it was found, or not there as it was not. */
+export function guardOf(found: { readonly version: string } | undefined): Guard {
+  return found ? { is: 'version', version: found.version } : { is: 'absent' }
+}
+
 /** Asks one declared index: all its `equals` values, one inclusive range of its order. Throws where no index serves it. */
-export function indexQuery(
-  spec: CollectionSpec,
-  query: {
-    readonly index: string
-    readonly equals: readonly IndexValue[]
-    readonly from?: IndexValue
-    readonly to?: IndexValue
-    readonly direction?: Direction
-    readonly cursor?: string
-    readonly limit?: number
-  },
-): DocumentQuery {
+export function indexQuery(spec: CollectionSpec, query: IndexAsked): DocumentQuery {
   const index = spec.indexes.find(({ name }) => name === query.index)
   const path = `collection ${JSON.stringify(spec.collection)}`
   if (index === undefined) {
@@ -173,6 +179,21 @@ export function indexQuery(
     ...(query.cursor !== undefined && { cursor: query.cursor }),
     limit: query.limit ?? limits.pageRecordsDefault,
   }
+}
+
+/** Every document that an index gives, page after page. */
+export async function* allIndexed(
+  storage: Pick<Storage, 'queryDocuments'>,
+  spec: CollectionSpec,
+  query: Omit<IndexAsked, 'cursor'>,
+): AsyncGenerator<Document> {
+  let cursor: string | undefined
+  do {
+    const asked = { ...query, ...(cursor !== undefined && { cursor }) }
+    const page = await storage.queryDocuments(indexQuery(spec, asked))
+    yield* page.documents
+    cursor = page.next
+  } while (cursor !== undefined)
 }
 
 /** Documents that hold every word of the text, the last one as a beginning. Throws where the collection has no search. */

@@ -10,7 +10,7 @@ import { base64Of } from './base64.ts'
 import { keyBytes } from './cipher.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { createDecrypt, decrypting } from './decrypting.ts'
-import { putDocument } from './document.ts'
+import { guardOf, putDocument } from './document.ts'
 import { canonicalJson } from './encoding.ts'
 import { createEncrypting, createLinks, type Encrypting } from './encrypting.ts'
 import { StoreBusy } from './errors.ts'
@@ -170,10 +170,6 @@ export async function readSubjects(storage: Pick<Storage, 'getDocuments'>): Prom
 
 export function putMasters(body: MastersBody, before: Document | undefined) {
   return putDocument(encryptionDocuments, { key: mastersKey.key, body, if: guardOf(before) })
-}
-
-function guardOf(document: Document | undefined) {
-  return document ? ({ is: 'version', version: document.version } as const) : ({ is: 'absent' } as const)
 }
 
 /** What the newest schemas mark, by event type; as of when they were last read. */

@@ -4,13 +4,13 @@
  * several commits, or done twice, is in the view once. Where there is no view any more, the document stays and says so.
  */
 
-import { putDocument } from './document.ts'
+import { guardOf, putDocument } from './document.ts'
 import { InvalidArgument, LimitExceeded } from './errors.ts'
 import type { Recorded } from './event.ts'
 import { derivedId } from './id.ts'
 import { limits } from './limits.ts'
 import type { Shape } from './projection.ts'
-import type { Document, DocumentKey, DocumentWrite, Guard, Storage } from './storage.ts'
+import type { Document, DocumentKey, DocumentWrite, Storage } from './storage.ts'
 
 /** What a view's document holds. */
 export interface ViewBody {
@@ -114,7 +114,7 @@ export function linksRevision(shape: Shape): boolean {
 export function viewWrites(shape: Shape, folding: Folding): readonly DocumentWrite[] {
   const { key, body, stored, links = [], linked, folded } = folding
   if (!folded) return []
-  const guard: Guard = stored ? { is: 'version', version: stored.version } : { is: 'absent' }
+  const guard = guardOf(stored)
   const streams = shape.holds === 'content' ? Object.keys(body.revisions ?? {}) : []
   if (streams.length > limits.documentStreams) {
     const facts = { limit: 'documentStreams', allowed: limits.documentStreams, actual: streams.length }

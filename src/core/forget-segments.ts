@@ -6,7 +6,7 @@
  */
 import { errorOf } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
-import { indexQuery } from './document.ts'
+import { allIndexed } from './document.ts'
 import { isStoreError, ObjectDamaged, StoreBusy } from './errors.ts'
 import { limits } from './limits.ts'
 import { streamTypeOf } from './name.ts'
@@ -59,16 +59,11 @@ export async function* segmentsAbout(
 ): AsyncGenerator<Pick<Segment, 'id' | 'first'>> {
   const range = await positionsOf(storage, stream)
   if (range === undefined) return
-  let cursor: string | undefined
-  do {
-    const query = { index: 'type', equals: [streamTypeOf(stream)], from: after + 1, to: range.last }
-    const page = await storage.queryDocuments(indexQuery(segments, { ...query, ...(cursor && { cursor }) }))
-    for (const document of page.documents) {
-      const body = segmentBodyOf(document)
-      if (body.last >= range.first) yield body
-    }
-    cursor = page.next
-  } while (cursor !== undefined)
+  const query = { index: 'type', equals: [streamTypeOf(stream)], from: after + 1, to: range.last }
+  for await (const document of allIndexed(storage, segments, query)) {
+    const body = segmentBodyOf(document)
+    if (body.last >= range.first) yield body
+  }
 }
 
 /** Between which positions the events of a closed stream are. Undefined where the first has none yet: then none was archived. */

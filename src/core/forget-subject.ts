@@ -5,17 +5,16 @@
  */
 import { errorOf } from './append.ts'
 import { checkObject } from './argument.ts'
-import { deleteDocument, indexQuery } from './document.ts'
+import { allIndexed, deleteDocument, guardOf } from './document.ts'
 import { SubjectExposed } from './encryption-errors.ts'
 import type { Erasing } from './erasure.ts'
 import { isStoreError, StoreBusy, StoreReadOnly, StreamNotFound } from './errors.ts'
 import { type ForgetOptions, type ForgetReport, forget } from './forget.ts'
-import { type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
+import { heldJob, type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
 import { limits } from './limits.ts'
 import { checkName, checkStream } from './name.ts'
 import type { DocumentKey } from './storage.ts'
 import {
-  allOf,
   putSubject,
   type SubjectBody,
   type SubjectKeys,
@@ -112,7 +111,8 @@ async function forgetSubject(of: ForgettingSubjects, options: ForgetSubject): Pr
     const had = body?.key === undefined ? 'none' : 'destroyed'
     const asked = { reasonCode, ...(principal !== undefined && { principal }) }
     const input: Input = { ...asked, ...(tombstone && { tombstone }), had }
-    const added = newJob(forgetting, subject, input)
+    const { making, clock } = forgetting
+    const added = heldJob({ kind: forgetSubjectKind, key: subject, input }, { newId: making.newId, now: clock() })
     const forgotten: SubjectBody = {
       subject,
       master: '',
@@ -135,18 +135,13 @@ async function forgetSubject(of: ForgettingSubjects, options: ForgetSubject): Pr
 /** What an earlier process left undone. */
 export async function resumeForgettingSubjects(of: ForgettingSubjects): Promise<void> {
   for (const state of ['running', 'waiting']) {
-    let cursor: string | undefined
-    do {
-      const query = { index: 'kind', equals: [forgetSubjectKind, state], ...(cursor && { cursor }) }
-      const page = await of.forgetting.storage.queryDocuments(indexQuery(jobs, query))
-      for (const document of page.documents) {
-        await finish(of, jobBodyOf(document)).catch((error) => {
-          // Who can go on is somebody else, or has to do something first.
-          if (!isStoreError(error) || !left.has(error.code)) throw error
-        })
-      }
-      cursor = page.next
-    } while (cursor !== undefined)
+    const query = { index: 'kind', equals: [forgetSubjectKind, state] }
+    for await (const document of allIndexed(of.forgetting.storage, jobs, query)) {
+      await finish(of, jobBodyOf(document)).catch((error) => {
+        // Who can go on is somebody else, or has to do something first.
+        if (!isStoreError(error) || !left.has(error.code)) throw error
+      })
+    }
   }
 }
 
@@ -265,10 +260,8 @@ async function* linksOf(
   subject: string,
   holds: SubjectStream['holds'],
 ): AsyncGenerator<SubjectStream> {
-  for await (const { body } of allOf(forgetting.storage, subjectStreams, {
-    index: 'subject',
-    equals: [subject, holds],
-  })) {
+  const query = { index: 'subject', equals: [subject, holds], limit: limits.pageRecords }
+  for await (const { body } of allIndexed(forgetting.storage, subjectStreams, query)) {
     yield JSON.parse(body) as SubjectStream
   }
 }
@@ -281,18 +274,4 @@ async function unlink({ forgetting }: ForgettingSubjects, link: SubjectStream): 
 
 function jobKeyOf(subject: string): DocumentKey {
   return jobKey(jobId({ kind: forgetSubjectKind, key: subject }))
-}
-
-/** As if a worker had it, so that others leave it alone as long as this process goes on with it. */
-function newJob({ making, clock }: Erasing, subject: string, input: Input): JobBody {
-  const now = clock()
-  return {
-    ...{ kind: forgetSubjectKind, key: subject, state: 'running', input, at: now, addedAt: now },
-    ...{ tries: 1, mostTries: limits.jobTriesDefault, backoffMs: limits.jobBackoffMs },
-    held: { owner: making.newId(), since: formatInstant(now), termMs: limits.leaseMs, beat: 0 },
-  }
-}
-
-function guardOf(document: { readonly version: string } | undefined) {
-  return document ? ({ is: 'version', version: document.version } as const) : ({ is: 'absent' } as const)
 }

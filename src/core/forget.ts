@@ -7,7 +7,7 @@
 import { errorOf, makeEvent } from './append.ts'
 import { checkObject } from './argument.ts'
 import { checkBackups } from './backup.ts'
-import { indexQuery } from './document.ts'
+import { allIndexed } from './document.ts'
 import {
   backupObjects,
   type Erased,
@@ -20,7 +20,7 @@ import {
 import { isStoreError, StreamNotFound } from './errors.ts'
 import { failureOf } from './failure.ts'
 import { derivedId } from './id.ts'
-import { forgetKind, type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
+import { forgetKind, heldJob, type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
 import { limits } from './limits.ts'
 import { checkEventType, checkName, checkStream, refuseTrail, streamTypeOf } from './name.ts'
 import type { Remnant } from './remnant.ts'
@@ -124,18 +124,12 @@ async function close(forgetting: Erasing, stream: string, event: PreparedEvent) 
 export async function resumeForgetting(forgetting: Erasing): Promise<void> {
   const { storage } = forgetting
   for (const state of ['running', 'waiting']) {
-    let cursor: string | undefined
-    do {
-      const equals = [forgetKind, state]
-      const page = await storage.queryDocuments(indexQuery(jobs, { index: 'kind', equals, ...(cursor && { cursor }) }))
-      for (const document of page.documents) {
-        await runNow(forgetting, jobBodyOf(document)).catch((error) => {
-          // Somebody else knows the views that the stream is in, or has the archive that they are made of.
-          if (!isStoreError(error) || !['projection-missing', 'event-archived'].includes(error.code)) throw error
-        })
-      }
-      cursor = page.next
-    } while (cursor !== undefined)
+    for await (const document of allIndexed(storage, jobs, { index: 'kind', equals: [forgetKind, state] })) {
+      await runNow(forgetting, jobBodyOf(document)).catch((error) => {
+        // Somebody else knows the views that the stream is in, or has the archive that they are made of.
+        if (!isStoreError(error) || !['projection-missing', 'event-archived'].includes(error.code)) throw error
+      })
+    }
   }
 }
 
@@ -225,18 +219,11 @@ function placesOf({ input }: Pick<JobBody, 'input'>): readonly string[] {
   return (input as { readonly backups?: readonly string[] } | null)?.backups ?? []
 }
 
-/** As if a worker had it, so that others leave it alone as long as this process goes on with it. */
 function newForgetJob({ making, clock, backups }: Erasing, stream: string, deleted: readonly string[]): JobBody {
-  const now = clock()
   const documents = deleted.length
   const progress: ErasureProgress = { ...nothingErased, documents, kinds: withKinds({}, deleted) }
   const input = backups.length === 0 ? null : { backups: backups.map(({ name }) => name) }
-  return {
-    ...{ kind: forgetKind, key: stream, state: 'running', input, at: now, addedAt: now },
-    ...{ tries: 1, mostTries: limits.jobTriesDefault, backoffMs: limits.jobBackoffMs },
-    progress,
-    held: { owner: making.newId(), since: formatInstant(now), termMs: limits.leaseMs, beat: 0 },
-  }
+  return { ...heldJob({ kind: forgetKind, key: stream, input }, { newId: making.newId, now: clock() }), progress }
 }
 
 async function findJob(storage: Storage, stream: string): Promise<JobBody | undefined> {

@@ -2,9 +2,11 @@
  * Inline views: folded while a commit is made, and committed with its events. A batch of commits is folded together, each
  * over what those before it write; whatever then turns out to have been written by others meanwhile is folded anew.
  */
+
 import { asExpected } from './commit.ts'
 import { type CommitFolder, type Folded, type FoldReads, foldsNothing } from './commit-queue.ts'
 import { parseContent } from './content.ts'
+import { guardOf } from './document.ts'
 import { InvalidArgument, isStoreError, LimitExceeded } from './errors.ts'
 import type { Recorded } from './event.ts'
 import { type Folding, foldEvent, foldingOf, linkKey, linksRevision, viewWrites } from './fold.ts'
@@ -347,7 +349,7 @@ function guardedWrites(shape: Shape, folding: Folding): readonly DocumentWrite[]
 }
 
 function checkOf(shape: Shape, { key, stored }: Folding): DocumentCheck {
-  const guard = stored ? ({ is: 'version', version: stored.version } as const) : ({ is: 'absent' } as const)
+  const guard = guardOf(stored)
   return { kind: 'check', key: viewKey(shape, key), if: guard }
 }
 

@@ -159,6 +159,18 @@ export function newJob(kind: string, options: JobOptions, making: { newId: () =>
   }
 }
 
+/** As if a worker had it, so that others leave it alone as long as this process goes on with it. */
+export function heldJob(
+  job: Pick<JobBody, 'kind' | 'key' | 'input'>,
+  { newId, now }: { readonly newId: () => string; readonly now: number },
+): JobBody {
+  return {
+    ...{ ...job, state: 'running', at: now, addedAt: now },
+    ...{ tries: 1, mostTries: limits.jobTriesDefault, backoffMs: limits.jobBackoffMs },
+    held: { owner: newId(), since: formatInstant(now), termMs: limits.leaseMs, beat: 0 },
+  }
+}
+
 function dueAt(at: string | Date, delayMs: number | undefined): number {
   if (delayMs !== undefined) throw new InvalidArgument('at', 'stands beside delayMs')
   return parseInstant(at, 'at', 'up')

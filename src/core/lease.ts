@@ -7,7 +7,7 @@
  */
 import { errorOf } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
-import { putDocument } from './document.ts'
+import { guardOf, putDocument } from './document.ts'
 import { InvalidArgument, isStoreError } from './errors.ts'
 import { limits } from './limits.ts'
 import type { AppendCondition } from './query.ts'
@@ -89,7 +89,7 @@ export async function takeLease<Body extends Leased>(
 ): Promise<Lease<Body> | undefined> {
   const id = leasing.newId()
   const sentAt = performance.now()
-  const guard = previous ? ({ is: 'version', version: previous.version } as const) : ({ is: 'absent' } as const)
+  const guard = guardOf(previous)
   const documents = putDocument(place.collection, { ...place, body, if: guard })
   const outcome = await leasing.queue.add({ id, appends: [], documents })
   if (outcome.outcome === 'document-conflict') return undefined

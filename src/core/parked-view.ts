@@ -4,7 +4,7 @@
  * from their streams.
  */
 import type { VersionName } from './checkpoint.ts'
-import { indexQuery, putDocument } from './document.ts'
+import { guardOf, indexQuery, putDocument } from './document.ts'
 import type { Failure } from './failure.ts'
 import { limits } from './limits.ts'
 import { pageKey, placeIn } from './page-key.ts'
@@ -52,7 +52,7 @@ export function parkWrites(
     key: parked.key,
     body: parked,
     streams: [parked.stream],
-    if: known ? { is: 'version', version: known.version } : { is: 'absent' },
+    if: guardOf(known),
   })
 }
 

@@ -6,7 +6,7 @@
  */
 import { errorOf, type Making } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
-import { indexQuery, putDocument } from './document.ts'
+import { allIndexed, guardOf, putDocument } from './document.ts'
 import { canonicalJson } from './encoding.ts'
 import { limits } from './limits.ts'
 import { streamTypeOf } from './name.ts'
@@ -78,13 +78,8 @@ export async function readStates(
 /** Those of all projections that the store has ever had; may lag. */
 export async function listStates(storage: Pick<Storage, 'queryDocuments'>): Promise<readonly StoredState[]> {
   const states: StoredState[] = []
-  let cursor: string | undefined
-  do {
-    const asked = { index: 'states', equals: ['projection'], ...(cursor !== undefined && { cursor }) }
-    const page = await storage.queryDocuments(indexQuery(projectionStates, asked))
-    states.push(...page.documents.map(storedOf))
-    cursor = page.next
-  } while (cursor !== undefined)
+  const query = { index: 'states', equals: ['projection'] }
+  for await (const document of allIndexed(storage, projectionStates, query)) states.push(storedOf(document))
   return states
 }
 
@@ -95,7 +90,7 @@ export function stateWrites(next: ProjectionState, known: StoredState | undefine
     ...putDocument(projectionStates, {
       key: stateKey(next.name).key,
       body: { kind: 'projection', ...next },
-      if: known ? { is: 'version', version: known.version } : { is: 'absent' },
+      if: guardOf(known),
     }),
     ...Array.from({ length: inline ? fences : 0 }, (_, shard): DocumentWrite => {
       return { kind: 'put', key: fenceKey(next.name, shard), body: '{}', index: [], if: { is: 'anything' } }

@@ -4,7 +4,7 @@
  */
 import { errorOf, type Making } from './append.ts'
 import type { CommitQueue } from './commit-queue.ts'
-import { deleteDocument, indexQuery } from './document.ts'
+import { allIndexed, deleteDocument } from './document.ts'
 import { isStorageFault, isStoreError } from './errors.ts'
 import type { AnyEvent, Recorded } from './event.ts'
 import { FoldFailed, foldAllInTime, foldInTime } from './event-time.ts'
@@ -188,12 +188,8 @@ export async function* linksOf(
   { links }: Shape,
   { index, value }: { readonly index: 'stream' | 'key'; readonly value: string },
 ): AsyncGenerator<LinkBody> {
-  let cursor: string | undefined
-  do {
-    const page = await storage.queryDocuments(indexQuery(links, { index, equals: [value], ...(cursor && { cursor }) }))
-    for (const { body } of page.documents) yield JSON.parse(body) as LinkBody
-    cursor = page.next
-  } while (cursor !== undefined)
+  for await (const { body } of allIndexed(storage, links, { index, equals: [value] }))
+    yield JSON.parse(body) as LinkBody
 }
 
 async function refoldView(

@@ -2,7 +2,7 @@
 import { errorOf } from './append.ts'
 import type { Background } from './background.ts'
 import { checkpointOf, checkpointPlace, logIdOf, newCheckpoint, readCheckpoint } from './checkpoint.ts'
-import { putDocument } from './document.ts'
+import { guardOf, putDocument } from './document.ts'
 import { failureOf } from './failure.ts'
 import { loadViews } from './fold.ts'
 import { limits } from './limits.ts'
@@ -44,7 +44,7 @@ export async function refoldView(background: Background, shape: Shape, key: stri
     if (documents.length === 0) return { done: true }
     // A commit puts something.
     if (!documents.some(({ kind }) => kind === 'put')) {
-      const guard = checkpoint ? ({ is: 'version', version: checkpoint.version } as const) : ({ is: 'absent' } as const)
+      const guard = guardOf(checkpoint)
       documents.push(...putDocument(projectionStates, { key: checkpointPlace(shape).key, body, if: guard }))
     }
     const outcome = await queue.add({ id: making.newId(), appends: [], documents })

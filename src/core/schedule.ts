@@ -6,7 +6,7 @@ import type { Cron } from 'croner'
 import { errorOf } from './append.ts'
 import { checkObject } from './argument.ts'
 import { type Background, checkWritable } from './background.ts'
-import { deleteDocument, indexQuery, putDocument } from './document.ts'
+import { deleteDocument, guardOf, indexQuery, putDocument } from './document.ts'
 import { canonicalJson } from './encoding.ts'
 import { InvalidArgument } from './errors.ts'
 import { type JobBody, type JobOptions, newJob, putJob } from './job.ts'
@@ -108,7 +108,7 @@ async function commit({ queue, making }: Background, documents: readonly Documen
 }
 
 function putSchedule(body: ScheduleBody, previous: Document | undefined): readonly DocumentWrite[] {
-  const guard = previous ? ({ is: 'version', version: previous.version } as const) : ({ is: 'absent' } as const)
+  const guard = guardOf(previous)
   return putDocument(schedules, { key: body.name, body, if: guard })
 }
 

@@ -1,6 +1,7 @@
 /** Sealing as a job that is never done: whoever works seals, and puts it off until the next time. */
 import { errorOf } from './append.ts'
 import type { Background } from './background.ts'
+import { guardOf } from './document.ts'
 import { type JobBody, jobBodyOf, jobId, jobKey, putJob } from './job.ts'
 import { limits } from './limits.ts'
 import { type Sealing, seal } from './seal.ts'
@@ -20,7 +21,7 @@ export async function addSealJob({ storage, queue, making, clock }: Background):
   }
   const [found] = await storage.getDocuments([jobKey(jobId(body))])
   if (found && jobBodyOf(found).state !== 'parked') return
-  const guard = found ? ({ is: 'version', version: found.version } as const) : ({ is: 'absent' } as const)
+  const guard = guardOf(found)
   const outcome = await queue.add({ id: making.newId(), appends: [], documents: putJob(body, guard) })
   // Another process has opened the store in the same moment.
   if (outcome.outcome !== 'committed' && outcome.outcome !== 'document-conflict') throw errorOf(outcome)

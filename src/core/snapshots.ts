@@ -6,7 +6,7 @@ import { errorOf } from './append.ts'
 import { checkFunctions, checkList, checkObject } from './argument.ts'
 import { type Background, checkWritable } from './background.ts'
 import { type Fold, foldOver, type LoadOptions, type Resumed, type Resuming } from './decider.ts'
-import { deleteDocument, indexQuery } from './document.ts'
+import { deleteDocument, guardOf, indexQuery } from './document.ts'
 import { utf8Length } from './encoding.ts'
 import { InvalidArgument, isStoreError, StoreBusy, StreamForgotten, StreamNotFound } from './errors.ts'
 import type { AnyEvent, Recorded } from './event.ts'
@@ -144,7 +144,7 @@ export function createSnapshots(background: Background, deciders: readonly Snaps
       const { id, revision } = kept.last
       const time = parseInstant(kept.last.time, 'time')
       const content = { ...key, forms, logId, revision, event: id, time, state: kept.state }
-      const documents = putSnapshot(content, document ? { is: 'version', version: document.version } : { is: 'absent' })
+      const documents = putSnapshot(content, guardOf(document))
       // What was declared meanwhile may have changed the form of a part of the events.
       if ((await finding.forms()) === forms) {
         // Forgetting closes the stream first, and deletes its documents then: so none is left behind.

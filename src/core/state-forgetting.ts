@@ -4,7 +4,7 @@
  * and the old one goes; whoever comes after a crash finds it by no manifest naming it.
  */
 import type { Packed } from './backup-chain.ts'
-import { indexQuery } from './document.ts'
+import { allIndexed } from './document.ts'
 import { isStoreError, StoreBusy } from './errors.ts'
 import type { ViewBody } from './fold.ts'
 import { derivedId } from './id.ts'
@@ -112,13 +112,8 @@ export async function closingStreams(storage: Pick<Storage, 'queryDocuments'>): 
   const streams: string[] = []
   for (const state of jobStates) {
     if (state === 'done') continue
-    let cursor: string | undefined
-    do {
-      const asked = { index: 'kind', equals: [forgetKind, state], ...(cursor !== undefined && { cursor }) }
-      const page = await storage.queryDocuments(indexQuery(jobs, { ...asked, limit: limits.pageRecords }))
-      for (const { key } of page.documents) streams.push(key.slice(forgetKind.length + 1))
-      cursor = page.next
-    } while (cursor !== undefined)
+    const query = { index: 'kind', equals: [forgetKind, state], limit: limits.pageRecords }
+    for await (const { key } of allIndexed(storage, jobs, query)) streams.push(key.slice(forgetKind.length + 1))
   }
   return streams
 }

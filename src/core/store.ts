@@ -122,11 +122,12 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     closing: closing.signal,
     running: new Set(),
   }
-  const sealing = createLedger({ ...background, storage: stored }, options.ledger, encryption.proving(stored))
-  const archive = objects && { ...background, storage: stored, objects, retention: options.archive?.retention ?? {} }
+  // What is encrypted stays so on its way into digests, segments and backups.
+  const beneath: Background = { ...background, storage: stored }
+  const sealing = createLedger(beneath, options.ledger, encryption.proving(stored))
+  const archive = objects && { ...beneath, objects, retention: options.archive?.retention ?? {} }
   const forgetting: Erasing = {
     ...writing,
-    // What is encrypted stays so on its way into segments and backups.
     storage: stored,
     async forgetInViews(stream) {
       await overtakeRunners(writing, stream)
@@ -261,9 +262,9 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     jobs: createJobs(background, handlers),
     consumers: createConsumers(background),
     archive: createArchive(archive),
-    backups: createBackups({ ...background, storage: stored }, backups[0]),
+    backups: createBackups(beneath, backups[0]),
     encryption: createRotation(background, encryption.master),
-    backup: (to, options) => takeBackup({ ...background, storage: stored }, to, options),
+    backup: (to, options) => takeBackup(beneath, to, options),
     ledger: sealing.face,
     projections,
     states: written.face,

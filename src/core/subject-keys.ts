@@ -5,7 +5,7 @@
  */
 import { base64Of, bytesOfBase64 } from './base64.ts'
 import { type Cipher, cipherOf, keyBytes } from './cipher.ts'
-import { indexQuery, putDocument } from './document.ts'
+import { putDocument } from './document.ts'
 import { MasterKeyMissing, MasterKeyWrong } from './encryption-errors.ts'
 import { isStoreError, StoreBusy } from './errors.ts'
 import { derivedId, type Random } from './id.ts'
@@ -46,22 +46,6 @@ export function subjectBodyOf({ body }: Document): SubjectBody {
 export function putSubject(subject: SubjectBody, guard: Guard): readonly DocumentWrite[] {
   const body = { ...subject, part: partOf(subject.subject) }
   return putDocument(subjectDocuments, { key: subjectId(subject.subject), body, if: guard })
-}
-
-/** Page after page. */
-export async function* allOf(
-  storage: Pick<Storage, 'queryDocuments'>,
-  spec: CollectionSpec,
-  query: { readonly index: string; readonly equals: readonly string[] },
-): AsyncGenerator<Document> {
-  let cursor: string | undefined
-  do {
-    const page = await storage.queryDocuments(
-      indexQuery(spec, { ...query, limit: limits.pageRecords, ...(cursor !== undefined && { cursor }) }),
-    )
-    yield* page.documents
-    cursor = page.next
-  } while (cursor !== undefined)
 }
 
 /** Which streams have something of a subject: `own` goes with it; of others something is `encrypted`, or plain. */

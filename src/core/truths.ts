@@ -4,7 +4,7 @@
  */
 import { eventTypes } from './catalogue.ts'
 import { consumerBodyOf, consumers, parkedFor } from './consumer.ts'
-import { indexQuery } from './document.ts'
+import { allIndexed } from './document.ts'
 import { jobBodyOf, jobStates, jobs } from './job.ts'
 import { ledgers, stateKey } from './ledger-state.ts'
 import { limits } from './limits.ts'
@@ -85,17 +85,6 @@ export const truths: readonly Truth[] = [
   },
 ]
 
-async function* all(
-  storage: Reads,
-  spec: CollectionSpec,
-  index: string,
-  equals: readonly string[],
-): AsyncGenerator<Document> {
-  let cursor: string | undefined
-  do {
-    const query = { index, equals, limit: limits.pageRecords, ...(cursor !== undefined && { cursor }) }
-    const page = await storage.queryDocuments(indexQuery(spec, query))
-    yield* page.documents
-    cursor = page.next
-  } while (cursor !== undefined)
+function all(storage: Reads, spec: CollectionSpec, index: string, equals: readonly string[]): AsyncGenerator<Document> {
+  return allIndexed(storage, spec, { index, equals, limit: limits.pageRecords })
 }
