@@ -35,7 +35,8 @@ interface LogRow extends StreamEventRow {
   readonly stream: string
 }
 
-type EvidenceRow = { readonly [Name in keyof Evidence]: Uint8Array | null }
+/** In hex. */
+type EvidenceRow = { readonly [Name in keyof Evidence]-?: string }
 
 /** What a trimmed row's content is. */
 export interface Stub {
@@ -295,8 +296,8 @@ function withEvidence(record: LogRecord, row: EvidenceRow): LogRecord {
   return Object.assign(record, { evidence })
 }
 
-/** Some drivers give Node's own kind of bytes. */
-function bytesOf(value: Uint8Array | null | undefined): Uint8Array | undefined {
-  if (!value) return undefined
-  return value.constructor === Uint8Array ? value : new Uint8Array(value)
+function bytesOf(hex: string): Uint8Array | undefined {
+  if (hex === '') return undefined
+  const { buffer, byteOffset, length } = Buffer.from(hex, 'hex')
+  return new Uint8Array(buffer, byteOffset, length)
 }
