@@ -269,7 +269,7 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
         outcomes[index] = outcome
         if (one === undefined || settled === undefined) continue
         if (outcome.outcome === 'committed' && !outcome.repeated && alone === undefined) {
-          for (const [id, { known }] of settled) keys.learn(id, known)
+          for (const [id, { known }] of settled) if (known.version === one.commit.id) keys.learn(id, known)
           for (const link of linked ?? []) links.learn(link)
         } else if (outcome.outcome === 'document-conflict' && settled.has(outcome.key.key)) {
           for (const id of settled.keys()) keys.expire(id)

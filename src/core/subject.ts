@@ -109,11 +109,7 @@ export function personalIn(rules: readonly PersonalRule[], stream: string, event
   const data = dataPlace(event.content)
   const found = new Map<string, Personal>()
   for (const rule of rules) {
-    const places = rule.fields
-      .flatMap((field) => placesAt(event.content, data.at, field))
-      // Nothing is nobody's.
-      .filter(({ at, end }) => event.content.slice(at, end) !== 'null')
-      .map((place) => ({ ...place, mask: rule.mask }))
+    const places = placesOf(rule, event.content, data)
     const subject = subjectOf(rule, stream, event, { from: data.at, needed: places.length > 0 })
     if (subject === undefined) continue
     const known = found.get(subject)
@@ -126,6 +122,17 @@ export function personalIn(rules: readonly PersonalRule[], stream: string, event
   const all = [...found.values()]
   checkApart(all, event)
   return all
+}
+
+function placesOf({ fields, mask }: PersonalRule, content: string, data: JsonPlace): Personal['places'] {
+  const places: Personal['places'][number][] = []
+  for (const field of fields) {
+    for (const { at, end } of field.length === 0 ? [data] : placesAt(content, data.at, field)) {
+      // Nothing is nobody's.
+      if (!content.startsWith('null', at)) places.push({ at, end, mask })
+    }
+  }
+  return places
 }
 
 function subjectOf(
@@ -153,6 +160,7 @@ function subjectOf(
 
 /** In order, without those that lie in another. */
 function outermost(places: Personal['places']): Personal['places'] {
+  if (places.length < 2) return places
   const sorted = [...places].sort((one, other) => one.at - other.at || other.end - one.end)
   let end = 0
   return sorted.filter((place) => {

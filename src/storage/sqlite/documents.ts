@@ -36,11 +36,31 @@ export function getDocument({ sql }: Session, { collection, key }: DocumentKey):
 }
 
 /** As the documents of a commit are before it, in its order. */
-export type DocumentRows = readonly (DocumentRow | undefined)[]
+export type DocumentRows = readonly (DocumentRow | Pick<DocumentRow, 'version'> | undefined)[]
 
-export function findDocuments({ sql }: Session, { documents = [] }: Commit): DocumentRows {
-  return documents.map(({ key }) => sql.findDocument.get(key.collection, key.key) as DocumentRow | undefined)
+export function findDocuments(session: Session, { documents = [] }: Commit): DocumentRows {
+  return documents.map(({ kind, key }) => {
+    if (kind === 'check') return checkedVersion(session, key)
+    return session.sql.findDocument.get(key.collection, key.key) as DocumentRow | undefined
+  })
 }
+
+/** What commits check is mostly the same: who works under a lease, whose data it is. */
+function checkedVersion({ sql, checked }: Session, { collection, key }: DocumentKey) {
+  const name = checkedName({ collection, key })
+  const known = checked.get(name)
+  if (known !== undefined) return { version: known }
+  const found = sql.findVersion.get(collection, key) as { version: string } | undefined
+  if (checked.size >= checkedMost) checked.clear()
+  if (found) checked.set(name, found.version)
+  return found
+}
+
+function checkedName({ collection, key }: DocumentKey): string {
+  return `${collection}/${key}`
+}
+
+const checkedMost = 10_000
 
 /** The commit was here before, or one of its guards fails, or nothing stands against it. */
 export function checkDocuments({ id, appends, documents = [] }: Commit, rows: DocumentRows): CommitOutcome | undefined {
@@ -60,7 +80,7 @@ export function checkDocuments({ id, appends, documents = [] }: Commit, rows: Do
 
 export function writeDocuments(session: Session, { id, documents = [] }: Commit, rows: DocumentRows): void {
   for (const [index, write] of documents.entries()) {
-    if (write.kind === 'put') putDocument(session, write, { version: id, row: rows[index] })
+    if (write.kind === 'put') putDocument(session, write, { version: id, row: rows[index] as DocumentRow | undefined })
     if (write.kind === 'delete') deleteDocument(session, write.key)
   }
 }
@@ -70,7 +90,8 @@ function putDocument(
   { key, body, index, streams = [], words }: DocumentPut,
   { version, row }: { readonly version: string; readonly row: DocumentRow | undefined },
 ): void {
-  const { sql } = session
+  const { sql, checked } = session
+  checked.delete(checkedName(key))
   const attached = JSON.stringify({ index, streams, words: words !== undefined } satisfies Attached)
   const number = row
     ? row.document_no
@@ -91,6 +112,7 @@ function putDocument(
 export function deleteDocument(session: Session, key: DocumentKey): void {
   const row = session.sql.findDocument.get(key.collection, key.key) as DocumentRow | undefined
   if (row === undefined) return
+  session.checked.delete(checkedName(key))
   detach(session, key, row)
   session.sql.deleteDocument.run(row.document_no)
 }

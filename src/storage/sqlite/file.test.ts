@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, expect, test } from 'vitest'
 import { event, events, logAll, write } from '../../conformance/kit.ts'
-import { putDocument } from '../../core/document.ts'
+import { deleteDocument, putDocument } from '../../core/document.ts'
+import type { Guard } from '../../core/storage.ts'
 import { openStore } from '../../core/store.ts'
 import { walBytesMost } from './checkpoint.ts'
 import { schemaVersion } from './schema.ts'
@@ -15,6 +16,55 @@ import { sqliteStorage } from './storage.ts'
 const folder = mkdtempSync(join(tmpdir(), 'daybook-file-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const place = () => join(folder, `${crypto.randomUUID()}.db`)
+
+test('a document that was checked before is seen as it is now: changed here, by another connection, or not after all', async () => {
+  const file = place()
+  const [here, other] = [await sqliteStorage({ file }), await sqliteStorage({ file })]
+  const spec = { collection: 'views', indexes: [] }
+  await here.declare([spec])
+  const key = { collection: 'views', key: 'a' }
+  const is = (version: string): Guard => ({ is: 'version', version })
+  const put = (id: string, guard: Guard) => ({
+    id,
+    appends: [],
+    documents: putDocument(spec, { key: 'a', body: {}, if: guard }),
+  })
+  const checks = async (...versions: readonly string[]) => {
+    const outcomes: string[] = []
+    for (const version of versions) {
+      const appends = [{ stream: 'person/1', expected: 'any' as const, events: [event('Happened')] }]
+      const documents = [{ kind: 'check' as const, key, if: is(version) }]
+      const [outcome] = await here.commit([{ id: crypto.randomUUID(), appends, documents }])
+      outcomes.push(outcome?.outcome ?? '')
+    }
+    return outcomes
+  }
+  await here.commit([put('v1', { is: 'absent' })])
+  expect(await checks('v1', 'v1', 'v0')).toEqual(['committed', 'committed', 'document-conflict'])
+  await here.commit([put('v2', is('v1'))])
+  expect(await checks('v1', 'v2')).toEqual(['document-conflict', 'committed'])
+  await other.commit([put('v3', is('v2'))])
+  expect(await checks('v2', 'v3')).toEqual(['document-conflict', 'committed'])
+  // A batch that fails as a whole is done again, one by one.
+  const failing = {
+    id: 'bad',
+    appends: [],
+    documents: [{ kind: 'put', key, body: 1n as never, index: [], if: is('v3') } as const],
+  }
+  await here.commit([put('v4', is('v3')), failing])
+  expect(await checks('v3', 'v4')).toEqual(['document-conflict', 'committed'])
+  const gone = deleteDocument(spec, { key: 'a', if: is('v4') })
+  await here.commit([
+    {
+      id: 'gone',
+      appends: [],
+      documents: [...gone, ...putDocument(spec, { key: 'b', body: {}, if: { is: 'absent' } })],
+    },
+  ])
+  expect(await checks('v4')).toEqual(['document-conflict'])
+  await here.close()
+  await other.close()
+})
 
 test('after forgetting, no byte of what was forgotten is in the file or its write-ahead log', async () => {
   const file = place()

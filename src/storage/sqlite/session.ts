@@ -1,4 +1,4 @@
-/** One connection and what it remembers: prepared statements, the numbers of kinds, and what others did to the file. */
+/** One connection and what it remembers: prepared statements, numbers and versions, and what others did to the file. */
 import { SchemaTooNew } from '../../core/errors.ts'
 import type { SqliteDatabase } from './driver.ts'
 import { schemaVersion } from './schema.ts'
@@ -11,6 +11,8 @@ export interface Session {
   readonly logId: string
   /** Kind numbers by stream type, event type and class. Emptied whenever the file may know better. */
   readonly kinds: Map<string, number>
+  /** Versions of documents that commits check, by collection and key. Emptied as the kinds are. */
+  readonly checked: Map<string, string>
   /** Changes when another connection commits; as of the last write here. */
   dataVersion: number
   /** A commit of this connection has closed the log to restoring, and nobody wrote since. */
@@ -31,7 +33,7 @@ export const forgotten = 3
 export function createSession(db: SqliteDatabase, file: string): Session {
   const sql = prepareStatements(db)
   const logId = (sql.getMeta.get('log-id') as { value: string }).value
-  return { file, db, sql, logId, kinds: new Map(), dataVersion: -1, live: false }
+  return { file, db, sql, logId, kinds: new Map(), checked: new Map(), dataVersion: -1, live: false }
 }
 
 /**
@@ -39,7 +41,7 @@ export function createSession(db: SqliteDatabase, file: string): Session {
  * transaction is gone, whatever SQLite itself has rolled back.
  */
 export function transact<Result>(session: Session, run: () => Result): Result {
-  const { sql, db, file, kinds } = session
+  const { sql, db, file } = session
   sql.begin.run()
   try {
     // A newer Daybook may have changed the tables since this connection looked.
@@ -47,16 +49,14 @@ export function transact<Result>(session: Session, run: () => Result): Result {
     if (found !== schemaVersion) throw new SchemaTooNew({ place: file, found, known: schemaVersion })
     const { data_version: dataVersion } = sql.dataVersion.get() as { data_version: number }
     if (dataVersion !== session.dataVersion) {
-      kinds.clear()
-      session.live = false
+      forgetAll(session)
       session.dataVersion = dataVersion
     }
     const result = run()
     sql.commit.run()
     return result
   } catch (error) {
-    kinds.clear()
-    session.live = false
+    forgetAll(session)
     try {
       db.exec('ROLLBACK')
     } catch {
@@ -64,6 +64,12 @@ export function transact<Result>(session: Session, run: () => Result): Result {
     }
     throw error
   }
+}
+
+function forgetAll(session: Session): void {
+  session.kinds.clear()
+  session.checked.clear()
+  session.live = false
 }
 
 /** The number of a kind; a new one where the pair of types has not occurred yet. */
