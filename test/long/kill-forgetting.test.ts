@@ -122,8 +122,8 @@ test(`killed ${times(100)} times while it forgets ${events} events, a process le
   await afresh()
   let runs = 1
   for (let kills = 0; kills < times(100); ) {
-    // Some of the run at a time, so that kills fall on all of it; what it takes to open comes each time anew.
-    if (await killAfter(startForgetting(placesIn(folder)), 30 + random() * (ms / 5))) {
+    // Mostly a little of the run, so that kills fall on all of it, and now and then most: a step that a kill has cut is done anew.
+    if (await killAfter(startForgetting(placesIn(folder)), 30 + random() ** 3 * 1.2 * ms)) {
       kills++
       continue
     }
