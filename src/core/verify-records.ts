@@ -72,7 +72,7 @@ export async function auditRecords(
   fault ??= compareDigests(digests, log)
   return {
     verified: fault ? fault.position - 1 : end,
-    streams: log.streams,
+    streams: log.ends.size,
     events: log.counts,
     unread: log.unread,
     ...(log.encrypted > 0 && { encrypted: log.encrypted }),
