@@ -5,7 +5,7 @@
 import { checkObject } from './argument.ts'
 import { auditLog, firstOf, type LogAudit } from './audit.ts'
 import { type Background, checkParallel } from './background.ts'
-import { type Digest, openDigest, readDigest, rootOf, type SignedDigest } from './digest.ts'
+import { type Digest, keptDigest, openDigest, rootOf, type SignedDigest } from './digest.ts'
 import { isStoreError } from './errors.ts'
 import type { Fault, Piece, PieceAudit, StateCounts } from './finding.ts'
 import { hashesOfTile, hashReader, type LedgerState, readState, tileKey } from './ledger-state.ts'
@@ -117,12 +117,6 @@ export function keptIn(kept: readonly SignedDigest[]): { readonly checkpoint?: S
     undefined,
   )
   return largest ? { checkpoint: largest } : {}
-}
-
-/** Checked by the keys, where there are some. */
-export function keptDigest(checkpoint: string, keys: readonly string[]): SignedDigest {
-  if (keys.length > 0) openDigest(checkpoint, keys)
-  return readDigest(checkpoint)
 }
 
 /** What is wrong with it is said once the log itself was looked at. */

@@ -45,7 +45,7 @@ async function run(choice: Choice): Promise<void> {
   const checkpoint = choice.checkpoint === undefined ? undefined : fileText(choice.checkpoint, '--checkpoint')
   const against = { verifierKeys, ...(checkpoint !== undefined && { checkpoint }) }
   if (choice.proof !== undefined) return verifyProof(choice.proof, choice, against)
-  const published = choice.published === undefined ? [] : await publishedAt(choice.published)
+  const published = choice.published === undefined ? [] : await publishedAt(choice.published, verifierKeys)
   const bar = lateProgress('verify')
   const options = {
     checkpoint: checkpoint === undefined ? published : [...published, checkpoint],
@@ -117,9 +117,9 @@ async function verifyProof(
   })
 }
 
-async function publishedAt(url: string): Promise<readonly string[]> {
+async function publishedAt(url: string, verifierKeys: readonly string[]): Promise<readonly string[]> {
   const objects = await openObjects(url)
-  return publishedCheckpoints(objects).finally(objects.close)
+  return publishedCheckpoints(objects, verifierKeys).finally(objects.close)
 }
 
 async function fileThere(file: string): Promise<string> {
