@@ -10,12 +10,13 @@ import {
   DeleteObjectCommand,
   HeadObjectCommand,
   ListObjectVersionsCommand,
+  PutObjectCommand,
   PutObjectRetentionCommand,
 } from '@aws-sdk/client-s3'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type OpenObjects, objectConformance } from '../src/conformance/index.ts'
 import { limits } from '../src/core/limits.ts'
-import type { ObjectStore } from '../src/core/object-store.ts'
+import { keysUnder, type ObjectStore } from '../src/core/object-store.ts'
 import { checkBackup, openStore } from '../src/index.ts'
 import { folderObjects } from '../src/objects/folder.ts'
 import { parseS3Url, s3Objects } from '../src/objects/s3.ts'
@@ -43,6 +44,15 @@ describe('a folder', () => {
     expect(readdirSync(join(place, 'segments'))).toEqual(['one.json'])
     expect(readdirSync(join(place, '.parts'))).toEqual([])
     expect((await objects.list({ prefix: '', limit: 10 })).objects).toEqual([{ key: 'segments/one.json', bytes: 1 }])
+  })
+
+  test('lists what are objects, and leaves alone what somebody has put beside them', async () => {
+    const place = join(folder, 'strange')
+    const objects = folderObjects(place)
+    await objects.put('a/one', Uint8Array.of(1))
+    for (const name of ['one~', 'one copy', 'ä', '.DS_Store']) writeFileSync(join(place, 'a', name), 'strange')
+    await objects.put('a/two', Uint8Array.of(2))
+    expect(await keysUnder(objects, 'a/')).toEqual(['a/one', 'a/two'])
   })
 
   test('clears away what a crash has left of writing, and not what another process is at', async () => {
@@ -131,6 +141,21 @@ describe.skipIf(missing !== undefined)(`S3${missing ? ` (${missing})` : ''}`, ()
     await expect(client.send(new DeleteObjectCommand(version))).rejects.toMatchObject({ name: 'AccessDenied' })
     const plain = s3Objects({ bucket: await s3.newBucket(), client })
     await expect(plain.put('checkpoints/1', Uint8Array.of(1), condition)).rejects.toThrow()
+    client.destroy()
+  })
+
+  test('lists what are objects, and leaves alone what somebody has put beside them', async () => {
+    if ('missing' in s3) throw new Error(s3.missing)
+    const client = clientOf(s3.endpoint)
+    const Bucket = await s3.newBucket()
+    const objects = s3Objects({ bucket: Bucket, client })
+    for (const Key of ['a/', 'a/one~', 'a/one copy', 'b/ä']) await client.send(new PutObjectCommand({ Bucket, Key }))
+    for (const key of ['a/one', 'a/two', 'c']) await objects.put(key, Uint8Array.of(1))
+    expect(await keysUnder(objects, '')).toEqual(['a/one', 'a/two', 'c'])
+    const first = await objects.list({ prefix: '', limit: 1 })
+    expect([first.objects[0]?.key, first.more]).toEqual(['a/one', true])
+    const rest = await objects.list({ prefix: '', limit: 2, after: 'a/one' })
+    expect(rest.objects.map(({ key }) => key)).toEqual(['a/two', 'c'])
     client.destroy()
   })
 

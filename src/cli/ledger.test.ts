@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { openDigest } from '../core/digest.ts'
@@ -112,6 +112,36 @@ describe('verify', () => {
   })
 })
 
+test('a file that is no key, checkpoint, proof or export is named, with what is wrong with it', async () => {
+  const { store, signer, key, digest } = await sealed()
+  const [empty, cut, folder] = [file(''), file(readFileSync(digest, 'utf8').slice(0, 60)), place()]
+  const changed = file(readFileSync(digest, 'utf8').replace('\n2\n', '\n1\n'))
+  const other = file(newLedgerKeys('cli.example/log').verifierKey)
+  mkdirSync(folder)
+  const asked = {
+    '--checkpoint': ['verify'],
+    '--proof': ['verify', '--key', key],
+    '--export': ['verify'],
+    '--key': ['verify'],
+  }
+  for (const [option, command] of Object.entries({ ...asked, '--signer-key': ['ledger', 'seal'] })) {
+    for (const given of option === '--export' ? [folder, place()] : [empty, cut, folder, place(), other]) {
+      const { code, errors } = await call(store, ...command, option, given)
+      if (option === '--key' && given === other) continue
+      expect([code, errors], `${option} ${given}`).toEqual([2, expect.stringContaining(`${option}: ${given} `)])
+    }
+  }
+  const forged = await call(store, 'verify', '--checkpoint', changed, '--key', key)
+  expect([forged.code, forged.errors]).toEqual([1, expect.stringContaining(changed)])
+  const against = await call(store, 'ledger', 'prove', '1', '--checkpoint', cut)
+  expect([against.code, against.errors]).toEqual([2, expect.stringContaining(cut)])
+  // Whoever names a place of digests wants some to be there.
+  for (const nothing of [folder, signer, place()]) {
+    const { code, errors } = await call(store, 'verify', '--published', `file:${nothing}`)
+    expect([code, errors]).toEqual([2, expect.stringContaining(`there is no digest in folder ${nothing}`)])
+  }
+})
+
 test('digests are published where the log cannot be rewritten with them, and the log is held against all of them', async () => {
   const { store, signer, key } = await sealed()
   const published = `file:${place()}`
@@ -158,5 +188,5 @@ test('a server with a signer key seals by itself, and says of one that is none w
   expect(await server.stop()).toBe(0)
   vi.stubEnv('DAYBOOK_SIGNER_KEY', 'PRIVATE+KEY+nonsense')
   const { code, errors } = await call(store, 'serve', '--port', '0')
-  expect([code, errors]).toEqual([2, expect.stringContaining('signerKey')])
+  expect([code, errors]).toEqual([2, expect.stringContaining('DAYBOOK_SIGNER_KEY')])
 })

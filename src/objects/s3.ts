@@ -15,6 +15,8 @@ import { limits } from '../core/limits.ts'
 import {
   checkObjectKey,
   checkObjectQuery,
+  isObjectKey,
+  type ListedObject,
   type ObjectStore,
   type PutCondition,
   type StoredObject,
@@ -83,12 +85,21 @@ export function s3Objects({ bucket, prefix, region, endpoint, client }: S3Place)
     async list(query) {
       checkObjectQuery(query)
       const { prefix: within, after, limit } = query
-      const range = { Prefix: before + within, ...(after !== undefined && { StartAfter: before + after }) }
-      const page = await s3.send(new ListObjectsV2Command({ Bucket: bucket, ...range, MaxKeys: limit }))
-      const objects = (page.Contents ?? []).map(({ Key = '', Size = 0 }) => {
-        return { key: Key.slice(before.length), bytes: Size }
-      })
-      return { objects, more: page.IsTruncated === true }
+      const objects: ListedObject[] = []
+      let from = after === undefined ? undefined : before + after
+      for (let more = true; more; ) {
+        const range = { Prefix: before + within, ...(from !== undefined && { StartAfter: from }) }
+        const MaxKeys = limit - objects.length
+        const page = await s3.send(new ListObjectsV2Command({ Bucket: bucket, ...range, MaxKeys }))
+        for (const { Key = '', Size = 0 } of page.Contents ?? []) {
+          const key = Key.slice(before.length)
+          if (isObjectKey(key)) objects.push({ key, bytes: Size })
+          from = Key
+        }
+        more = page.IsTruncated === true
+        if (objects.length === limit) return { objects, more }
+      }
+      return { objects, more: false }
     },
     async delete(key) {
       await s3.send(new DeleteObjectCommand(placeOf(key)))

@@ -8,7 +8,7 @@ import { open } from '../../open.ts'
 import { eventPlace, ordinal, type StoreChoice, storeCommand, withStore } from '../options.ts'
 import { note, print, printFacts, printJson } from '../output.ts'
 import {
-  fileText,
+  checkpointIn,
   type KeyChoice,
   ledgerOf,
   type SignerChoice,
@@ -98,7 +98,7 @@ async function digest(choice: Choice): Promise<void> {
 
 async function prove(event: EventPlace, choice: ProveChoice): Promise<void> {
   const { checkpoint: file } = choice
-  const options = file === undefined ? {} : { checkpoint: fileText(file, '--checkpoint') }
+  const options = file === undefined ? {} : { checkpoint: checkpointIn(file, verifierKeysOf(choice)) }
   await printJson(await reading(choice, (store) => store.ledger.prove(event, options)))
 }
 

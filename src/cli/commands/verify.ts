@@ -12,7 +12,7 @@ import { verifyExport } from '../../core/verify-export.ts'
 import { openObjects } from '../../open.ts'
 import { ordinal, type StoreChoice, stoppable, storeCommand, withStore } from '../options.ts'
 import { exitCodes, lateProgress, note, plural, print, printFacts, printJson } from '../output.ts'
-import { fileText, type KeyChoice, verifierKeysOf, withKeys } from '../signing.ts'
+import { checkpointIn, fileText, type KeyChoice, ofFile, verifierKeysOf, withKeys } from '../signing.ts'
 
 interface Choice extends StoreChoice, KeyChoice {
   readonly checkpoint?: string
@@ -42,7 +42,7 @@ async function run(choice: Choice): Promise<void> {
     throw new InvalidArgument('--proof', 'and --export are two things: verify one after the other')
   }
   const verifierKeys = verifierKeysOf(choice)
-  const checkpoint = choice.checkpoint === undefined ? undefined : fileText(choice.checkpoint, '--checkpoint')
+  const checkpoint = choice.checkpoint === undefined ? undefined : checkpointIn(choice.checkpoint, verifierKeys)
   const against = { verifierKeys, ...(checkpoint !== undefined && { checkpoint }) }
   if (choice.proof !== undefined) return verifyProof(choice.proof, choice, against)
   const published = choice.published === undefined ? [] : await publishedAt(choice.published, verifierKeys)
@@ -92,8 +92,8 @@ async function verifyProof(
 ): Promise<void> {
   if (verifierKeys.length === 0)
     throw new InvalidArgument('--key', 'is needed: a proof holds by whose signature it bears')
-  const proof = parseJson(fileText(file, '--proof'), '--proof') as EventProof
-  const checked = checkProof(proof, verifierKeys)
+  const text = fileText(file, '--proof')
+  const checked = ofFile(file, '--proof', () => checkProof(parseJson(text, '--proof') as EventProof, verifierKeys))
   if (checkpoint !== undefined) {
     const kept = openDigest(checkpoint, verifierKeys)
     const same =
@@ -119,13 +119,16 @@ async function verifyProof(
 
 async function publishedAt(url: string, verifierKeys: readonly string[]): Promise<readonly string[]> {
   const objects = await openObjects(url)
-  return publishedCheckpoints(objects, verifierKeys).finally(objects.close)
+  const published = await publishedCheckpoints(objects, verifierKeys).finally(objects.close)
+  if (published.length === 0) throw new InvalidArgument('--published', `there is no digest in ${objects.name}`)
+  return published
 }
 
 async function fileThere(file: string): Promise<string> {
-  await stat(file).catch((error: Error) => {
+  const found = await stat(file).catch((error: Error) => {
     throw new InvalidArgument('--export', `${file} cannot be read: ${error.message}`)
   })
+  if (found.isDirectory()) throw new InvalidArgument('--export', `${file} cannot be read: it is a folder`)
   return file
 }
 
