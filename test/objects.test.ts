@@ -46,6 +46,13 @@ describe('a folder', () => {
     expect((await objects.list({ prefix: '', limit: 10 })).objects).toEqual([{ key: 'segments/one.json', bytes: 1 }])
   })
 
+  test('says where a folder has the place of an object, and that nobody was faster', async () => {
+    const objects = folderObjects(join(folder, 'folders'))
+    await objects.put('a/one', Uint8Array.of(1))
+    await expect(objects.put('a', Uint8Array.of(1), { if: 'absent' })).rejects.toThrow(/folders\/a is a folder/)
+    await expect(objects.put('a', Uint8Array.of(1))).rejects.toThrow(/folders\/a/)
+  })
+
   test('lists what are objects, and leaves alone what somebody has put beside them', async () => {
     const place = join(folder, 'strange')
     const objects = folderObjects(place)

@@ -1,11 +1,12 @@
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { openDigest } from '../core/digest.ts'
-import { newLedgerKeys } from '../core/note.ts'
+import { newLedgerKeys, newWitnessKeys } from '../core/note.ts'
 import { checkConsistency, checkProof } from '../core/proof.ts'
 import { open } from '../open.ts'
-import { begin, call, newStore, place, run } from './fixtures/command.ts'
+import { begin, call, newStore, place, run, start } from './fixtures/command.ts'
 
 afterEach(() => vi.unstubAllEnvs())
 
@@ -175,6 +176,36 @@ test('another store witnesses the log by its server or its file, and refuses one
   await call(store, 'ledger', 'seal', '--signer-key', signer)
   expect((await asked(other)).code).toBe(1)
   expect((await call(keeper, 'ledger', 'witness', store, '--key', key)).code).toBe(2)
+})
+
+test('a witness goes on until it is told to stop, while the log cannot be reached, and not with one that was rewritten', async () => {
+  const { store, signer, key } = await sealed()
+  const keeper = newStore()
+  const own = file(`${newWitnessKeys('witness.example').signerKey}\n`)
+  const late = newStore()
+  const args = ['--key', key, '--signer-key', own, '--every', '1', '--store', keeper]
+  const watching = start(['ledger', 'witness', late, ...args])
+  const told = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) {
+    watching[name].on('data', (chunk: Buffer) => {
+      told[name] += chunk
+    })
+  }
+  const [output, errors] = [() => told.stdout, () => told.stderr]
+  await vi.waitFor(() => expect(errors()).toContain('again in 1 second'), { timeout: 30_000 })
+  // A file gets its name once it is whole.
+  const copy = place()
+  copyFileSync(store.replace('sqlite:', ''), copy)
+  renameSync(copy, late.replace('sqlite:', ''))
+  await vi.waitFor(() => expect(output()).toMatch(/cli.example\/log\n2\n/), { timeout: 30_000 })
+  await call(late, 'append', 'seat/1', 'Reserved')
+  await call(late, 'ledger', 'seal', '--signer-key', signer)
+  await vi.waitFor(() => expect(output()).toMatch(/cli.example\/log\n3\n/), { timeout: 30_000 })
+  watching.kill('SIGTERM')
+  expect((await once(watching, 'exit'))[0]).toBe(0)
+  expect(output().match(/cli.example/g)).toHaveLength(4)
+  const cut = await call(undefined, 'ledger', 'witness', store, ...args)
+  expect([cut.code, cut.errors]).toEqual([1, expect.stringContaining('has a digest of 2 events')])
 })
 
 test('a server with a signer key seals by itself, and says of one that is none what is wrong', async () => {

@@ -46,8 +46,9 @@ export function folderObjects(path: string): ObjectStore {
         await link(part, target)
         return 'written'
       } catch (error) {
-        if (codeOf(error) === 'EEXIST') return 'conflict'
-        throw error
+        if (codeOf(error) !== 'EEXIST') throw error
+        if ((await stat(target)).isDirectory()) throw new Error(`${target} is a folder`)
+        return 'conflict'
       }
     }
     return alone(async () => {
