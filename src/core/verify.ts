@@ -52,12 +52,13 @@ export const pieceRecords = 16 * tileWidth
 
 /** Throws `InvalidArgument` or `ProofInvalid` for a checkpoint that proves nothing; whatever is wrong inside is in the report. */
 export async function verify(
-  { storage, archived }: Pick<Background, 'storage' | 'archived'>,
+  { storage, ...background }: Pick<Background, 'storage' | 'archived'>,
   keys: readonly string[],
   options: VerifyOptions = {},
 ): Promise<VerifyReport> {
   checkObject(options, 'options')
   const { onProgress, signal } = options
+  const archived = background.archived?.anew()
   const parallel = checkParallel(options.parallel ?? limits.verifyParallel)
   const kept = listOf(options.checkpoint).map((checkpoint) => keptDigest(checkpoint, keys))
   const { state, fault: stateFault } = await readLedger(storage, keys)
