@@ -67,7 +67,7 @@ async function run(choice: Choice): Promise<void> {
   const unsigned = report.digest === undefined && report.checkpoint === undefined && report.head > 0
   if (report.fault || (unsigned && verifierKeys.length > 0)) process.exitCode = exitCodes.failed
   if (choice.json) return printJson(report)
-  const { fault, verified, streams, events, unread, digest, signed, checkpoint: kept } = report
+  const { fault, verified, streams, events, unread, encrypted = 0, digest, signed, checkpoint: kept } = report
   await print(
     fault ? faultText(fault) : `${plural(verified, 'event')} of ${plural(streams, 'stream')}: nothing is wrong`,
   )
@@ -78,6 +78,8 @@ async function run(choice: Choice): Promise<void> {
         ...(events.forgotten > 0 ? [`${plural(events.forgotten, 'event')} forgotten`] : []),
         ...(unread > 0 ? [`${plural(unread, 'event')} in the archive`] : []),
       ].join(', ') || undefined,
+    'not proven':
+      encrypted > 0 ? `what is plain of ${plural(encrypted, 'encrypted event')}: no key tells it` : undefined,
     digest: digest && `${digestText(digest)}; ${signed ? 'its signature is checked' : 'whose signature needs --key'}`,
     against: kept && digestText(kept),
   })
