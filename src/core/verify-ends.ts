@@ -13,12 +13,17 @@ import type { Storage, StreamHead } from './storage.ts'
 type Read = Pick<Storage, 'listStreamTypes' | 'listStreams' | 'readStream' | 'readLog'>
 
 /** Of the streams of a log that was audited up to and with `head`; others write meanwhile. */
-export async function wrongEnds(storage: Read, log: LogAudit, head: number): Promise<readonly Fault[]> {
+export async function wrongEnds(
+  storage: Read,
+  log: LogAudit,
+  { head, signal }: { readonly head: number; readonly signal: AbortSignal | undefined },
+): Promise<readonly Fault[]> {
   const faults: Fault[] = []
   const left = new Set(log.ends.keys())
   for (const type of await storage.listStreamTypes()) {
     let cursor: string | undefined
     do {
+      signal?.throwIfAborted()
       const page = await storage.listStreams({ type, limit: limits.pageRecords, ...(cursor && { cursor }) })
       for (const listed of page.streams) {
         left.delete(listed.stream)
@@ -53,7 +58,8 @@ async function wrongEnd(storage: Read, stream: string, { log, head, listed }: Fo
   const { revision = 0, position = 1 } = last ?? found ?? listed ?? {}
   // What it says to be behind the log was cut off.
   const beyond = ((found ?? listed)?.position ?? 0) > head
-  const place = { position: beyond ? head + 1 : Math.min(Math.max(position, 1), head), stream, revision }
+  const inside = Number.isSafeInteger(position) ? Math.min(Math.max(position, 1), head) : 1
+  const place = { position: beyond ? head + 1 : inside, stream, revision }
   const says = found ? `ends at revision ${found.revision}${found.closed ? ', closed' : ''}` : 'cannot be read'
   return [
     { ...place, kind: 'stream', message: `By the storage the stream ${says}; by the log ${endText(log, stream)}` },

@@ -90,7 +90,7 @@ export async function verify(
   const size = known.reduce((most, { size }) => Math.max(most, size), state.size)
   // What a log that was cut off lacks, tombstones too, is missing from its end on.
   fault = firstOf([fault, ...(size > head ? [truncated(size, head)] : await withoutTombstone(storage, log))])
-  fault ??= firstOf(await wrongEnds(storage, log, head))
+  fault ??= firstOf(await wrongEnds(storage, log, { head, signal }))
   fault ??= stateFault ?? compareEdge(state, log)
   fault ??= compareDigests(known, log)
   return {

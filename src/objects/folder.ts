@@ -47,7 +47,7 @@ export function folderObjects(path: string): ObjectStore {
         return 'written'
       } catch (error) {
         if (codeOf(error) !== 'EEXIST') throw error
-        if ((await stat(target)).isDirectory()) throw new Error(`${target} is a folder`)
+        if ((await stat(target).catch(() => undefined))?.isDirectory()) throw new Error(`${target} is a folder`)
         return 'conflict'
       }
     }

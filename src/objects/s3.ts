@@ -91,12 +91,13 @@ export function s3Objects({ bucket, prefix, region, endpoint, client }: S3Place)
         const range = { Prefix: before + within, ...(from !== undefined && { StartAfter: from }) }
         const MaxKeys = limit - objects.length
         const page = await s3.send(new ListObjectsV2Command({ Bucket: bucket, ...range, MaxKeys }))
-        for (const { Key = '', Size = 0 } of page.Contents ?? []) {
+        const { Contents = [] } = page
+        for (const { Key = '', Size = 0 } of Contents) {
           const key = Key.slice(before.length)
           if (isObjectKey(key)) objects.push({ key, bytes: Size })
           from = Key
         }
-        more = page.IsTruncated === true
+        more = page.IsTruncated === true && Contents.length > 0
         if (objects.length === limit) return { objects, more }
       }
       return { objects, more: false }
