@@ -1,6 +1,7 @@
 /** Objects that are foreign, cut short, or cannot be read: a clear error that names the object and the place, and nothing changed. */
 import { copyFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
 import { place } from '../src/cli/fixtures/command.ts'
 import { range } from '../src/conformance/kit.ts'
@@ -9,6 +10,7 @@ import { type EmbeddedStore, openStore } from '../src/core/store.ts'
 import { folderObjects } from '../src/objects/folder.ts'
 import { openObjects } from '../src/open.ts'
 import { memoryStorage } from '../src/storage/memory/storage.ts'
+import { sqliteStorage } from '../src/storage/sqlite/storage.ts'
 
 const retention = { guest: { keepEvents: 1 } }
 
@@ -37,6 +39,42 @@ test.each([
     { key: expect.stringMatching(/^segments\/guest\/.*\.json$/), reason: expect.stringMatching(reason) },
   ])
   expect(await reading(store)).toHaveLength(4)
+})
+
+test('verifying reads the archive as it is now, and not as it was read before', async () => {
+  const { store, manifest } = await archived()
+  expect(await reading(store)).toHaveLength(4)
+  truncateSync(manifest.replace(/json$/, 'ndjson.gz'), 40)
+  const { fault } = await store.ledger.verify()
+  expect(fault).toMatchObject({ kind: 'archive', position: 1, message: expect.stringContaining('.ndjson.gz') })
+})
+
+test('what the store knows of a segment may be changed: it is told, and verifying names the event', async () => {
+  const folder = place()
+  const file = `${place()}.db`
+  const opened = async () =>
+    openStore(await sqliteStorage({ file }), { archive: { objects: folderObjects(folder), retention } })
+  {
+    await using store = await opened()
+    await visit(store, 4)
+    await store.archive.run()
+  }
+  const db = new DatabaseSync(file)
+  const find = db.prepare("SELECT body FROM document WHERE collection = '$segments'")
+  const change = db.prepare("UPDATE document SET body = ? WHERE collection = '$segments'")
+  const body = String(find.get()?.['body'])
+  for (const other of ['{', 'null', body.replace('"guest"', '"../x"'), body.replace('"sha256"', '"sha"')]) {
+    change.run(other)
+    await using store = await opened()
+    const told = { code: 'object-damaged', key: expect.stringMatching(/^seg/) }
+    await expect(reading(store)).rejects.toMatchObject(told)
+    expect((await store.ledger.verify()).fault).toMatchObject({ kind: 'archive', position: 1 })
+  }
+  change.run(body)
+  db.exec('UPDATE log SET state = 2 WHERE position = 4')
+  db.close()
+  await using store = await opened()
+  expect((await store.ledger.verify()).fault).toMatchObject({ kind: 'evidence', position: 4 })
 })
 
 test('two logs in one place know each their own, and tell of the objects of the other', async () => {

@@ -1,5 +1,8 @@
 /** Every object store against the same contract. */
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -7,15 +10,18 @@ import {
   DeleteObjectCommand,
   HeadObjectCommand,
   ListObjectVersionsCommand,
+  PutObjectCommand,
   PutObjectRetentionCommand,
 } from '@aws-sdk/client-s3'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type OpenObjects, objectConformance } from '../src/conformance/index.ts'
 import { limits } from '../src/core/limits.ts'
-import type { ObjectStore } from '../src/core/object-store.ts'
+import { keysUnder, type ObjectStore } from '../src/core/object-store.ts'
+import { checkBackup, openStore } from '../src/index.ts'
 import { folderObjects } from '../src/objects/folder.ts'
 import { parseS3Url, s3Objects } from '../src/objects/s3.ts'
 import { openObjects } from '../src/open.ts'
+import { memoryStorage } from '../src/storage/memory/storage.ts'
 import { clientOf, missingS3, startS3 } from './engines/s3.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-objects-'))
@@ -38,6 +44,22 @@ describe('a folder', () => {
     expect(readdirSync(join(place, 'segments'))).toEqual(['one.json'])
     expect(readdirSync(join(place, '.parts'))).toEqual([])
     expect((await objects.list({ prefix: '', limit: 10 })).objects).toEqual([{ key: 'segments/one.json', bytes: 1 }])
+  })
+
+  test('says where a folder has the place of an object, and that nobody was faster', async () => {
+    const objects = folderObjects(join(folder, 'folders'))
+    await objects.put('a/one', Uint8Array.of(1))
+    await expect(objects.put('a', Uint8Array.of(1), { if: 'absent' })).rejects.toThrow(/folders\/a is a folder/)
+    await expect(objects.put('a', Uint8Array.of(1))).rejects.toThrow(/folders\/a/)
+  })
+
+  test('lists what are objects, and leaves alone what somebody has put beside them', async () => {
+    const place = join(folder, 'strange')
+    const objects = folderObjects(place)
+    await objects.put('a/one', Uint8Array.of(1))
+    for (const name of ['one~', 'one copy', 'ä', '.DS_Store']) writeFileSync(join(place, 'a', name), 'strange')
+    await objects.put('a/two', Uint8Array.of(2))
+    expect(await keysUnder(objects, 'a/')).toEqual(['a/one', 'a/two'])
   })
 
   test('clears away what a crash has left of writing, and not what another process is at', async () => {
@@ -129,6 +151,22 @@ describe.skipIf(missing !== undefined)(`S3${missing ? ` (${missing})` : ''}`, ()
     client.destroy()
   })
 
+  test('lists what are objects, and leaves alone what somebody has put beside them', async () => {
+    if ('missing' in s3) throw new Error(s3.missing)
+    const client = clientOf(s3.endpoint)
+    const Bucket = await s3.newBucket()
+    const objects = s3Objects({ bucket: Bucket, client })
+    for (const Key of ['a/', 'a/one~', 'a/one copy', 'b/ä'])
+      await client.send(new PutObjectCommand({ Bucket, Key, Body: 'strange' }))
+    for (const key of ['a/one', 'a/two', 'c']) await objects.put(key, Uint8Array.of(1))
+    expect(await keysUnder(objects, '')).toEqual(['a/one', 'a/two', 'c'])
+    const first = await objects.list({ prefix: '', limit: 1 })
+    expect([first.objects[0]?.key, first.more]).toEqual(['a/one', true])
+    const rest = await objects.list({ prefix: '', limit: 2, after: 'a/one' })
+    expect(rest.objects.map(({ key }) => key)).toEqual(['a/two', 'c'])
+    client.destroy()
+  })
+
   test('takes a bucket that is not there for an error, and not for an empty one', async () => {
     if ('missing' in s3) throw new Error(s3.missing)
     const objects = s3Objects({ bucket: 'never-made', client: clientOf(s3.endpoint) })
@@ -140,6 +178,35 @@ describe.skipIf(missing !== undefined)(`S3${missing ? ` (${missing})` : ''}`, ()
       await expect(ask()).rejects.toMatchObject({ name: 'NoSuchBucket' })
     }
   })
+
+  test('whose answer got lost is asked again, and who has written knows that it was himself', async () => {
+    if ('missing' in s3) throw new Error(s3.missing)
+    const bucket = await s3.newBucket()
+    const lossy = await losing(s3.endpoint)
+    const objects = s3Objects({ bucket, client: clientOf(lossy.endpoint, 3) })
+    const first = await objects.put('one', Uint8Array.of(1), { if: 'absent' })
+    expect(first.outcome).toBe('written')
+    expect(await objects.put('one', Uint8Array.of(2), { if: 'absent' })).toEqual({ outcome: 'conflict' })
+    const etag = first.outcome === 'written' ? first.etag : ''
+    const next = await objects.put('one', Uint8Array.of(2), { if: 'unchanged', etag })
+    expect(next.outcome).toBe('written')
+    expect((await objects.get('one'))?.bytes).toEqual(Uint8Array.of(2))
+
+    await using store = await openStore(memoryStorage())
+    await store.append('guest/1', [{ type: 'Visited' }])
+    expect((await store.backup(objects)).number).toBe(1)
+    expect((await checkBackup(objects)).to).toBe(1)
+    await lossy.stop()
+  })
+})
+
+test('a server that knows nothing of objects has none that are absent', async () => {
+  const server = createServer((_, response) => response.writeHead(404).end('<html>no such page</html>'))
+  const { endpoint, stop } = await listening(server)
+  const objects = s3Objects({ bucket: 'b', client: clientOf(endpoint) })
+  await expect(objects.get('one')).rejects.toThrow()
+  await expect(objects.put('one', Uint8Array.of(1), { if: 'unchanged', etag: 'x' })).rejects.toThrow()
+  await stop()
 })
 
 test('a URL names an object store, and what is none is refused with how to write it', async () => {
@@ -154,3 +221,35 @@ test('a URL names an object store, and what is none is refused with how to write
   }
   await expect(openObjects('s3://b?endpoint=http://me:secret@host')).rejects.not.toThrow('secret')
 })
+
+/** A way to the server on which the answer to each first try of a write is lost. */
+async function losing(to: string) {
+  let lost = ''
+  const server = createServer(async (request, response) => {
+    const body = Buffer.concat(await request.toArray())
+    const { method = '', url = '' } = request
+    const { host: _, ...headers } = request.headers
+    const answer = await fetch(new URL(url, to), {
+      ...{ method, headers: headers as Record<string, string> },
+      ...(method === 'PUT' && { body }),
+    })
+    const bytes = new Uint8Array(await answer.arrayBuffer())
+    if (method === 'PUT' && lost !== `${url} ${body}`) {
+      lost = `${url} ${body}`
+      response.destroy()
+      return
+    }
+    response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(bytes)
+  })
+  return listening(server)
+}
+
+async function listening(server: Server) {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const stop = async () => {
+    server.closeAllConnections()
+    await new Promise((resolve) => server.close(resolve))
+  }
+  return { endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, stop }
+}

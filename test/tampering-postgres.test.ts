@@ -109,6 +109,17 @@ describe.skipIf(missing !== undefined)(`on PostgreSQL${missing ? ` (${missing})`
     )
   })
 
+  test("a stream's end is found to be another one than in the log", async () => {
+    const hidden = await faultOf((run) => run("UPDATE stream SET revision = revision - 1 WHERE name = 'seat/5'"))
+    expect(hidden).toEqual(['stream', 39 * streams + 5])
+    const added = await faultOf((run) =>
+      run(
+        `INSERT INTO stream (name, type, revision, position, time, closed) VALUES ('seat/new', 'seat', 1, -7, 0, false)`,
+      ),
+    )
+    expect(added).toEqual(['stream', 1])
+  })
+
   /** An event as a writer would have recorded it. */
   async function put(run: Parameters<Change>[0], place: { position: number; streamNo: unknown; revision: unknown }) {
     const content = contentOf({ id: 'forged', type: 'Reserved', tags: [], data: { by: 'me' }, meta: null }, 'event')

@@ -151,6 +151,73 @@ describe('a bit that is flipped is found, at its position:', () => {
   })
 })
 
+test('what goes from the content to the salt, so that the commitment still fits, is found', async () => {
+  const moved = (db: DatabaseSync, to: string) => db.exec(`UPDATE log SET ${to} WHERE position = 100`)
+  const forth = 'salt = CAST(salt || substr(content, 1, 1) AS BLOB), content = substr(content, 2)'
+  expect(await faultOf((db) => moved(db, forth))).toEqual(['evidence', 100])
+  const emptied = "salt = CAST(salt || content AS BLOB), content = ''"
+  expect(await faultOf((db) => moved(db, emptied))).toEqual(['evidence', 100])
+})
+
+test('a record that cannot be read is named, the last one too, whatever stands in its columns', async () => {
+  const last = head
+  for (const position of [100, last]) {
+    const of = (set: string) => (db: DatabaseSync) => db.exec(`UPDATE log SET ${set} WHERE position = ${position}`)
+    expect(await faultOf(of('content = CAST(content AS BLOB)'))).toEqual(['unreadable', position])
+    expect(await faultOf(of('stream_no = 1000'))).toEqual(['unreadable', position])
+    expect(await faultOf(of("state = 2, content = '{'"))).toEqual(['unreadable', position])
+    expect(await faultOf(of("state = 2, content = '{}'"))).toEqual(['evidence', position])
+  }
+  const nameless = (db: DatabaseSync) => db.exec(`UPDATE stream SET name = CAST(name AS BLOB) WHERE name = 'seat/5'`)
+  expect(await faultOf(nameless)).toEqual(['unreadable', 5])
+})
+
+describe("a stream's end, by which it is read, is found to be another one", () => {
+  const at = (name: string, set: string) => (db: DatabaseSync) =>
+    db.exec(`UPDATE stream SET ${set} WHERE name = '${name}'`)
+  const lastOf = (name: string) => rows().findLast(({ stream }) => stream === name)?.position
+
+  test.each([
+    ['its last events are hidden', 'revision = revision - 3'],
+    ['it has more than the log', 'revision = revision + 1'],
+    ['its last event is said to be of another time', 'time = time + 1'],
+  ])('where %s', async (_, set) => {
+    expect(await faultOf(at('seat/5', set), kept)).toEqual(['stream', lastOf('seat/5')])
+  })
+
+  test('where it seems to have been written since', async () => {
+    const since = at('seat/5', 'position = position + 1000, revision = 1')
+    expect(await faultOf(since, kept)).toEqual(['stream', head + 1])
+  })
+
+  test('where all of it seems to be forgotten', async () => {
+    expect(await faultOf(at('seat/5', 'closed = 1'), kept)).toEqual(['tombstone', 5])
+  })
+
+  test('where a stream that was forgotten seems to be open', async () => {
+    expect(await faultOf(at('seat/3', 'closed = 0'))).toEqual(['stream', lastOf('seat/3')])
+  })
+
+  test('where events were put behind it, or in a stream of their own, that the log does not have', async () => {
+    const forged = (db: DatabaseSync, streamNo: unknown, revision: number) => {
+      put(db, { position: 301, streamNo: Number(streamNo), revision, at: -7 })
+    }
+    const behind = await faultOf((db) => {
+      const row = db.prepare(`SELECT stream_no, revision FROM stream WHERE name = 'seat/5'`).get()
+      forged(db, row?.['stream_no'], Number(row?.['revision']) + 1)
+      at('seat/5', 'revision = revision + 1, position = -7')(db)
+    })
+    expect(behind).toEqual(['stream', lastOf('seat/5')])
+    const apart = await faultOf((db) => {
+      const added = db.prepare(
+        `INSERT INTO stream (name, type, revision, position, time, closed) VALUES ('seat/new', 'seat', 1, -7, 0, 0) RETURNING stream_no`,
+      )
+      forged(db, added.get()?.['stream_no'], 1)
+    })
+    expect(apart).toEqual(['stream', 1])
+  })
+})
+
 function flip(db: DatabaseSync, { column, position, bit }: { column: string; position: number; bit: number }): void {
   const { value } = db.prepare(`SELECT CAST(${column} AS BLOB) AS value FROM log WHERE position = ?`).get(position) as {
     value: Uint8Array
@@ -250,23 +317,36 @@ describe('an event that is', () => {
   })
 })
 
-/** An event as a writer would have recorded it. */
-function put(db: DatabaseSync, place: { position: number; streamNo: number; revision: number }): void {
+/** An event as a writer would have recorded it; `at`: where it stands instead. */
+function put(db: DatabaseSync, place: { position: number; streamNo: number; revision: number; at?: number }): void {
   const content = contentOf({ id: 'forged', type: 'Reserved', tags: [], data: { by: 'me' }, meta: null }, 'event')
   const salt = new Uint8Array(32)
   db.prepare(
     `INSERT INTO log (position, stream_no, revision, time, kind_no, state, id, content, salt, commitment)
      SELECT ?, ?, ?, time, 1, 0, 'forged', ?, ?, ? FROM log WHERE position = ?`,
-  ).run(place.position, place.streamNo, place.revision, content, salt, commitmentOf(salt, content), place.position - 1)
+  ).run(
+    place.at ?? place.position,
+    place.streamNo,
+    place.revision,
+    content,
+    salt,
+    commitmentOf(salt, content),
+    place.position - 1,
+  )
 }
 
 describe('a log that is cut off', () => {
   test('before what was sealed is found; behind it only a later digest could tell', async () => {
     expect(await faultOf((db) => db.exec('DELETE FROM log WHERE position > 500'))).toEqual(['truncated', 501])
-    expect(await faultOf((db) => db.exec(`DELETE FROM log WHERE position > ${covered}`))).toEqual([
-      undefined,
-      undefined,
-    ])
+    const unsealed = (db: DatabaseSync) => db.exec(`DELETE FROM log WHERE position > ${covered}`)
+    expect(await faultOf(unsealed)).toEqual(['stream', covered + 1])
+    const withItsStream = await faultOf((db) => {
+      unsealed(db)
+      const end =
+        '(SELECT revision, position, time FROM log l WHERE l.stream_no = stream.stream_no ORDER BY 1 DESC LIMIT 1)'
+      db.exec(`UPDATE stream SET (revision, position, time) = ${end} WHERE position > ${covered}`)
+    })
+    expect(withItsStream).toEqual([undefined, undefined])
   })
 
   test('together with its ledger is found by a digest that was kept', async () => {

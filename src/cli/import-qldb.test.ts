@@ -1,5 +1,5 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { limits } from '../core/limits.ts'
 import { journalOf, strandId, type TransactionSpec, writeExport } from '../qldb/fixtures/journal.ts'
@@ -293,10 +293,36 @@ describe('a folder is refused', () => {
     const empty = place()
     mkdirSync(empty)
     await refused(empty, 'has no *.completed.manifest: it is no folder of an export')
-    expect(await qldb(newStore(), place('nowhere'))).toMatchObject({
-      code: 1,
-      errors: expect.stringContaining('ENOENT'),
-    })
+    const nowhere = place('nowhere')
+    await refused(nowhere, `${nowhere}: cannot be read: ENOENT`)
+    await refused(manifest(exported().folder), 'cannot be read: ENOTDIR')
+    const other = await call(newStore(), 'import', empty)
+    expect([other.code, other.errors]).toEqual([2, expect.stringContaining(`${empty} is a folder`)])
+  })
+
+  test('that has folders in the place of files, or a manifest without a list, with its name', async () => {
+    const { folder, files } = exported()
+    const [path = ''] = files
+    rmSync(path)
+    mkdirSync(path)
+    await refused(folder, `${basename(path)}: cannot be read: EISDIR`)
+    const listed = manifest(folder)
+    for (const text of ['{}', '{keys:null}', '{keys:7}', 'null', '']) {
+      writeFileSync(listed, text)
+      await refused(folder, `${basename(listed)}`)
+    }
+    rmSync(listed)
+    mkdirSync(listed)
+    await refused(folder, `${basename(listed)}: cannot be read: EISDIR`)
+  })
+
+  test('only where blocks are there twice: copies of several exports may lie in it, each in a folder of its own', async () => {
+    const { folder } = exported()
+    const both = place()
+    cpSync(folder, join(both, 'one'), { recursive: true })
+    expect((await qldb(newStore(), both)).code).toBe(0)
+    cpSync(folder, join(both, 'two'), { recursive: true })
+    await refused(both, 'are in it again; the file before is one/')
   })
 
   test('that lacks a data object, or blocks between two', async () => {

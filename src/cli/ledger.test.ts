@@ -1,11 +1,12 @@
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { openDigest } from '../core/digest.ts'
-import { newLedgerKeys } from '../core/note.ts'
+import { newLedgerKeys, newWitnessKeys } from '../core/note.ts'
 import { checkConsistency, checkProof } from '../core/proof.ts'
 import { open } from '../open.ts'
-import { begin, call, newStore, place, run } from './fixtures/command.ts'
+import { begin, call, newStore, place, run, start } from './fixtures/command.ts'
 
 afterEach(() => vi.unstubAllEnvs())
 
@@ -112,6 +113,36 @@ describe('verify', () => {
   })
 })
 
+test('a file that is no key, checkpoint, proof or export is named, with what is wrong with it', async () => {
+  const { store, signer, key, digest } = await sealed()
+  const [empty, cut, folder] = [file(''), file(readFileSync(digest, 'utf8').slice(0, 60)), place()]
+  const changed = file(readFileSync(digest, 'utf8').replace('\n2\n', '\n1\n'))
+  const other = file(newLedgerKeys('cli.example/log').verifierKey)
+  mkdirSync(folder)
+  const asked = {
+    '--checkpoint': ['verify'],
+    '--proof': ['verify', '--key', key],
+    '--export': ['verify'],
+    '--key': ['verify'],
+  }
+  for (const [option, command] of Object.entries({ ...asked, '--signer-key': ['ledger', 'seal'] })) {
+    for (const given of option === '--export' ? [folder, place()] : [empty, cut, folder, place(), other]) {
+      const { code, errors } = await call(store, ...command, option, given)
+      if (option === '--key' && given === other) continue
+      expect([code, errors], `${option} ${given}`).toEqual([2, expect.stringContaining(`${option}: ${given} `)])
+    }
+  }
+  const forged = await call(store, 'verify', '--checkpoint', changed, '--key', key)
+  expect([forged.code, forged.errors]).toEqual([1, expect.stringContaining(changed)])
+  const against = await call(store, 'ledger', 'prove', '1', '--checkpoint', cut)
+  expect([against.code, against.errors]).toEqual([2, expect.stringContaining(cut)])
+  // Whoever names a place of digests wants some to be there.
+  for (const nothing of [folder, signer, place()]) {
+    const { code, errors } = await call(store, 'verify', '--published', `file:${nothing}`)
+    expect([code, errors]).toEqual([2, expect.stringContaining(`there is no digest in folder ${nothing}`)])
+  }
+})
+
 test('digests are published where the log cannot be rewritten with them, and the log is held against all of them', async () => {
   const { store, signer, key } = await sealed()
   const published = `file:${place()}`
@@ -147,6 +178,36 @@ test('another store witnesses the log by its server or its file, and refuses one
   expect((await call(keeper, 'ledger', 'witness', store, '--key', key)).code).toBe(2)
 })
 
+test('a witness goes on until it is told to stop, while the log cannot be reached, and not with one that was rewritten', async () => {
+  const { store, signer, key } = await sealed()
+  const keeper = newStore()
+  const own = file(`${newWitnessKeys('witness.example').signerKey}\n`)
+  const late = newStore()
+  const args = ['--key', key, '--signer-key', own, '--every', '1', '--store', keeper]
+  const watching = start(['ledger', 'witness', late, ...args])
+  const told = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) {
+    watching[name].on('data', (chunk: Buffer) => {
+      told[name] += chunk
+    })
+  }
+  const [output, errors] = [() => told.stdout, () => told.stderr]
+  await vi.waitFor(() => expect(errors()).toContain('again in 1 second'), { timeout: 30_000 })
+  // A file gets its name once it is whole.
+  const copy = place()
+  copyFileSync(store.replace('sqlite:', ''), copy)
+  renameSync(copy, late.replace('sqlite:', ''))
+  await vi.waitFor(() => expect(output()).toMatch(/cli.example\/log\n2\n/), { timeout: 30_000 })
+  await call(late, 'append', 'seat/1', 'Reserved')
+  await call(late, 'ledger', 'seal', '--signer-key', signer)
+  await vi.waitFor(() => expect(output()).toMatch(/cli.example\/log\n3\n/), { timeout: 30_000 })
+  watching.kill('SIGTERM')
+  expect((await once(watching, 'exit'))[0]).toBe(0)
+  expect(output().match(/cli.example/g)).toHaveLength(4)
+  const cut = await call(undefined, 'ledger', 'witness', store, ...args)
+  expect([cut.code, cut.errors]).toEqual([1, expect.stringContaining('has a digest of 2 events')])
+})
+
 test('a server with a signer key seals by itself, and says of one that is none what is wrong', async () => {
   const { store, signer, key } = await sealed()
   const server = await begin(['serve', '--port', '0', '--store', store, '--seal-every', '1'], {
@@ -158,5 +219,5 @@ test('a server with a signer key seals by itself, and says of one that is none w
   expect(await server.stop()).toBe(0)
   vi.stubEnv('DAYBOOK_SIGNER_KEY', 'PRIVATE+KEY+nonsense')
   const { code, errors } = await call(store, 'serve', '--port', '0')
-  expect([code, errors]).toEqual([2, expect.stringContaining('signerKey')])
+  expect([code, errors]).toEqual([2, expect.stringContaining('DAYBOOK_SIGNER_KEY')])
 })

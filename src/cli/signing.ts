@@ -1,8 +1,10 @@
 /** Keys of the ledger as commands take them: who signs by a file or the environment, who verifies by their texts. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { type Command, Option } from 'commander'
+import { keptDigest } from '../core/digest.ts'
 import { InvalidArgument } from '../core/errors.ts'
 import type { LedgerOptions } from '../core/ledger.ts'
+import { ProofInvalid } from '../core/ledger-errors.ts'
 import { signerOf, verifierOf } from '../core/note.ts'
 import { openObjects } from '../open.ts'
 import { collect, ordinal } from './options.ts'
@@ -63,7 +65,9 @@ export async function ledgerOf({ signerKey: file, sealEvery, ...choice }: Signer
   const text = file === undefined ? process.env['DAYBOOK_SIGNER_KEY'] : fileText(file, '--signer-key')
   const { publish, retainDays } = choice
   return {
-    ...(text !== undefined && { signer: signerOf(text.trim()) }),
+    ...(text !== undefined && {
+      signer: ofFile(file ?? 'DAYBOOK_SIGNER_KEY', '--signer-key', () => signerOf(text.trim())),
+    }),
     ...(sealEvery !== undefined && { everyMs: sealEvery * 1_000 }),
     ...(publish !== undefined && {
       publish: { objects: await openObjects(publish), ...(retainDays !== undefined && { retainDays }) },
@@ -74,11 +78,38 @@ export async function ledgerOf({ signerKey: file, sealEvery, ...choice }: Signer
 
 export function verifierKeysOf({ key = [] }: KeyChoice): readonly string[] {
   return [key].flat().map((given) => {
-    // A key has its id between two plus signs.
-    const text = /\+[0-9a-f]{8}\+/.test(given) ? given : fileText(given, '--key').trim()
-    verifierOf(text, '--key')
+    if (isKey(given)) {
+      verifierOf(given, '--key')
+      return given
+    }
+    const text = fileText(given, '--key').trim()
+    ofFile(given, '--key', () => verifierOf(text))
     return text
   })
+}
+
+/** A key has its id between two plus signs. */
+function isKey(text: string): boolean {
+  return /\+[0-9a-f]{8}\+/.test(text)
+}
+
+/** A digest that was kept in a file, as far as it is one that these keys have signed. */
+export function checkpointIn(file: string, verifierKeys: readonly string[]): string {
+  const text = fileText(file, '--checkpoint')
+  ofFile(file, '--checkpoint', () => keptDigest(text, verifierKeys))
+  return text
+}
+
+/** What is wrong with its text is told with the file. */
+export function ofFile<Made>(file: string, option: string, make: () => Made): Made {
+  try {
+    return make()
+  } catch (error) {
+    if (error instanceof InvalidArgument)
+      throw new InvalidArgument(option, `${file} cannot be used: it ${error.reason}`)
+    if (error instanceof ProofInvalid) throw new ProofInvalid(error.part, `${file}: ${error.reason}`)
+    throw error
+  }
 }
 
 export function fileText(file: string, option: string): string {

@@ -15,7 +15,10 @@ export interface Archived {
   open(segment: string): Promise<OpenSegment>
   /** Gives what a segment holds what of it is encrypted. */
   readonly decrypt: Decrypt
+  /** With nothing in memory, for who wants to know what is there. */
+  anew(): Archived
 }
+
 /**
  * Gives a record of the segment its content back, or says that it was forgotten since the record was read. Throws
  * `ObjectDamaged` where the segment does not hold it.
@@ -101,7 +104,7 @@ export function createArchived(
     return entry.segment
   }
 
-  return { open: openKept, drop, decrypt }
+  return { open: openKept, drop, decrypt, anew: () => createArchived(storage, objects, decrypt) }
 }
 
 /** What a store has that was opened without an archive. */

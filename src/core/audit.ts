@@ -6,7 +6,7 @@ import { parseContent } from './content.ts'
 import { isEncrypted } from './encrypted.ts'
 import type { Block, Fault, FaultKind, PieceAudit, Place, Span, StateCounts } from './finding.ts'
 import { derivedId } from './id.ts'
-import { commitmentOf, entryOf, leafOf } from './leaf.ts'
+import { commitmentOf, entryOf, leafOf, saltBytes } from './leaf.ts'
 import type { LogRecord, TrimmedEvent } from './storage.ts'
 import { type Growth, growTree, hashIn, rootOfTile, tileWidth } from './tile.ts'
 import { equalHashes, type Hash, hashBytes } from './tree.ts'
@@ -98,11 +98,13 @@ function checkEvidence(record: LogRecord, archived: string | undefined): Uint8Ar
   if (entry && !equalHashes(entry, made)) {
     return { kind: 'entry', message: 'The entry that is stored is not that of stream, revision, time and commitment' }
   }
-  if (record.state === 'trimmed' && typeof record.segment !== 'string') return lacks('archive segment')
+  if (record.state === 'trimmed' && !(typeof record.segment === 'string' && Array.isArray(record.tags)))
+    return lacks('archive segment')
   const content = contentIn(record, archived)
   // Of what is encrypted its commitment alone can be told: the key is not here, or no more.
   if (content === undefined || isEncrypted(content)) return made
-  if (salt === undefined) return lacks('salt')
+  // Of another length it could have taken something of the content, and the commitment would fit all the same.
+  if (salt?.length !== saltBytes) return lacks('salt')
   if (!equalHashes(commitment, commitmentOf(salt, content))) {
     return { kind: 'content', message: 'The content is not what was recorded: its commitment does not fit' }
   }
@@ -139,7 +141,8 @@ export interface LogAudit {
   readonly counts: StateCounts
   readonly unread: number
   readonly encrypted: number
-  readonly streams: number
+  /** Of each stream its last event, and whether that is its tombstone. */
+  readonly ends: ReadonlyMap<string, { readonly last: Place; readonly closed: boolean }>
   readonly tree: Growth
   /** Of the log up to a size that was asked for, once it is that long: the tree's root, and its edge. */
   rootAt(size: number): Hash | undefined
@@ -184,9 +187,7 @@ export function auditLog(wanted: readonly number[], edgeSize = 0): LogAudit {
     get unread() {
       return unread
     },
-    get streams() {
-      return streams.size
-    },
+    ends: streams,
     get encrypted() {
       return encrypted
     },

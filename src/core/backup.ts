@@ -57,7 +57,7 @@ export async function takeBackup(
   const last = (await readChain(objects)).at(-1)
   const from = last?.manifest.to ?? 0
   const number = (last?.manifest.number ?? 0) + 1
-  if (last) await checkSameLog(storage, last.manifest)
+  if (last) await checkSameLog(storage, objects, last.manifest)
   const folder = `backup/${numberText(number)}-${derivedId(['backup', making.newId()])}`
   const written: string[] = []
 
@@ -116,19 +116,21 @@ export function backupOf({ number, from, to, madeAt, chunks, documents }: Backup
 /** Throws `ObjectDamaged` or `LogDiverged` for a place whose backups are not whole, or not of this log. */
 export async function checkBackups(storage: Storage, objects: ObjectStore): Promise<void> {
   const last = (await readChain(objects)).at(-1)
-  if (last) await checkSameLog(storage, last.manifest)
+  if (last) await checkSameLog(storage, objects, last.manifest)
 }
 
 /** By its last event: a log that was restored has another id, and the same events. */
-async function checkSameLog(storage: Storage, { to, lastEntry }: BackupManifest): Promise<void> {
+async function checkSameLog(storage: Storage, { name }: ObjectStore, last: BackupManifest): Promise<void> {
+  const { number, to, lastEntry } = last
   if (to === 0) return
   const query = { after: to - 1, until: to, direction: 'forwards', limit: 1, evidence: true } as const
   const { head, records } = await storage.readLog(query)
-  if (to > head) throw new PositionBeyondHead({ position: to, head })
+  const object = `"${manifestKey(number)}" in ${name}`
+  if (to > head) throw new PositionBeyondHead({ position: to, head, object })
   const [record] = records
   if (record === undefined || bytesToHex(entryOfRecord(record)) === lastEntry) return
   const { stream, revision } = record
-  throw new LogDiverged({ position: to, stream, revision })
+  throw new LogDiverged({ position: to, stream, revision, object })
 }
 
 /** The log after a position, up to where it ends when this begins, in parts that are packed whole. */

@@ -224,9 +224,12 @@ export class PositionBeyondHead extends StoreError {
   override readonly code = 'position-beyond-head'
   declare readonly position: number
   declare readonly head: number
-  constructor({ position, head }: { position: number; head: number }) {
-    const told = `Position ${position} is beyond the head of the log, ${head}`
-    super(`${told}: the log has lost events, or is another one`, { position, head })
+  /** Which object says so, where one does: its key and its place. */
+  declare readonly object?: string
+  constructor({ object, ...facts }: { position: number; head: number; object?: string }) {
+    const whose = object === undefined ? '' : `, up to which ${object} goes,`
+    const told = `Position ${facts.position}${whose} is beyond the head of the log, ${facts.head}`
+    super(`${told}: the log has lost events, or is another one`, { ...facts, ...(object !== undefined && { object }) })
   }
 }
 
@@ -237,9 +240,16 @@ export class LogDiverged extends StoreError {
   declare readonly position: number
   declare readonly stream: string
   declare readonly revision: number
-  constructor({ position, stream, revision }: { position: number; stream: string; revision: number }) {
-    const told = `At position ${position} the log no longer holds revision ${revision} of "${stream}" as it was read`
-    super(`${told}: it has lost events, and others stand in their place`, { position, stream, revision })
+  /** Which object has another one there, where one has: its key and its place. */
+  declare readonly object?: string
+  constructor({ object, ...facts }: { position: number; stream: string; revision: number; object?: string }) {
+    const { position, stream, revision } = facts
+    const told =
+      object === undefined
+        ? `At position ${position} the log no longer holds revision ${revision} of "${stream}" as it was read`
+        : `At position ${position} ${object} goes by another event than revision ${revision} of "${stream}" in the log`
+    const why = object === undefined ? 'it has lost events' : 'it is of another log, or the log has lost events'
+    super(`${told}: ${why}, and others stand in their place`, { ...facts, ...(object !== undefined && { object }) })
   }
 }
 

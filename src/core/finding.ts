@@ -24,6 +24,8 @@ export type FaultKind =
   | 'revision'
   | 'time'
   | 'closed'
+  /** The storage says of its stream that it ends elsewhere than in the log. */
+  | 'stream'
   /** It is forgotten, and its stream has no tombstone; or a tombstone that is none. */
   | 'tombstone'
   /** The archive does not give back what was recorded there. */

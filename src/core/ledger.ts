@@ -21,7 +21,7 @@ import {
 import { limits } from './limits.ts'
 import { checkStream } from './name.ts'
 import { type Signer, verifierOf } from './note.ts'
-import { type ObjectStore, watchedObjects } from './object-store.ts'
+import type { ObjectStore } from './object-store.ts'
 import { type ConsistencyProof, consistencyProof, type EventProof, entryOfRecord, eventProof } from './proof.ts'
 import { checkPublish, createPublish, type PublishOptions, publishedCheckpoints } from './publish.ts'
 import { type SealedDigest, type Sealing, seal, sealed } from './seal.ts'
@@ -218,7 +218,7 @@ function ledgerOf(
     },
     async verify(options = {}) {
       checkObject(options, 'options')
-      const kept = published ? await publishedCheckpoints(watchedObjects(published)) : []
+      const kept = published ? await publishedCheckpoints(published, keys) : []
       const checkpoint = [...kept, ...listOf(options.checkpoint)]
       return verify({ ...background, storage }, keys, { ...options, checkpoint })
     },

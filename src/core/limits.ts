@@ -155,6 +155,7 @@ export const limits = {
   objectKeyBytes: 512,
   objectPage: 1_000,
   objectLockMs: 10_000,
+  s3SilenceMs: 30_000,
   objectPartMs: 3_600_000,
 
   // The archive: what a segment holds, what is kept of those that were read, how much is done at the same time

@@ -74,11 +74,15 @@ const keyPart = /^[A-Za-z0-9][A-Za-z0-9._=+-]{0,199}$/
 
 /** Throws `InvalidArgument` for a key that not every object store could hold. No key may be the folder of another. */
 export function checkObjectKey(key: string): void {
-  if (typeof key === 'string' && utf8Length(key) <= limits.objectKeyBytes) {
-    if (key.split('/').every((part) => keyPart.test(part))) return
-  }
+  if (isObjectKey(key)) return
   const rule = `must be 1 to ${limits.objectKeyBytes} of A-Z a-z 0-9 . _ = + - /, each part beginning with a letter or digit`
   throw new InvalidArgument('key', `${JSON.stringify(key)} ${rule}`)
+}
+
+/** What somebody has put into a place by hand may have any name: it is no object then. */
+export function isObjectKey(key: string): boolean {
+  if (typeof key !== 'string' || utf8Length(key) > limits.objectKeyBytes) return false
+  return key.split('/').every((part) => keyPart.test(part))
 }
 
 /** A prefix is the beginning of a key. */

@@ -128,10 +128,30 @@ describe('a log that was rewritten since a digest was published', () => {
     const other = signerOf(newLedgerKeys('other.example/log').signerKey)
     await using store = await opened(objects, { signer: other })
     await expect(store.ledger.seal()).rejects.toMatchObject({ code: 'ledger-broken', place: 'checkpoint' })
+    const damaged = (size: number) => ({ code: 'object-damaged', key: `checkpoints/000000000000000${size}` })
+    await expect(store.ledger.verify()).rejects.toMatchObject(damaged(0))
     await objects.put('checkpoints/0000000000000007', new TextEncoder().encode('nothing'))
-    const damaged = { code: 'object-damaged', key: 'checkpoints/0000000000000007' }
-    await expect(store.ledger.verify()).rejects.toMatchObject(damaged)
+    await using same = await opened(objects)
+    await expect(same.ledger.verify()).rejects.toMatchObject(damaged(7))
   })
+})
+
+test('a published digest that was changed is told with its place; one that was taken away stays as the newest', async () => {
+  const objects = places()
+  await using store = await opened(objects)
+  await store.append('seat/1', seats(3))
+  const { checkpoint } = await store.ledger.seal()
+  const key = 'checkpoints/0000000000000003'
+  const changed = checkpoint.replace(/.{9}\n$/, 'AAAAAAAA=\n')
+  await objects.delete(key)
+  expect(await publishedCheckpoints(objects)).toEqual([checkpoint])
+  for (const each of [key, 'checkpoint']) {
+    await objects.put(each, new TextEncoder().encode(changed))
+    const damaged = { code: 'object-damaged', key: each, place: objects.name }
+    await expect(store.ledger.verify()).rejects.toMatchObject(damaged)
+    await objects.put(each, new TextEncoder().encode(checkpoint))
+  }
+  expect((await store.ledger.verify()).fault).toBeUndefined()
 })
 
 test('what is no place, and what is no key, is refused', async () => {

@@ -4,7 +4,7 @@
  */
 import { checkFunctions, checkObject } from './argument.ts'
 import { type Background, checkCount } from './background.ts'
-import { type Digest, readDigest, rootOf, type SignedDigest } from './digest.ts'
+import { type Digest, keptDigest, rootOf, type SignedDigest } from './digest.ts'
 import { utf8 } from './encoding.ts'
 import { isStoreError, ObjectDamaged, StoreBusy } from './errors.ts'
 import { LedgerBroken } from './ledger-errors.ts'
@@ -59,12 +59,12 @@ async function publish(
   const key = keyOf(digest)
   for (let tries = 1; tries <= limits.publishTries; tries++) {
     const newest = await objects.get(newestKey)
-    const before = newest && parse(newest.bytes, newestKey, objects)
+    const before = newest && parse(newest.bytes, { key: newestKey, objects })
     if (before) await checkExtends(before, digest, read)
     const retainUntil = retainDays === undefined ? {} : { retainUntil: now + retainDays * dayMs }
     const put = await objects.put(key, bytes, { if: 'absent', ...retainUntil })
     if (put.outcome === 'conflict') {
-      const there = parse(await getObject(objects, key), key, objects)
+      const there = parse(await getObject(objects, key), { key, objects })
       // With the same root, by another key of the log, it says the same.
       if (there.size !== digest.size || there.root !== digest.root) throw rewritten(key)
     }
@@ -76,15 +76,26 @@ async function publish(
   throw new StoreBusy(`Others replace ${newestKey} in ${objects.name}`, 1_000)
 }
 
-/** All that were published, as signed notes, the smallest first. Throws `ObjectDamaged` for what is none. */
-export async function publishedCheckpoints(objects: ObjectStore): Promise<readonly string[]> {
-  const checkpoints: string[] = []
+/**
+ * All that were published, as signed notes, the smallest first. Throws `ObjectDamaged` for what is none, and where there are
+ * verifier keys for what they have not signed.
+ */
+export async function publishedCheckpoints(
+  place: ObjectStore,
+  verifierKeys: readonly string[] = [],
+): Promise<readonly string[]> {
+  const objects = watchedObjects(place)
+  const digests: SignedDigest[] = []
   for await (const { key } of listObjects(objects, prefix)) {
-    const { checkpoint, size } = parse(await getObject(objects, key), key, objects)
-    if (key !== keyOf({ size })) throw damaged(key, objects, `it is a digest of ${size} events`)
-    checkpoints.push(checkpoint)
+    const digest = parse(await getObject(objects, key), { key, objects, verifierKeys })
+    if (key !== keyOf(digest)) throw damaged(key, objects, `it is a digest of ${digest.size} events`)
+    digests.push(digest)
   }
-  return checkpoints
+  // Whoever has taken one away may have left it there.
+  const newest = await objects.get(newestKey)
+  if (newest) digests.push(parse(newest.bytes, { key: newestKey, objects, verifierKeys }))
+  digests.sort((one, other) => one.size - other.size)
+  return [...new Set(digests.map(({ checkpoint }) => checkpoint))]
 }
 
 /** In a list they stand in the order of their sizes. */
@@ -108,9 +119,15 @@ function rewritten(key: string): LedgerBroken {
   return new LedgerBroken(key, 'the digest that is published there is not one of this log, which was rewritten since')
 }
 
-function parse(bytes: Uint8Array, key: string, objects: ObjectStore): SignedDigest {
+interface Published {
+  readonly key: string
+  readonly objects: ObjectStore
+  readonly verifierKeys?: readonly string[]
+}
+
+function parse(bytes: Uint8Array, { key, objects, verifierKeys = [] }: Published): SignedDigest {
   try {
-    return readDigest(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+    return keptDigest(new TextDecoder('utf-8', { fatal: true }).decode(bytes), verifierKeys)
   } catch (error) {
     throw damaged(key, objects, isStoreError(error) ? error.message : 'it is no text')
   }

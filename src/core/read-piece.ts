@@ -5,7 +5,7 @@ import { auditPiece } from './audit.ts'
 import { isStoreError } from './errors.ts'
 import type { Piece, PieceAudit } from './finding.ts'
 import { limits } from './limits.ts'
-import type { ForgottenEvent, LogPage, Storage, StoredEvent, TrimmedEvent } from './storage.ts'
+import type { ForgottenEvent, LogPage, LogRecord, Storage, StoredEvent, TrimmedEvent } from './storage.ts'
 import { turn } from './turn.ts'
 
 export interface PieceOptions {
@@ -34,7 +34,7 @@ export async function readPiece(
       continue
     }
     for (const record of page.records) {
-      const found = archived && record.state === 'trimmed' ? await contentIn(archived, record) : undefined
+      const found = archived && isArchived(record) ? await contentIn(archived, record) : undefined
       if (found instanceof Error) {
         // Forgotten meanwhile, or in another segment: it is read again.
         if (await hasChanged(storage, record as TrimmedEvent)) continue pages
@@ -51,6 +51,11 @@ export async function readPiece(
     await turn()
   }
   return piece.end()
+}
+
+/** Whatever the storage has in its place: where it names no segment, the audit says so. */
+function isArchived(record: LogRecord): record is TrimmedEvent {
+  return record.state === 'trimmed' && typeof record.segment === 'string' && Array.isArray(record.tags)
 }
 
 /** From its segment; as it is stored there where its key is not at hand. Else what is wrong with it. */
@@ -90,7 +95,12 @@ async function readPage(
     return await storage.readLog({ ...range, direction: 'forwards', limit, evidence: true })
   } catch (error) {
     if (!isStoreError(error, 'storage-failed')) throw error
-    await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
+    await endOfLog(storage)
     return 'unreadable'
   }
+}
+
+/** Where the log ends, whether or not the record there can be read. */
+export async function endOfLog(storage: Pick<Storage, 'readLog'>): Promise<Pick<LogPage, 'logId' | 'head'>> {
+  return storage.readLog({ after: 0, until: 0, direction: 'forwards', limit: 1 })
 }

@@ -8,6 +8,7 @@ import { putDocument } from './document.ts'
 import { canonicalJson, utf8 } from './encoding.ts'
 import { ObjectDamaged } from './errors.ts'
 import { gunzip, gzip, hashOf } from './gzip.ts'
+import { checkStreamType } from './name.ts'
 import { getObject, listObjects, type ObjectStore } from './object-store.ts'
 import { entryOfRecord, lineOf, recordOfLine } from './record-line.ts'
 import type { CollectionSpec, Document, DocumentKey, DocumentWrite, Guard, LogRecord } from './storage.ts'
@@ -66,9 +67,22 @@ export function segmentDocument(id: string): DocumentKey {
   return { collection: segments.collection, key: id }
 }
 
-export function segmentBodyOf(document: Document): SegmentBody {
-  return JSON.parse(document.body) as SegmentBody
+/** Throws `ObjectDamaged` where the document is not one that archiving has written: what it says of the segment cannot be used. */
+export function segmentBodyOf({ key, body }: Pick<Document, 'key' | 'body'>): SegmentBody {
+  try {
+    const segment = JSON.parse(body) as SegmentBody
+    checkStreamType(segment.streamType, 'streamType')
+    if (segment.id !== key || !states.includes(segment.state)) throw new Error('it is of another segment')
+    const { sha256 = '', textBytes = 0 } = segment.state === 'writing' ? {} : segment
+    if (typeof sha256 === 'string' && Number.isSafeInteger(textBytes)) return segment
+    throw new Error('it lacks the hash')
+  } catch (error) {
+    const reason = 'what the store knows of it was not written by archiving'
+    throw new ObjectDamaged({ key: `segment ${key}`, place: 'the store', reason }, error)
+  }
 }
+
+const states: readonly SegmentState[] = ['writing', 'sealed', 'trimmed']
 
 export function putSegment(body: SegmentBody, guard: Guard): readonly DocumentWrite[] {
   return putDocument(segments, { key: body.id, body, if: guard })

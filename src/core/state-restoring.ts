@@ -23,7 +23,7 @@ import { register } from './projection-state.ts'
 import { refoldView } from './replay-parked.ts'
 import { linesOf } from './segment.ts'
 import type { ViewLine } from './state-forgetting.ts'
-import { entryAt, type ProjectionManifest, type StateManifest } from './state-snapshot.ts'
+import { entryAt, manifestKey, type ProjectionManifest, type StateManifest } from './state-snapshot.ts'
 import type { DocumentWrite, Storage } from './storage.ts'
 import { formatInstant } from './time.ts'
 import { backoffMs, sleep } from './turn.ts'
@@ -65,10 +65,11 @@ export function chosenOf(
 /** Throws `PositionBeyondHead` or `LogDiverged` where the snapshot is of another log, `ObjectDamaged`; changes nothing. */
 export async function checkChosen(
   { storage, objects }: Pick<StateRestoring, 'storage' | 'objects'>,
-  chosen: readonly Chosen[],
+  { number, chosen }: { readonly number: number; readonly chosen: readonly Chosen[] },
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  for (const { manifest } of chosen) await checkLog(storage, manifest)
+  const object = `"${manifestKey(number)}" in ${objects.name}`
+  for (const { manifest } of chosen) await checkLog(storage, manifest, object)
   for (const { manifest } of chosen) {
     for (const packed of [...manifest.chunks, ...manifest.parked]) {
       signal?.throwIfAborted()
@@ -77,13 +78,13 @@ export async function checkChosen(
   }
 }
 
-async function checkLog(storage: Storage, { position, entry }: ProjectionManifest): Promise<void> {
+async function checkLog(storage: Storage, { position, entry }: ProjectionManifest, object: string): Promise<void> {
   const { head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
-  if (position > head) throw new PositionBeyondHead({ position, head })
+  if (position > head) throw new PositionBeyondHead({ position, head, object })
   if ((await entryAt(storage, position)) === entry) return
   const range = { after: position - 1, until: position, direction: 'forwards', limit: 1 } as const
   const [record] = (await storage.readLog(range)).records
-  throw new LogDiverged({ position, stream: record?.stream ?? '', revision: record?.revision ?? 0 })
+  throw new LogDiverged({ position, stream: record?.stream ?? '', revision: record?.revision ?? 0, object })
 }
 
 interface ParkedLine {

@@ -124,7 +124,7 @@ export function createStates({ projections, ...background }: Tools): { face: Sta
       const manifest = await readManifest(objects, number)
       const chosen = chosenOf(manifest, shapes, options.projections)
       const restoring = { ...background, objects }
-      await checkChosen(restoring, chosen, signal)
+      await checkChosen(restoring, { number, chosen }, signal)
       const restored: StatesRestored['projections'][number][] = []
       for (const { shape, manifest } of chosen) {
         signal?.throwIfAborted()

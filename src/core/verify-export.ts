@@ -1,13 +1,13 @@
 /** Verifying an export without its store: nothing is needed but its bytes, and a key or a digest that was kept. */
 import { hexToBytes } from '@noble/hashes/utils.js'
-import { openDigest, readDigest, type SignedDigest } from './digest.ts'
+import { keptDigest, openDigest, readDigest, type SignedDigest } from './digest.ts'
 import { InvalidArgument, isStoreError } from './errors.ts'
 import { type ExportHead, exportFormat, exportLine } from './export.ts'
 import type { Fault } from './finding.ts'
 import { limits } from './limits.ts'
 import { recordOfLine } from './record-line.ts'
 import type { LogRecord } from './storage.ts'
-import { keptDigest, keptIn, listOf } from './verify.ts'
+import { keptIn, listOf } from './verify.ts'
 import { auditRecords, type RecordsReport, type VerifyRecordsOptions } from './verify-records.ts'
 
 export interface VerifyExportOptions extends VerifyRecordsOptions {

@@ -4,10 +4,10 @@
  */
 
 import { auditLog, auditPiece, firstOf } from './audit.ts'
-import type { SignedDigest } from './digest.ts'
+import { keptDigest, type SignedDigest } from './digest.ts'
 import type { Fault, StateCounts } from './finding.ts'
 import type { LogRecord } from './storage.ts'
-import { compareDigests, keptDigest, keptIn, listOf, pieceRecords, truncated } from './verify.ts'
+import { compareDigests, keptIn, listOf, pieceRecords, truncated } from './verify.ts'
 
 export interface VerifyRecordsOptions {
   /** Signed digests: the records must begin with what each covers. Without any they are held against each other only. */
@@ -72,7 +72,7 @@ export async function auditRecords(
   fault ??= compareDigests(digests, log)
   return {
     verified: fault ? fault.position - 1 : end,
-    streams: log.streams,
+    streams: log.ends.size,
     events: log.counts,
     unread: log.unread,
     ...(log.encrypted > 0 && { encrypted: log.encrypted }),

@@ -5,15 +5,16 @@
 import { checkObject } from './argument.ts'
 import { auditLog, firstOf, type LogAudit } from './audit.ts'
 import { type Background, checkParallel } from './background.ts'
-import { type Digest, openDigest, readDigest, rootOf, type SignedDigest } from './digest.ts'
+import { type Digest, keptDigest, openDigest, rootOf, type SignedDigest } from './digest.ts'
 import { isStoreError } from './errors.ts'
 import type { Fault, Piece, PieceAudit, StateCounts } from './finding.ts'
 import { hashesOfTile, hashReader, type LedgerState, readState, tileKey } from './ledger-state.ts'
 import { limits } from './limits.ts'
-import { readPiece } from './read-piece.ts'
+import { endOfLog, readPiece } from './read-piece.ts'
 import type { Storage } from './storage.ts'
 import { hashIn, rootOfTile, type Tile, tileBytes, tileWidth } from './tile.ts'
 import { auditPath, equalHashes, hashBytes, rootOfPath } from './tree.ts'
+import { wrongEnds } from './verify-ends.ts'
 
 export interface VerifyOptions {
   /** Signed digests that were kept outside the store: the log must begin with what each covers. */
@@ -51,16 +52,17 @@ export const pieceRecords = 16 * tileWidth
 
 /** Throws `InvalidArgument` or `ProofInvalid` for a checkpoint that proves nothing; whatever is wrong inside is in the report. */
 export async function verify(
-  { storage, archived }: Pick<Background, 'storage' | 'archived'>,
+  { storage, ...background }: Pick<Background, 'storage' | 'archived'>,
   keys: readonly string[],
   options: VerifyOptions = {},
 ): Promise<VerifyReport> {
   checkObject(options, 'options')
   const { onProgress, signal } = options
+  const archived = background.archived?.anew()
   const parallel = checkParallel(options.parallel ?? limits.verifyParallel)
   const kept = listOf(options.checkpoint).map((checkpoint) => keptDigest(checkpoint, keys))
   const { state, fault: stateFault } = await readLedger(storage, keys)
-  const { logId, head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
+  const { logId, head } = await endOfLog(storage)
   const known = state.digest ? [...kept, state.digest] : kept
   const log = auditLog(
     known.map(({ size }) => size),
@@ -88,12 +90,13 @@ export async function verify(
   const size = known.reduce((most, { size }) => Math.max(most, size), state.size)
   // What a log that was cut off lacks, tombstones too, is missing from its end on.
   fault = firstOf([fault, ...(size > head ? [truncated(size, head)] : await withoutTombstone(storage, log))])
+  fault ??= firstOf(await wrongEnds(storage, log, { head, signal }))
   fault ??= stateFault ?? compareEdge(state, log)
   fault ??= compareDigests(known, log)
   return {
     ...{ logId, head },
     verified: fault ? fault.position - 1 : head,
-    streams: log.streams,
+    streams: log.ends.size,
     events: log.counts,
     unread: log.unread,
     ...(log.encrypted > 0 && { encrypted: log.encrypted }),
@@ -115,12 +118,6 @@ export function keptIn(kept: readonly SignedDigest[]): { readonly checkpoint?: S
     undefined,
   )
   return largest ? { checkpoint: largest } : {}
-}
-
-/** Checked by the keys, where there are some. */
-export function keptDigest(checkpoint: string, keys: readonly string[]): SignedDigest {
-  if (keys.length > 0) openDigest(checkpoint, keys)
-  return readDigest(checkpoint)
 }
 
 /** What is wrong with it is said once the log itself was looked at. */

@@ -108,3 +108,15 @@ test('a key of a witness signs no log, one of a log cosigns none, and a stranger
   await expect(witness(keeper, foreign)).rejects.toMatchObject({ code: 'proof-invalid', part: 'signature' })
   expect(await keeper.streamTypes()).toEqual([])
 })
+
+test('a new key of the witness cosigns what the old one has', async () => {
+  await using store = await opened()
+  await store.ledger.seal()
+  await using keeper = await openStore(memoryStorage())
+  await witness(keeper, watching(store.ledger))
+  await expect(witness(keeper, { ...watching(store.ledger), signer })).rejects.toMatchObject({ path: 'signer' })
+  const next = newWitnessKeys('witness.example')
+  const cosigned = await witness(keeper, { ...watching(store.ledger), signer: signerOf(next.signerKey) })
+  const { signatures } = openDigest(cosigned?.checkpoint ?? '', [log.verifierKey, next.verifierKey])
+  expect(signatures.map(({ name }) => name)).toEqual(['acme.example/permits', 'witness.example'])
+})

@@ -10,7 +10,7 @@ import type { EventOf } from './event.ts'
 import { derivedId } from './id.ts'
 import type { Ledger } from './ledger.ts'
 import { ProofInvalid } from './ledger-errors.ts'
-import { cosignNote, type Signer, verifierOf } from './note.ts'
+import { cosignNote, parseNote, type Signer, verifierOf } from './note.ts'
 import { checkConsistency } from './proof.ts'
 import type { Store } from './store.ts'
 
@@ -41,7 +41,9 @@ export async function witness(
   checkObject(options, 'options')
   const { ledger, verifierKeys, signer, clock = Date.now } = options
   if (verifierKeys.length === 0) throw new InvalidArgument('verifierKeys', 'must hold a key of the log')
-  verifierOf(signer.verifierKey, 'signer.verifierKey')
+  const own = verifierOf(signer.verifierKey, 'signer.verifierKey')
+  if (!own.cosigns)
+    throw new InvalidArgument('signer', `"${own.name}" is the key of a log; a witness has one of its own`)
   const newest = await ledger.digest()
   if (newest === undefined) return undefined
   const seen = openDigest(newest.checkpoint, verifierKeys)
@@ -59,7 +61,9 @@ export async function witness(
         await store.append<WitnessEvent>(stream, [{ type: 'ForkSeen', id, data }])
         throw error
       }
-      if (kept.size === seen.size) return kept
+      const { signatures } = parseNote(kept.checkpoint)
+      // A key that has taken the place of another cosigns what that one has.
+      if (kept.size === seen.size && signatures.some(({ keyId }) => keyId === own.keyId)) return kept
     }
     const checkpoint = await cosignNote(seen.checkpoint, signer, Math.floor(clock() / 1_000))
     const data = { size: seen.size, root: seen.root, checkpoint }

@@ -11,6 +11,7 @@ import { limits } from '../core/limits.ts'
 import {
   checkObjectKey,
   checkObjectQuery,
+  isObjectKey,
   type ListedObject,
   type ObjectStore,
   type PutCondition,
@@ -45,8 +46,9 @@ export function folderObjects(path: string): ObjectStore {
         await link(part, target)
         return 'written'
       } catch (error) {
-        if (codeOf(error) === 'EEXIST') return 'conflict'
-        throw error
+        if (codeOf(error) !== 'EEXIST') throw error
+        if ((await stat(target).catch(() => undefined))?.isDirectory()) throw new Error(`${target} is a folder`)
+        return 'conflict'
       }
     }
     return alone(async () => {
@@ -89,7 +91,7 @@ export function folderObjects(path: string): ObjectStore {
       // Only the folder in which all of them lie is looked through.
       const within = prefix.slice(0, prefix.lastIndexOf('/') + 1)
       const keys = (await filesOf(root, within))
-        .filter((key) => key.startsWith(prefix) && compareUtf8(key, after) > 0)
+        .filter((key) => isObjectKey(key) && key.startsWith(prefix) && compareUtf8(key, after) > 0)
         .sort(compareUtf8)
       const page = await Promise.all(keys.slice(0, limit).map((key) => listed(root, key)))
       return { objects: page.filter((object) => object !== undefined), more: keys.length > limit }

@@ -11,7 +11,16 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3'
 import { InvalidArgument } from '../core/errors.ts'
-import { checkObjectKey, checkObjectQuery, type ObjectStore, type PutCondition } from '../core/object-store.ts'
+import { limits } from '../core/limits.ts'
+import {
+  checkObjectKey,
+  checkObjectQuery,
+  isObjectKey,
+  type ListedObject,
+  type ObjectStore,
+  type PutCondition,
+  type StoredObject,
+} from '../core/object-store.ts'
 
 export interface S3Place {
   readonly bucket: string
@@ -37,12 +46,25 @@ export function s3Objects({ bucket, prefix, region, endpoint, client }: S3Place)
     new S3Client({
       ...(region !== undefined && { region }),
       ...(endpoint !== undefined && { endpoint, forcePathStyle: true }),
+      requestHandler: { connectionTimeout: limits.s3SilenceMs, socketTimeout: limits.s3SilenceMs },
     })
   const before = prefix === undefined ? '' : `${prefix}/`
   const placeOf = (key: string) => {
     checkObjectKey(key)
     return { Bucket: bucket, Key: before + key }
   }
+  async function get(key: string): Promise<StoredObject | undefined> {
+    const place = placeOf(key)
+    try {
+      const { Body, ETag = '' } = await s3.send(new GetObjectCommand(place))
+      return { bytes: (await Body?.transformToByteArray()) ?? new Uint8Array(), etag: ETag }
+    } catch (error) {
+      // Another 404 is of somebody who knows nothing of objects.
+      if (nameOf(error) === 'NoSuchKey') return undefined
+      throw error
+    }
+  }
+
   return {
     name: `s3://${bucket}/${prefix ?? ''}`,
     async put(key, bytes, condition) {
@@ -51,29 +73,34 @@ export function s3Objects({ bucket, prefix, region, endpoint, client }: S3Place)
         const { ETag = '' } = await s3.send(new PutObjectCommand({ ...place, Body: bytes, ...guardOf(condition) }))
         return { outcome: 'written', etag: ETag }
       } catch (error) {
-        if (condition !== undefined && isLost(error, condition)) return { outcome: 'conflict' }
-        throw error
+        if (condition === undefined || !isLost(error, condition)) throw error
+        // Where an answer got lost the SDK has tried again, and may have lost to itself.
+        const there = wasRepeated(error) ? await get(key) : undefined
+        return there && equalBytes(there.bytes, bytes)
+          ? { outcome: 'written', etag: there.etag }
+          : { outcome: 'conflict' }
       }
     },
-    async get(key) {
-      const place = placeOf(key)
-      try {
-        const { Body, ETag = '' } = await s3.send(new GetObjectCommand(place))
-        return { bytes: (await Body?.transformToByteArray()) ?? new Uint8Array(), etag: ETag }
-      } catch (error) {
-        if (statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket') return undefined
-        throw error
-      }
-    },
+    get,
     async list(query) {
       checkObjectQuery(query)
       const { prefix: within, after, limit } = query
-      const range = { Prefix: before + within, ...(after !== undefined && { StartAfter: before + after }) }
-      const page = await s3.send(new ListObjectsV2Command({ Bucket: bucket, ...range, MaxKeys: limit }))
-      const objects = (page.Contents ?? []).map(({ Key = '', Size = 0 }) => {
-        return { key: Key.slice(before.length), bytes: Size }
-      })
-      return { objects, more: page.IsTruncated === true }
+      const objects: ListedObject[] = []
+      let from = after === undefined ? undefined : before + after
+      for (let more = true; more; ) {
+        const range = { Prefix: before + within, ...(from !== undefined && { StartAfter: from }) }
+        const MaxKeys = limit - objects.length
+        const page = await s3.send(new ListObjectsV2Command({ Bucket: bucket, ...range, MaxKeys }))
+        const { Contents = [] } = page
+        for (const { Key = '', Size = 0 } of Contents) {
+          const key = Key.slice(before.length)
+          if (isObjectKey(key)) objects.push({ key, bytes: Size })
+          from = Key
+        }
+        more = page.IsTruncated === true && Contents.length > 0
+        if (objects.length === limit) return { objects, more }
+      }
+      return { objects, more: false }
     },
     async delete(key) {
       await s3.send(new DeleteObjectCommand(placeOf(key)))
@@ -112,7 +139,15 @@ function guardOf(condition: PutCondition | undefined) {
 function isLost(error: unknown, condition: PutCondition): boolean {
   const status = statusOf(error)
   if (status === 412 || status === 409) return true
-  return status === 404 && condition.if === 'unchanged' && nameOf(error) !== 'NoSuchBucket'
+  return condition.if === 'unchanged' && nameOf(error) === 'NoSuchKey'
+}
+
+function wasRepeated(error: unknown): boolean {
+  return ((error as { readonly $metadata?: { readonly attempts?: number } }).$metadata?.attempts ?? 1) > 1
+}
+
+function equalBytes(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, at) => byte === other[at])
 }
 
 function statusOf(error: unknown): number | undefined {

@@ -34,7 +34,8 @@ export type Proof = 'all' | 'what can be'
 
 /** Throws `InvalidArgument` where the folder holds no finished export, or not all of it. */
 export async function findExport(folder: string, proof: Proof = 'all'): Promise<JournalExport> {
-  const names = (await readdir(folder, { recursive: true })).map((name) => name.replaceAll('\\', '/')).sort()
+  const found = await readdir(folder, { recursive: true }).catch((error) => cannotRead(folder, error))
+  const names = found.map((name) => name.replaceAll('\\', '/')).sort()
   const finished = names.filter((name) => name.endsWith('.completed.manifest'))
   const started = names.filter((name) => name.endsWith('.started.manifest'))
   if (finished.length === 0) {
@@ -48,8 +49,10 @@ export async function findExport(folder: string, proof: Proof = 'all'): Promise<
   }
   const files = new Map<string, DataFile>()
   for (const name of finished) {
-    for (const [at, key] of itemsAt(await readManifest(folder, name), 'keys').entries()) {
-      const file = await dataFile(folder, { names, key, proof, place: `${name}: keys[${at}]` })
+    const manifest = await readManifest(folder, name)
+    if (fieldOf(manifest, 'keys') === undefined) throw new InvalidArgument(name, 'has no list of keys')
+    for (const [at, key] of itemsAt(manifest, 'keys').entries()) {
+      const file = await dataFile(folder, { names, key, proof, manifest: name, place: `${name}: keys[${at}]` })
       // Jobs over the same hours write the same objects.
       files.set(file.path, file)
     }
@@ -59,11 +62,15 @@ export async function findExport(folder: string, proof: Proof = 'all'): Promise<
 
 /** The bytes of a file, which must be no longer than anybody should hold. */
 export async function readWhole(path: string, name: string): Promise<Uint8Array> {
-  const { size } = await stat(path)
+  const { size } = await stat(path).catch((error) => cannotRead(name, error))
   if (size > limits.exportFileBytes) {
     throw new LimitExceeded({ limit: 'exportFileBytes', allowed: limits.exportFileBytes, actual: size }, name)
   }
-  return readFile(path)
+  return readFile(path).catch((error) => cannotRead(name, error))
+}
+
+function cannotRead(name: string, error: Error): never {
+  throw new InvalidArgument(name, `cannot be read: ${error.message}`)
 }
 
 async function readManifest(folder: string, name: string) {
@@ -87,10 +94,12 @@ interface Key {
   readonly names: readonly string[]
   readonly key: Ion
   readonly proof: Proof
+  /** In which it stands. */
+  readonly manifest: string
   readonly place: string
 }
 
-async function dataFile(folder: string, { names, key, proof, place }: Key): Promise<DataFile> {
+async function dataFile(folder: string, { names, key, proof, manifest, place }: Key): Promise<DataFile> {
   const [, strandId = '', first = '', last = '', format] =
     key.type === 'string' ? (objectName.exec(key.value) ?? []) : []
   if (key.type !== 'string' || strandId === '') throw new InvalidArgument(place, 'is no key such as STRAND.0-99.ion')
@@ -98,9 +107,9 @@ async function dataFile(folder: string, { names, key, proof, place }: Key): Prom
     const mend = 'take an export in Ion if there is one, or --unproven, which marks what cannot be proven'
     throw new InvalidArgument(place, `${key.value} is JSON, and lacks types that hashes are made of: ${mend}`)
   }
-  const name = nameOf(key.value, names)
+  const name = nameOf(key.value, { names, manifest })
   if (name === undefined) throw new InvalidArgument(place, `${key.value} is not in the folder`)
-  const { size } = await stat(join(folder, name))
+  const { size } = await stat(join(folder, name)).catch((error) => cannotRead(name, error))
   return {
     path: join(folder, name),
     name,
@@ -112,11 +121,12 @@ async function dataFile(folder: string, { names, key, proof, place }: Key): Prom
   }
 }
 
-/** The folder may be a copy of the bucket, or of any place in it. */
-function nameOf(key: string, names: readonly string[]): string | undefined {
+/** The folder may be a copy of the bucket, or of any place in it, or hold such copies. */
+function nameOf(key: string, { names, manifest }: Pick<Key, 'names' | 'manifest'>): string | undefined {
   const steps = key.split('/')
+  const beside = manifest.slice(0, manifest.lastIndexOf('/') + 1)
   const ends = steps.map((_, at) => steps.slice(at).join('/'))
-  return ends.find((end) => names.includes(end))
+  return ends.flatMap((end) => [`${beside}${end}`, end]).find((name) => names.includes(name))
 }
 
 function inOrder(files: readonly DataFile[]): readonly DataFile[] {

@@ -48,9 +48,9 @@ export function missingS3(server: S3Server): string | undefined {
 }
 
 /** A client of the server. It wants credentials, and does not look at them. */
-export function clientOf(endpoint: string): S3Client {
+export function clientOf(endpoint: string, maxAttempts = 1): S3Client {
   const credentials = { accessKeyId: 'tester', secretAccessKey: 'tester' }
-  return new S3Client({ endpoint, region: 'us-east-1', credentials, forcePathStyle: true, maxAttempts: 1 })
+  return new S3Client({ endpoint, region: 'us-east-1', credentials, forcePathStyle: true, maxAttempts })
 }
 
 async function newBucket(endpoint: string): Promise<string> {

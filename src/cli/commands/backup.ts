@@ -49,7 +49,13 @@ async function list(place: string, choice: { readonly json?: true }): Promise<vo
     json: choice.json,
     noun: 'backup',
     cells: ({ number, from, to, documents, bytes, madeAt }) => [
-      ...[`${number}`, madeAt, `positions ${from + 1} to ${to}`, plural(documents, 'document'), plural(bytes, 'byte')],
+      ...[
+        `${number}`,
+        madeAt,
+        to > from ? `positions ${from + 1} to ${to}` : 'no events',
+        plural(documents, 'document'),
+        plural(bytes, 'byte'),
+      ],
     ],
   })
 }

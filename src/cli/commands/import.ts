@@ -87,11 +87,19 @@ function refuseStrangers({ from, onError, map, numbers, statements, dryRun, unpr
   if (stranger) throw new InvalidArgument(stranger[0], `goes only with --from ${other}`)
 }
 
+async function bytesOf(file: string): Promise<number> {
+  const found = await stat(file).catch((error: Error) => {
+    throw new InvalidArgument('file', `${file} cannot be read: ${error.message}`)
+  })
+  if (found.isDirectory()) throw new InvalidArgument('file', `${file} is a folder; --from qldb-export reads one`)
+  return found.size
+}
+
 async function importLines(file: string, choice: Choice): Promise<void> {
   const counts = { read: 0, recorded: 0, repeated: 0, skipped: 0 }
   await withStore(choice, 'writing', async (store) => {
+    const progress = createProgress('import, bytes', file === '-' ? 0 : await bytesOf(file))
     const input = file === '-' ? process.stdin : createReadStream(file)
-    const progress = createProgress('import, bytes', file === '-' ? 0 : (await stat(file)).size)
     const ordinals = new Map<string, number>()
     let group: ImportedLine[] = []
     let groupBytes = 0

@@ -1,14 +1,17 @@
 import { type Command, Command as Group, InvalidArgumentError, Option } from 'commander'
-import { InvalidArgument } from '../../core/errors.ts'
+import type { SignedDigest } from '../../core/digest.ts'
+import { InvalidArgument, isStoreError } from '../../core/errors.ts'
 import type { EventPlace } from '../../core/ledger.ts'
 import { newLedgerKeys, newWitnessKeys } from '../../core/note.ts'
+import type { Store } from '../../core/store.ts'
+import { sleep } from '../../core/turn.ts'
 import { witness } from '../../core/witness.ts'
 import { createClient } from '../../http/client.ts'
 import { open } from '../../open.ts'
-import { eventPlace, ordinal, type StoreChoice, storeCommand, withStore } from '../options.ts'
-import { note, print, printFacts, printJson } from '../output.ts'
+import { eventPlace, ordinal, type StoreChoice, storeCommand, untilSignal, withStore } from '../options.ts'
+import { note, plural, print, printFacts, printJson } from '../output.ts'
 import {
-  fileText,
+  checkpointIn,
   type KeyChoice,
   ledgerOf,
   type SignerChoice,
@@ -23,6 +26,7 @@ interface SealChoice extends StoreChoice, SignerChoice {}
 interface Choice extends StoreChoice, KeyChoice {}
 interface WitnessChoice extends SealChoice {
   readonly token?: string
+  readonly every?: number
 }
 interface ProveChoice extends Choice {
   readonly checkpoint?: string
@@ -70,6 +74,7 @@ export function ledgerCommand(): Command {
       )
         .argument('<log>', 'the other one: the address of its server, or its store')
         .addOption(new Option('--token <token>', 'for its server').env('DAYBOOK_TOKEN'))
+        .option('--every <seconds>', 'ask again and again, until a signal ends it or the log was rewritten', ordinal)
         .action(witnessLog),
     )
 }
@@ -98,7 +103,7 @@ async function digest(choice: Choice): Promise<void> {
 
 async function prove(event: EventPlace, choice: ProveChoice): Promise<void> {
   const { checkpoint: file } = choice
-  const options = file === undefined ? {} : { checkpoint: fileText(file, '--checkpoint') }
+  const options = file === undefined ? {} : { checkpoint: checkpointIn(file, verifierKeysOf(choice)) }
   await printJson(await reading(choice, (store) => store.ledger.prove(event, options)))
 }
 
@@ -112,19 +117,45 @@ async function consistency(from: number, to: number | undefined, choice: Choice)
   await printJson(await reading(choice, (store) => store.ledger.proveConsistency(from, to)))
 }
 
-async function witnessLog(log: string, choice: WitnessChoice): Promise<void> {
+async function witnessLog(log: string, { every, ...choice }: WitnessChoice): Promise<void> {
   const { token } = choice
   const { signer, verifierKeys = [] } = await ledgerOf(choice)
   if (signer === undefined) throw new InvalidArgument('--signer-key', "is needed: the witness's own")
-  await using other = /^https?:/.test(log)
-    ? createClient({ url: log, ...(token !== undefined && { token }) })
-    : await open(log, { readOnly: true })
-  const cosigned = await withStore(choice, 'writing', (store) =>
-    witness(store, { ledger: other.ledger, verifierKeys, signer }),
+  if (every === 0) throw new InvalidArgument('--every', 'must be a second or more')
+  const ask = async (store: Store) => {
+    await using other = /^https?:/.test(log)
+      ? createClient({ url: log, ...(token !== undefined && { token }) })
+      : await open(log, { readOnly: true })
+    return await witness(store, { ledger: other.ledger, verifierKeys, signer })
+  }
+  await withStore(choice, 'writing', async (store) => {
+    let last: string | undefined
+    const tell = async (cosigned: SignedDigest | undefined) => {
+      if (cosigned !== undefined && cosigned.checkpoint === last) return
+      last = cosigned?.checkpoint
+      if (choice.json) return printJson(cosigned ?? null)
+      if (cosigned === undefined) note('nothing is sealed there yet')
+      else await print(cosigned.checkpoint.trimEnd())
+    }
+    if (every === undefined) return tell(await ask(store))
+    const ended = untilSignal()
+    while (!ended.aborted) {
+      try {
+        await tell(await ask(store))
+      } catch (error) {
+        if (!isPassing(error)) throw error
+        note(`-- ${error.message}; again in ${plural(every, 'second')} --`)
+      }
+      await sleep(every * 1_000, ended)
+    }
+  })
+}
+
+/** The log is not there just now; of one that was rewritten everybody must hear. */
+function isPassing(error: unknown): error is Error {
+  return (
+    isStoreError(error) && ['server-unreachable', 'store-busy', 'storage-failed', 'store-missing'].includes(error.code)
   )
-  if (choice.json) return printJson(cosigned ?? null)
-  if (cosigned === undefined) note('nothing is sealed there yet')
-  else await print(cosigned.checkpoint.trimEnd())
 }
 
 function reading<Result>(choice: Choice, run: Parameters<typeof withStore<Result>>[2]): Promise<Result> {

@@ -12,7 +12,7 @@ import { verifyExport } from '../../core/verify-export.ts'
 import { openObjects } from '../../open.ts'
 import { ordinal, type StoreChoice, stoppable, storeCommand, withStore } from '../options.ts'
 import { exitCodes, lateProgress, note, plural, print, printFacts, printJson } from '../output.ts'
-import { fileText, type KeyChoice, verifierKeysOf, withKeys } from '../signing.ts'
+import { checkpointIn, fileText, type KeyChoice, ofFile, verifierKeysOf, withKeys } from '../signing.ts'
 
 interface Choice extends StoreChoice, KeyChoice {
   readonly checkpoint?: string
@@ -42,10 +42,10 @@ async function run(choice: Choice): Promise<void> {
     throw new InvalidArgument('--proof', 'and --export are two things: verify one after the other')
   }
   const verifierKeys = verifierKeysOf(choice)
-  const checkpoint = choice.checkpoint === undefined ? undefined : fileText(choice.checkpoint, '--checkpoint')
+  const checkpoint = choice.checkpoint === undefined ? undefined : checkpointIn(choice.checkpoint, verifierKeys)
   const against = { verifierKeys, ...(checkpoint !== undefined && { checkpoint }) }
   if (choice.proof !== undefined) return verifyProof(choice.proof, choice, against)
-  const published = choice.published === undefined ? [] : await publishedAt(choice.published)
+  const published = choice.published === undefined ? [] : await publishedAt(choice.published, verifierKeys)
   const bar = lateProgress('verify')
   const options = {
     checkpoint: checkpoint === undefined ? published : [...published, checkpoint],
@@ -67,7 +67,7 @@ async function run(choice: Choice): Promise<void> {
   const unsigned = report.digest === undefined && report.checkpoint === undefined && report.head > 0
   if (report.fault || (unsigned && verifierKeys.length > 0)) process.exitCode = exitCodes.failed
   if (choice.json) return printJson(report)
-  const { fault, verified, streams, events, unread, digest, signed, checkpoint: kept } = report
+  const { fault, verified, streams, events, unread, encrypted = 0, digest, signed, checkpoint: kept } = report
   await print(
     fault ? faultText(fault) : `${plural(verified, 'event')} of ${plural(streams, 'stream')}: nothing is wrong`,
   )
@@ -78,6 +78,8 @@ async function run(choice: Choice): Promise<void> {
         ...(events.forgotten > 0 ? [`${plural(events.forgotten, 'event')} forgotten`] : []),
         ...(unread > 0 ? [`${plural(unread, 'event')} in the archive`] : []),
       ].join(', ') || undefined,
+    'not proven':
+      encrypted > 0 ? `what is plain of ${plural(encrypted, 'encrypted event')}: no key tells it` : undefined,
     digest: digest && `${digestText(digest)}; ${signed ? 'its signature is checked' : 'whose signature needs --key'}`,
     against: kept && digestText(kept),
   })
@@ -92,8 +94,8 @@ async function verifyProof(
 ): Promise<void> {
   if (verifierKeys.length === 0)
     throw new InvalidArgument('--key', 'is needed: a proof holds by whose signature it bears')
-  const proof = parseJson(fileText(file, '--proof'), '--proof') as EventProof
-  const checked = checkProof(proof, verifierKeys)
+  const text = fileText(file, '--proof')
+  const checked = ofFile(file, '--proof', () => checkProof(parseJson(text, '--proof') as EventProof, verifierKeys))
   if (checkpoint !== undefined) {
     const kept = openDigest(checkpoint, verifierKeys)
     const same =
@@ -117,15 +119,18 @@ async function verifyProof(
   })
 }
 
-async function publishedAt(url: string): Promise<readonly string[]> {
+async function publishedAt(url: string, verifierKeys: readonly string[]): Promise<readonly string[]> {
   const objects = await openObjects(url)
-  return publishedCheckpoints(objects).finally(objects.close)
+  const published = await publishedCheckpoints(objects, verifierKeys).finally(objects.close)
+  if (published.length === 0) throw new InvalidArgument('--published', `there is no digest in ${objects.name}`)
+  return published
 }
 
 async function fileThere(file: string): Promise<string> {
-  await stat(file).catch((error: Error) => {
+  const found = await stat(file).catch((error: Error) => {
     throw new InvalidArgument('--export', `${file} cannot be read: ${error.message}`)
   })
+  if (found.isDirectory()) throw new InvalidArgument('--export', `${file} cannot be read: it is a folder`)
   return file
 }
 

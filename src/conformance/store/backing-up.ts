@@ -167,9 +167,10 @@ export const backingUp = (open: OpenStorage, openObjects: OpenObjects) => {
       const [here, there] = [await openStore(await open()), await openStore(await fresh(open))]
       await used(here)
       await here.backup(objects)
-      await assert.rejects(there.backup(objects), { code: 'position-beyond-head' })
+      const object = `"backup/00000001.json" in ${objects.name}`
+      await assert.rejects(there.backup(objects), { code: 'position-beyond-head', object })
       await used(there)
-      await assert.rejects(there.backup(objects), { code: 'log-diverged' })
+      await assert.rejects(there.backup(objects), { code: 'log-diverged', object })
       assert.equal((await collect(listObjects(objects, ''))).length, 3)
       await assert.rejects(restoreBackup(await place(), await fresh(open)), { code: 'invalid-argument' })
       await there.close()

@@ -121,9 +121,10 @@ export const writingDown = (open: OpenEmbedded, openObjects: OpenObjects) =>
       const other = await open({ states, projections: [next] })
       await assert.rejects(other.states.restore(), /has version 1 of "inline", the store was opened with version 2/)
       const elsewhere = await open({ name: `other-${crypto.randomUUID()}`, states, projections: [inline] })
-      await assert.rejects(elsewhere.states.restore(), { code: 'position-beyond-head' })
+      const object = `"states/00000001.json" in ${states.name}`
+      await assert.rejects(elsewhere.states.restore(), { code: 'position-beyond-head', object })
       await visit(elsewhere, ['7'], ['p7'])
-      await assert.rejects(elsewhere.states.restore(), { code: 'log-diverged' })
+      await assert.rejects(elsewhere.states.restore(), { code: 'log-diverged', object })
       assert.deepEqual((await elsewhere.views.get(inline, '7'))?.places, ['p7'])
     },
 

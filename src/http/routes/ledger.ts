@@ -67,6 +67,7 @@ const report = z.object({
   ...{ logId: z.string(), head: revision, verified: revision, streams: revision },
   events: z.object({ stored: revision, trimmed: revision, forgotten: revision, tombstone: revision }),
   unread: revision,
+  encrypted: z.optional(revision),
   digest: z.optional(digest),
   signed: z.boolean(),
   checkpoint: z.optional(digest),

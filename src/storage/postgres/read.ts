@@ -103,8 +103,9 @@ export async function readBoundary(
 }
 
 export async function listStreams(session: Session, query: StreamListQuery): Promise<StreamListPage> {
-  const { type, updatedFrom = null, cursor = '0', limit } = query
-  const values = [type, cursorOrdinal(cursor), updatedFrom, limit + 1]
+  const { type, updatedFrom = null, cursor, limit } = query
+  // What somebody has put before the log shall not stay out of lists: verifying goes by them.
+  const values = [type, cursor ? cursorOrdinal(cursor) : Number.MIN_SAFE_INTEGER, updatedFrom, limit + 1]
   const rows = await read<{ name: string } & Omit<StreamHead, 'stream'>>(session, session.sql.listStreams, values)
   const streams = rows.slice(0, limit).map(({ name, revision, position, time, closed }): StreamHead => {
     return { stream: name, revision, time, closed, ...(position !== undefined && { position }) }
