@@ -34,6 +34,7 @@ import { scheduling } from './store/schedules.ts'
 import { snapshotting } from './store/snapshots.ts'
 import { writingDown } from './store/states.ts'
 import { viewing } from './store/viewing.ts'
+import { takingOver } from './store/workers.ts'
 
 export type { ConformanceCase, OpenObjects, OpenStorage, Setting } from './kit.ts'
 export type { OpenEmbedded } from './store/archiving.ts'
@@ -60,7 +61,7 @@ export function viewConformance(open: OpenStore): readonly ConformanceCase[] {
 
 /** Work in the background, and what is declared; of a client, with the handlers' work done beside its server. */
 export function workConformance(open: OpenStore): readonly ConformanceCase[] {
-  return [working, scheduling, consuming, parking, declaring].flatMap((subject) => subject(open))
+  return [working, takingOver, scheduling, consuming, parking, declaring].flatMap((subject) => subject(open))
 }
 
 /** Digests and proofs. */
