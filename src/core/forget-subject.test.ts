@@ -116,6 +116,17 @@ describe('forgetting a subject', () => {
     expect(await one.append('order/5', [placed('43', 'Bo')])).toMatchObject({ revision: 1 })
   })
 
+  test('is read by no process from then on, whatever that has read before', async () => {
+    await using one = await open()
+    await using other = await open()
+    await fill(one)
+    const nameRead = async () => (await other.readPage('order/1')).events[0]?.data
+    expect(await nameRead()).toEqual(placed('42', 'Ann').data)
+    await one.forget({ subject: 'customer/42', ...gdpr })
+    expect(await nameRead()).toMatchObject({ customer: { name: '(forgotten)' } })
+    expect((await other.readPage('order/2')).events[0]?.data).toEqual(placed('43', 'Bo').data)
+  })
+
   test('without encryption only what is its own can be forgotten', async () => {
     await using store = await openStore(bare(), { subjects })
     await fill(store)

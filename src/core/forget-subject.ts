@@ -15,6 +15,7 @@ import { limits } from './limits.ts'
 import { checkName, checkStream } from './name.ts'
 import type { DocumentKey } from './storage.ts'
 import {
+  putForgottenMark,
   putSubject,
   type SubjectBody,
   type SubjectKeys,
@@ -118,7 +119,11 @@ async function forgetSubject(of: ForgettingSubjects, options: ForgetSubject): Pr
       master: '',
       forgotten: body?.forgotten ?? { reasonCode, at },
     }
-    const documents = [...putSubject(forgotten, guardOf(document)), ...putJob(added, guardOf(job))]
+    const documents = [
+      ...putSubject(forgotten, guardOf(document)),
+      ...putJob(added, guardOf(job)),
+      putForgottenMark(subjectId(subject)),
+    ]
     const trail = subjectForgotten(forgetting.making, { subject: subjectId(subject), ...asked, key: had })
     const appends = body?.forgotten ? [] : [trail]
     const outcome = await forgetting.queue.add({ id: forgetting.making.newId(), appends, documents })
