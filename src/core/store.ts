@@ -32,12 +32,11 @@ import {
   createForget,
   type ForgettingSubjects,
   forgetSubjectHandler,
-  forgetSubjectKind,
   resumeForgettingSubjects,
 } from './forget-subject.ts'
 import { newId, secureRandom } from './id.ts'
 import { createInline } from './inline.ts'
-import { archiveKind, forgetKind, jobs } from './job.ts'
+import { archiveKind, forgetKind, forgetSubjectKind, jobs } from './job.ts'
 import { createJobs } from './jobs.ts'
 import { createLedger } from './ledger.ts'
 import { streamsPage, streamsPages } from './listing.ts'

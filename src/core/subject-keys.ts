@@ -58,7 +58,10 @@ function markKey(part: string): DocumentKey {
   return { collection: subjectDocuments.collection, key: `forgotten/${part}` }
 }
 
-/** Which streams have something of a subject: `own` goes with it; of others something is `encrypted`, or plain. */
+/**
+ * Which streams have something of a subject: `own` goes with it; of others something is `encrypted`, or plain. Of one that is
+ * forgotten: `closed` was its own and is erased in the storage, `masked` another that was made anew.
+ */
 export const subjectStreams: CollectionSpec = {
   collection: '$subject-streams',
   indexes: [
@@ -70,7 +73,7 @@ export const subjectStreams: CollectionSpec = {
 export interface SubjectStream {
   readonly subject: string
   readonly stream: string
-  readonly holds: 'own' | 'encrypted' | 'plain'
+  readonly holds: 'own' | 'encrypted' | 'plain' | 'closed' | 'masked'
 }
 
 function partOf(subject: string): string {
@@ -81,7 +84,7 @@ export function subjectStreamKey({ subject, stream, holds }: SubjectStream): str
   return derivedId([subject, stream, holds])
 }
 
-export function putSubjectStream(link: SubjectStream): readonly DocumentWrite[] {
+export function putSubjectStream<Link extends SubjectStream>(link: Link): readonly DocumentWrite[] {
   const body = { ...link, part: partOf(link.subject) }
   return putDocument(subjectStreams, { key: subjectStreamKey(link), body, if: { is: 'anything' } })
 }
