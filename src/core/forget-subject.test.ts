@@ -1,10 +1,11 @@
 import { beforeEach, describe, expect, test } from 'vitest'
+import { until } from '../conformance/store/kit.ts'
 import { memoryLog, memoryStorage } from '../storage/memory/storage.ts'
-import type { EventOf } from './event.ts'
+import type { EventOf, LogEntry } from './event.ts'
 import { masterKeyOf } from './master-key.ts'
 import { projection } from './projection.ts'
 import type { Storage } from './storage.ts'
-import { openStore } from './store.ts'
+import { type EmbeddedStore, openStore } from './store.ts'
 import type { StoreOptions } from './store-options.ts'
 import type { Subjects } from './subject.ts'
 
@@ -27,10 +28,11 @@ const byName = projection<OrderEvent, { name: string }>()({
   ...{ name: 'by-name', lifecycle: 'inline', key: ({ stream }) => `all ${stream.slice(0, 5)}`, on },
 })
 const later = projection<OrderEvent, { name: string }>()({
-  name: 'later',
-  lifecycle: 'async',
-  streamTypes: ['order'],
-  on,
+  ...{ name: 'later', lifecycle: 'async', streamTypes: ['order'], search: ['name'], on },
+})
+const names = projection<OrderEvent, { names: readonly string[] }>()({
+  ...{ name: 'names', lifecycle: 'async', key: () => 'all' },
+  on: { OrderPlaced: (view, { data }) => ({ names: [...(view?.names ?? []), data.customer.name] }) },
 })
 
 let log: ReturnType<typeof memoryLog>
@@ -53,20 +55,12 @@ async function fill(store: Awaited<ReturnType<typeof open>>): Promise<void> {
 
 describe('forgetting a subject', () => {
   test('forgets its own streams, and masks it in those of others', async () => {
-    await using store = await open({ projections: [later] })
+    await using store = await open()
     await fill(store)
     const report = await store.forget({ subject: 'customer/42', ...gdpr })
-    expect(report).toMatchObject({
-      ...{
-        subject: 'customer/42',
-        key: 'destroyed',
-        streams: 3,
-        events: 3,
-        masked: 1,
-        rebuild: ['later@1'],
-        scrub: 'done',
-      },
-    })
+    const counts = { streams: 3, events: 3, masked: 1 }
+    const told = { ...counts, key: 'destroyed', documents: 0, kinds: {}, rebuild: [], scrub: 'done', remains: [] }
+    expect(report).toMatchObject({ subject: 'customer/42', ...told })
     for (const stream of ['customer/42', 'letter/42', 'case/7']) {
       expect((await store.details(stream))?.forgotten).toBe(true)
     }
@@ -98,6 +92,99 @@ describe('forgetting a subject', () => {
     expect(await store.views.get('orders', '1')).toMatchObject({ name: '(forgotten)' })
     expect(await store.views.get('by-name', 'all order')).toMatchObject({ name: '(forgotten)' })
     expect(await store.load('order/1', decider)).toMatchObject({ state: '(forgotten)' })
+  })
+
+  /** Until all that was recorded is in the views. */
+  const caughtUp = async (store: EmbeddedStore, name: string) => {
+    await until(async () => (await store.projections.status(name)).lag === 0)
+  }
+
+  test('makes the views behind the log anew that held it, words and what was replayed included', async () => {
+    await using store = await open({ projections: [later, names] })
+    await fill(store)
+    const runner = store.projections.start()
+    for (const name of ['later', 'names']) await caughtUp(store, name)
+    await store.projections.replay(later, { as: 'before' })
+    expect((await store.views.search(later, { text: 'Ann' })).views.length).toBe(1)
+    const report = await store.forget({ subject: 'customer/42', ...gdpr })
+    expect(report).toMatchObject({ masked: 1, rebuild: [], kinds: { views: 1 }, documents: 1 })
+    expect(await store.views.get(later, '1')).toEqual({ name: '(forgotten)' })
+    expect(await store.views.get(names, 'all')).toEqual({ names: ['(forgotten)', 'Bo'] })
+    expect((await store.views.search(later, { text: 'Ann' })).views).toEqual([])
+    expect((await store.views.search(later, { text: 'Bo' })).views.length).toBe(1)
+    expect(await store.views.get('later~before', '1')).toBeUndefined()
+    expect(await store.views.get('later~before', '2')).toEqual({ name: 'Bo' })
+    await store.append('order/2', [placed('43', 'Cy')])
+    await until(async () => (await store.views.get(names, 'all'))?.names.at(-1) === 'Cy')
+    await runner.stop()
+  })
+
+  test('leaves views to whoever defines them, and goes on there', async () => {
+    {
+      await using store = await open({ projections: [later, orders] })
+      await fill(store)
+      const runner = store.projections.start()
+      await caughtUp(store, 'later')
+      await runner.stop()
+    }
+    {
+      await using store = await open()
+      const report = await store.forget({ subject: 'customer/42', ...gdpr })
+      expect(report).toMatchObject({ masked: 1, rebuild: ['later@1', 'orders@1'] })
+      expect((await store.jobs.get('$forget-subject/customer/42'))?.state).toBe('waiting')
+    }
+    await using store = await open({ projections: [later, orders] })
+    for (const view of [later, orders]) expect(await store.views.get(view, '1')).toEqual({ name: '(forgotten)' })
+    expect((await store.jobs.get('$forget-subject/customer/42'))?.state).toBe('done')
+    expect((await store.forget({ subject: 'customer/42', ...gdpr })).rebuild).toEqual([])
+  })
+
+  test('empties views whose handlers or keys cannot take the mask, and tells of them', async () => {
+    const initial = (name: string) => {
+      if (name.startsWith('(')) throw new Error('is no name')
+      return name.slice(0, 1)
+    }
+    const inline = projection<OrderEvent, { initial: string }>()({
+      ...{ name: 'initials', lifecycle: 'inline', streamTypes: ['order'] },
+      on: { OrderPlaced: (_, { data }) => ({ initial: initial(data.customer.name) }) },
+    })
+    const keyed = projection<OrderEvent, { id: string }>()({
+      ...{ name: 'by-initial', lifecycle: 'async', key: ({ data }) => initial(data.customer.name) },
+      on: { OrderPlaced: (_, { data }) => ({ id: data.customer.id }) },
+    })
+    await using store = await open({ projections: [inline, keyed] })
+    await fill(store)
+    const runner = store.projections.start()
+    await caughtUp(store, 'by-initial')
+    await runner.stop()
+    const report = await store.forget({ subject: 'customer/42', ...gdpr })
+    expect(report.rebuild).toEqual(['by-initial@1', 'initials@1'])
+    expect([await store.views.get(inline, '1'), await store.views.get(keyed, 'A')]).toEqual([undefined, undefined])
+    expect([await store.views.get(inline, '2'), await store.views.get(keyed, 'B')]).toEqual([
+      { initial: 'B' },
+      { id: '43' },
+    ])
+    await store.append('order/1', [placed('43', 'Bo')])
+    expect(await store.views.get(inline, '1')).toEqual({ initial: 'B' })
+  })
+
+  test('takes jobs along that name a stream in which it is masked, and what was thrown at its events', async () => {
+    await using store = await open()
+    await fill(store)
+    for (const order of [1, 2]) await store.jobs.add('mail', { key: `${order}`, streams: [`order/${order}`] })
+    const thrower = async ({ stream, ...event }: LogEntry) => {
+      if (stream === 'order/1' && 'data' in event) throw new Error(JSON.stringify(event.data))
+    }
+    const consumer = await store.consumers.run({
+      ...{ name: 'mailer', streamTypes: ['order'], tries: 1, handler: thrower },
+    })
+    await until(async () => (await store.consumers.status('mailer')).parked === 1)
+    await consumer.stop()
+    const message = async () => (await store.consumers.parked('mailer')).parked.map(({ error }) => error.message)
+    expect((await message()).join()).toContain('Ann')
+    expect(await store.forget({ subject: 'customer/42', ...gdpr })).toMatchObject({ kinds: { jobs: 1 }, documents: 1 })
+    expect([await store.jobs.get('mail/1'), (await store.jobs.get('mail/2'))?.state]).toEqual([undefined, 'waiting'])
+    expect(await message()).toEqual(['erased, for a subject of the stream was forgotten'])
   })
 
   test('refuses what concerns it from then on, in every process; repeats are answered by their ids', async () => {

@@ -55,7 +55,10 @@ export interface SubjectReport {
   readonly backups: number
   /** Other streams in which it reads as its mask by now. */
   readonly masked: number
-  /** Versions of projections that hold what they made of those, until they are rebuilt. */
+  /**
+   * Versions of projections, `name@version`, that are to be rebuilt: their handlers fail at the mask, and what they made is empty;
+   * or they are not defined here and hold what they made, until a process that defines them is opened or works, and goes on.
+   */
   readonly rebuild: readonly string[]
   /** `'pending'`: a long read keeps the engine from overwriting the last copies; the next opening tries again. */
   readonly scrub: 'done' | 'pending'
@@ -212,7 +215,10 @@ function stepOf(job: Pick<JobBody, 'input' | 'progress'>): Pick<SubjectStep, 'op
 }
 
 function resultOf({ input }: Pick<JobBody, 'input'>, erased: Erased & { readonly tally: SubjectTally }): Result {
-  const { tally, progress, remains } = erased
+  const { progress } = erased
+  const { tables, ...tally } = erased.tally
+  const ends = 'its rows are yours: write those anew that were made of streams in which the subject is masked'
+  const remains = [...erased.remains, ...tables.map((name) => ({ where: `rows of "${name}"`, ends }))]
   const places = Object.keys(progress.backups)
   return { key: (input as Input).had, ...tally, ...copiesErased(progress), remains, places }
 }

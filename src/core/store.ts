@@ -60,7 +60,6 @@ import {
   readingAs,
 } from './read.ts'
 import { deletesOfViews, forgetInViews } from './refold.ts'
-import { renewed } from './renew.ts'
 import { addingRepeats } from './repeat.ts'
 import { createReplays } from './replay.ts'
 import { checkRestored } from './restoring.ts'
@@ -138,8 +137,8 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     backups: backups.map(watchedObjects),
   }
   const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes, clock)])
-  const renew = (stream: string) => renewed(views, snapshotted.face, stream)
-  const subjects: ForgettingSubjects = { forgetting, keys: encryption.keys, renew }
+  const renewing = { background, shapes, states, tables, snapshots: snapshotted.face }
+  const subjects: ForgettingSubjects = { forgetting, keys: encryption.keys, renewing }
   const deciding: LoadsAndAppends = {
     readPage: (stream, options) => store.readPage(stream, options),
     append: (stream, events, options) => store.append(stream, events, options),

@@ -18,14 +18,15 @@ import {
 } from './erasure.ts'
 import { isStoreError } from './errors.ts'
 import { closeStream, type ForgetOptions } from './forget.ts'
+import { jobBodyOf, jobStates, jobs } from './job.ts'
 import { limits } from './limits.ts'
+import { fenceViews, type Renewed, type Renewing, renewed } from './renew.ts'
 import type { DocumentWrite } from './storage.ts'
 import { putSubjectStream, type SubjectStream, subjectId, subjectStreamKey, subjectStreams } from './subject-keys.ts'
 
 export interface SubjectErasing {
   readonly forgetting: Erasing
-  /** Makes anew, or drops, what was made of a stream that reads otherwise by now; gives what it cannot reach. */
-  readonly renew: (stream: string) => Promise<readonly string[]>
+  readonly renewing: Renewing
 }
 
 /** What became of its streams, in numbers. */
@@ -36,6 +37,7 @@ export interface SubjectTally {
   readonly kinds: Readonly<Record<string, number>>
   readonly masked: number
   readonly rebuild: readonly string[]
+  readonly tables: readonly string[]
 }
 
 interface OwnLink extends SubjectStream {
@@ -47,9 +49,7 @@ interface ClosedLink extends SubjectStream {
   readonly erased: StreamProgress
 }
 
-interface MaskedLink extends SubjectStream {
-  readonly rebuild: readonly string[]
-}
+interface MaskedLink extends SubjectStream, Renewed {}
 
 export interface SubjectStep extends Omit<CopiesStep, 'trail'> {
   readonly options: ForgetOptions
@@ -67,18 +67,61 @@ export async function eraseSubject(
     signal?.throwIfAborted()
     await closeOwn(forgetting, link, { options, signal })
   }
-  for await (const link of linksOf(forgetting, subject, 'encrypted')) {
-    signal?.throwIfAborted()
-    const rebuild = await of.renew(link.stream)
-    await move<MaskedLink>(forgetting, link, { ...link, holds: 'masked', rebuild })
+  const failures: unknown[] = []
+  for (const holds of ['encrypted', 'masked'] as const) {
+    await renewOthers(of, subject, { holds, signal }).catch((error) => {
+      signal?.throwIfAborted()
+      failures.push(error)
+    })
   }
-  const { streams, tally } = await count(forgetting, subject)
+  await dropJobs(forgetting, subject)
+  const { streams, missing, tally } = await count(forgetting, subject)
   const trail = { subject: subjectId(subject) }
   const erased = await eraseCopies(forgetting, streams, { ...step, trail })
   // One that was recorded while its key was destroyed.
   const exposed = await exposedStreams(forgetting, subject)
-  if (exposed.length === 0) return { ...erased, tally }
-  return { failure: new SubjectExposed(subject, exposed), ...erased, tally, pending: true }
+  if (exposed.length > 0) failures.push(new SubjectExposed(subject, exposed))
+  const pending = erased.pending || failures.length > 0 || missing.length > 0
+  return { ...(failures.length > 0 && { failure: failures[0] }), ...erased, tally, pending }
+}
+
+/** Of those that were masked before, what could not be reached is tried again. */
+async function renewOthers(
+  { forgetting, renewing }: SubjectErasing,
+  subject: string,
+  { holds, signal }: { readonly holds: 'encrypted' | 'masked'; readonly signal: AbortSignal | undefined },
+): Promise<void> {
+  let fenced = false
+  for await (const link of linksOf<SubjectStream & Partial<Renewed>>(forgetting, subject, holds)) {
+    signal?.throwIfAborted()
+    const { missing = [], emptied = [], kinds = {} } = link
+    if (holds === 'masked' && missing.length === 0) continue
+    if (!fenced) await fenceViews(renewing)
+    fenced = true
+    const anew = await renewed(renewing, link.stream)
+    const told = { emptied: [...new Set([...emptied, ...anew.emptied])], kinds: summed([kinds, anew.kinds]) }
+    await move<MaskedLink>(forgetting, link, { ...link, ...anew, ...told, holds: 'masked' })
+  }
+}
+
+/** Whatever their state: what names a stream in which the subject is masked by now may hold something of it. */
+async function dropJobs(forgetting: Erasing, subject: string): Promise<void> {
+  const masked = new Map<string, MaskedLink>()
+  for await (const link of linksOf<MaskedLink>(forgetting, subject, 'masked')) masked.set(link.stream, link)
+  if (masked.size === 0) return
+  for (const state of jobStates) {
+    const query = { index: 'state', equals: [state], limit: limits.pageRecords }
+    for await (const document of allIndexed(forgetting.storage, jobs, query)) {
+      const link = jobBodyOf(document)
+        .streams?.map((stream) => masked.get(stream))
+        .find((one) => one !== undefined)
+      if (link === undefined) continue
+      const told: MaskedLink = { ...link, kinds: summed([link.kinds, { jobs: 1 }]) }
+      const gone = deleteDocument(jobs, { key: document.key, if: { is: 'anything' } })
+      await put(forgetting, [...gone, ...putSubjectStream<MaskedLink>(told)])
+      masked.set(link.stream, told)
+    }
+  }
 }
 
 /** A subject's name finds its own stream, which has no link until here. */
@@ -118,25 +161,35 @@ async function closeOwn(
   await move<ClosedLink>(forgetting, link, { ...link, holds: 'closed', events, erased: progress })
 }
 
-async function count(
-  forgetting: Erasing,
-  subject: string,
-): Promise<{ readonly streams: readonly string[]; readonly tally: SubjectTally }> {
-  const streams: string[] = []
-  let [events, documents, masked] = [0, 0, 0]
-  const kinds: Record<string, number> = {}
-  for await (const link of linksOf<ClosedLink>(forgetting, subject, 'closed')) {
-    streams.push(link.stream)
-    events += link.events
-    documents += link.erased.documents
-    for (const [kind, count] of Object.entries(link.erased.kinds)) kinds[kind] = (kinds[kind] ?? 0) + count
+async function count(forgetting: Erasing, subject: string) {
+  const closed: ClosedLink[] = []
+  for await (const link of linksOf<ClosedLink>(forgetting, subject, 'closed')) closed.push(link)
+  const all: Pick<MaskedLink, 'kinds' | 'missing' | 'emptied' | 'tables'>[] = []
+  for await (const { kinds, missing, emptied, tables } of linksOf<MaskedLink>(forgetting, subject, 'masked')) {
+    all.push({ kinds, missing, emptied, tables })
   }
-  const rebuild = new Set<string>()
-  for await (const link of linksOf<MaskedLink>(forgetting, subject, 'masked')) {
-    masked++
-    for (const version of link.rebuild) rebuild.add(version)
+  const kinds = summed([...closed.map(({ erased }) => erased.kinds), ...all.map(({ kinds }) => kinds)])
+  const missing = unique(all.flatMap(({ missing }) => missing))
+  const tally: SubjectTally = {
+    streams: closed.length,
+    events: closed.reduce((sum, { events }) => sum + events, 0),
+    documents: Object.values(kinds).reduce((sum, count) => sum + count, 0),
+    kinds,
+    masked: all.length,
+    rebuild: unique([...missing, ...all.flatMap(({ emptied }) => emptied)]),
+    tables: unique(all.flatMap(({ tables }) => tables)),
   }
-  return { streams, tally: { streams: streams.length, events, documents, kinds, masked, rebuild: [...rebuild].sort() } }
+  return { streams: closed.map(({ stream }) => stream), missing, tally }
+}
+
+function summed(all: readonly Readonly<Record<string, number>>[]): Readonly<Record<string, number>> {
+  const sums: Record<string, number> = {}
+  for (const one of all) for (const [kind, count] of Object.entries(one)) sums[kind] = (sums[kind] ?? 0) + count
+  return sums
+}
+
+function unique(names: readonly string[]): readonly string[] {
+  return [...new Set(names)].sort()
 }
 
 /** Other streams that hold its data as plain text, the first of them. */
@@ -160,7 +213,7 @@ async function* linksOf<Link extends SubjectStream>(
 }
 
 function move<To extends SubjectStream>(forgetting: Erasing, from: SubjectStream, to: To): Promise<void> {
-  return put(forgetting, [...unlink(from), ...putSubjectStream(to)])
+  return put(forgetting, [...(from.holds === to.holds ? [] : unlink(from)), ...putSubjectStream(to)])
 }
 
 function unlink(link: SubjectStream): readonly DocumentWrite[] {
