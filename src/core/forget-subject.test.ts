@@ -2,7 +2,10 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { until } from '../conformance/store/kit.ts'
 import { memoryLog, memoryStorage } from '../storage/memory/storage.ts'
 import type { EventOf, LogEntry } from './event.ts'
+import { memoryObjects } from './fixtures/memory-objects.ts'
+import { gunzip } from './gzip.ts'
 import { masterKeyOf } from './master-key.ts'
+import { listObjects, type ObjectStore } from './object-store.ts'
 import { projection } from './projection.ts'
 import type { Storage } from './storage.ts'
 import { type EmbeddedStore, openStore } from './store.ts'
@@ -117,6 +120,60 @@ describe('forgetting a subject', () => {
     await store.append('order/2', [placed('43', 'Cy')])
     await until(async () => (await store.views.get(names, 'all'))?.names.at(-1) === 'Cy')
     await runner.stop()
+  })
+
+  test('reaches state snapshots; one that was copied before brings nothing back', async () => {
+    const [states, copy] = [memoryObjects('states'), memoryObjects('copy')]
+    await using store = await open({ projections: [later, orders, names], states })
+    await fill(store)
+    for (const name of ['later', 'names']) await store.projections.rebuild(name)
+    await store.states.take()
+    for await (const { key } of listObjects(states, '')) {
+      await copy.put(key, (await states.get(key))?.bytes ?? new Uint8Array())
+    }
+    const held = async (objects: ObjectStore) => {
+      const texts: string[] = []
+      for await (const { key } of listObjects(objects, '')) {
+        const bytes = (await objects.get(key))?.bytes ?? new Uint8Array()
+        texts.push(key.endsWith('.gz') ? await gunzip(bytes, 1_000_000) : new TextDecoder().decode(bytes))
+      }
+      return texts.join().includes('Ann')
+    }
+    expect([await held(states), await held(copy)]).toEqual([true, true])
+    await store.forget({ subject: 'customer/42', ...gdpr })
+    expect([await held(states), await held(copy)]).toEqual([false, true])
+    await using restored = await open({ projections: [later, orders, names], states: copy })
+    await restored.states.restore({ projections: ['names'] })
+    expect(await restored.views.get(names, 'all')).toEqual({ names: ['(forgotten)', 'Bo'] })
+  })
+
+  test('what is forgotten while a state snapshot is taken is not in it, nor comes out of it', async () => {
+    const states = memoryObjects('states')
+    await using store = await open({ projections: [later] })
+    await fill(store)
+    await store.projections.rebuild('later')
+    let report: unknown
+    await using taking = await open({
+      projections: [later],
+      states: {
+        ...states,
+        async put(key, ...more) {
+          if (key.endsWith('.gz') && report === undefined) {
+            report = {}
+            report = await store.forget({ subject: 'customer/42', ...gdpr })
+          }
+          return states.put(key, ...more)
+        },
+      },
+    })
+    await taking.states.take()
+    expect(report).toMatchObject({ masked: 1 })
+    await taking.states.restore()
+    expect(await taking.views.get(later, '1')).toEqual({ name: '(forgotten)' })
+    for await (const { key } of listObjects(states, '')) {
+      if (!key.endsWith('.gz')) continue
+      expect(await gunzip((await states.get(key))?.bytes ?? new Uint8Array(), 1_000_000)).not.toContain('Ann')
+    }
   })
 
   test('leaves views to whoever defines them, and goes on there', async () => {

@@ -20,6 +20,7 @@ import { isOf, type KnownStates, listStates, stateWrites, type VersionStatus } f
 import { emptied as emptiedView, foldViewsAnew } from './refold.ts'
 import { refoldView } from './replay-parked.ts'
 import type { Snapshots } from './snapshots.ts'
+import type { ForgottenInStates } from './state-forgetting.ts'
 import type { CommitOutcome } from './storage.ts'
 import type { TableShape } from './tables.ts'
 
@@ -29,6 +30,7 @@ export interface Renewing {
   readonly states: KnownStates
   readonly tables: readonly Pick<TableShape, 'name' | 'streamTypes'>[]
   readonly snapshots: Pick<Snapshots, 'list' | 'drop'>
+  readonly forgetInStates: (forgotten: ForgottenInStates) => Promise<void>
 }
 
 export interface Renewed {
@@ -78,6 +80,7 @@ export async function renewed(renewing: Renewing, stream: string): Promise<Renew
   }
   told('snapshots', await dropSnapshots(snapshots, stream))
   await quieten(background, stream)
+  await renewing.forgetInStates({ stream, how: 'masked' })
   return { missing, emptied, kinds, tables: tables.filter((one) => isOf(one, stream)).map(({ name }) => name) }
 }
 
@@ -92,14 +95,23 @@ async function renewViews(
   if (shape.lifecycle === 'inline') return foldViewsAnew({ ...background, shapes, states }, shape, stream)
   let whole = true
   for (const key of await keysHolding(background, of, stream)) {
-    const done = await refoldView(background, shape, key).catch(async (error) => {
-      if (isStorageFault(error)) throw error
-      await emptyView(background, shape, key)
-      return { done: false }
-    })
-    if (!done.done) whole = false
+    if (!(await refoldOrEmpty(background, shape, key))) whole = false
   }
   return whole
+}
+
+/** A view behind the log. False where it is empty, or parked: handlers fail, or its key cannot be told of what is masked. */
+export async function refoldOrEmpty(background: Background, shape: Shape, key: string): Promise<boolean> {
+  try {
+    return (await refoldView(background, shape, key)).done
+  } catch (error) {
+    if (isStorageFault(error)) throw error
+    const [stored] = await loadViews(background.storage, shape, [key])
+    if (stored?.stored === undefined) return false
+    const documents = viewWrites(shape, emptiedView(stored))
+    settled(await background.queue.add({ id: background.making.newId(), appends: [], documents }))
+    return false
+  }
 }
 
 /** Of views that hold content of the stream, and of those that are parked at an event of it. */
@@ -122,14 +134,6 @@ async function keysHolding(
   for (const { parked } of await allParked(storage, { name, version }))
     if (parked.stream === stream) keys.add(parked.key)
   return keys
-}
-
-/** Its key cannot be told any more of what reads as a mask. */
-async function emptyView({ storage, queue, making }: Background, shape: Shape, key: string): Promise<void> {
-  const [stored] = await loadViews(storage, shape, [key])
-  if (stored?.stored === undefined) return
-  const documents = viewWrites(shape, emptiedView(stored))
-  settled(await queue.add({ id: making.newId(), appends: [], documents }))
 }
 
 /** What lies under labels is as it was once, and cannot be made again. */

@@ -68,7 +68,7 @@ import { schedules } from './schedule.ts'
 import { segments } from './segment.ts'
 import { snapshots } from './snapshot.ts'
 import { createSnapshots } from './snapshots.ts'
-import { forgetInStates } from './state-forgetting.ts'
+import { type ForgottenInStates, forgetInStates } from './state-forgetting.ts'
 import { checkStatesPlace, createStates } from './states.ts'
 import type { Commit, Storage } from './storage.ts'
 import type { EmbeddedStore } from './store-face.ts'
@@ -124,20 +124,23 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const beneath: Background = { ...background, storage: stored }
   const sealing = createLedger(beneath, options.ledger, encryption.proving(stored))
   const archive = objects && { ...beneath, objects, retention: options.archive?.retention ?? {} }
+  const forgetInStatesOf = async (forgotten: ForgottenInStates) => {
+    if (options.states) await forgetInStates(watchedObjects(options.states), forgotten, making)
+  }
   const forgetting: Erasing = {
     ...writing,
     storage: stored,
     async forgetInViews(stream) {
       await overtakeRunners(writing, stream)
       await forgetInViews(views, stream)
-      if (options.states) await forgetInStates(watchedObjects(options.states), stream, making)
+      await forgetInStatesOf({ stream, how: 'closed' })
     },
     deletesOfViews: (stream) => deletesOfViews(views, stream),
     archive: archive && archived && { ...createArchiving(archive), objects: archive.objects, ...archived },
     backups: backups.map(watchedObjects),
   }
   const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes, clock)])
-  const renewing = { background, shapes, states, tables, snapshots: snapshotted.face }
+  const renewing = { background, shapes, states, tables, forgetInStates: forgetInStatesOf, snapshots: snapshotted.face }
   const subjects: ForgettingSubjects = { forgetting, keys: encryption.keys, renewing }
   const deciding: LoadsAndAppends = {
     readPage: (stream, options) => store.readPage(stream, options),

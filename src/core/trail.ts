@@ -26,7 +26,9 @@ export type ContentErased = ErasedFor & {
   readonly names: readonly string[]
 }
 
-/** Of `$subject-forgotten`. It may have no stream of its own, and so no tombstone. */
+export const subjectForgottenType = '$subject-forgotten'
+
+/** Of that type. It may have no stream of its own, and so no tombstone. */
 export interface SubjectForgotten {
   /** Derived from its name, which may be personal. */
   readonly subject: string
@@ -38,7 +40,7 @@ export interface SubjectForgotten {
 
 /** For the commit that forgets it. */
 export function subjectForgotten(making: Making, forgotten: SubjectForgotten): StreamAppend {
-  const event = makeEvent(making, { type: '$subject-forgotten', data: forgotten }, 'trail')
+  const event = makeEvent(making, { type: subjectForgottenType, data: forgotten }, 'trail')
   return { stream: erasureTrail, expected: 'any', events: [event] }
 }
 
