@@ -6,7 +6,7 @@
 import { errorOf } from './append.ts'
 import { allIndexed, putDocument } from './document.ts'
 import { canonicalJson } from './encoding.ts'
-import { encryptionDocuments, readMasters, readSubjects } from './encryption.ts'
+import { encryptionDocuments, readMasters, readSubjects } from './encryption-documents.ts'
 import { ObjectDamaged, StoreBusy } from './errors.ts'
 import { gunzip, gzip } from './gzip.ts'
 import { newId, secureRandom } from './id.ts'

@@ -6,17 +6,19 @@ import { errorOf } from './append.ts'
 import { checkObject } from './argument.ts'
 import { allIndexed, guardOf } from './document.ts'
 import { SubjectExposed } from './encryption-errors.ts'
-import { copiesErased, type Erased, type Erasing, noCopies } from './erasure.ts'
+import { copiesErased, type Erased, noCopies } from './erasure.ts'
 import { isStoreError, StoreBusy, StoreReadOnly, StreamNotFound } from './errors.ts'
 import { failureOf } from './failure.ts'
 import { checkForget, checkPlaces, type ForgetOptions, type ForgetReport, forget, isDone, placesOf } from './forget.ts'
 import { forgetSubjectKind, heldJob, type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
 import { limits } from './limits.ts'
 import { checkStream } from './name.ts'
+import type { Remnant } from './remnant.ts'
 import type { DocumentKey } from './storage.ts'
 import {
   eraseSubject,
   exposedStreams,
+  hasLinks,
   type SubjectErasing,
   type SubjectStep,
   type SubjectTally,
@@ -100,6 +102,8 @@ interface Input extends Pick<ForgetOptions, 'reasonCode' | 'principal' | 'tombst
 interface Result extends Omit<SubjectReport, 'subject' | 'time' | 'scrub'> {
   /** Of backups that it has reached, by name. */
   readonly places: readonly string[]
+  /** Whether what was recorded before subjects were declared had been looked through. */
+  readonly searched: boolean
 }
 
 async function forgetSubject(of: ForgettingSubjects, options: ForgetSubject): Promise<SubjectReport> {
@@ -125,7 +129,7 @@ async function begin(of: ForgettingSubjects, options: ForgetSubject): Promise<Jo
     const [document, job] = await storage.getDocuments([subjectKey(id), jobKeyOf(subject)])
     const body = document && subjectBodyOf(document)
     if (body?.forgotten && job) return jobBodyOf(job)
-    if (body === undefined && !(await isKnown(of.forgetting, subject))) throw new StreamNotFound(subject)
+    if (body === undefined && !(await isKnown(of, subject))) throw new StreamNotFound(subject)
     const exposed = body?.forgotten ? [] : await exposedStreams(of.forgetting, subject)
     if (exposed.length > 0) throw new SubjectExposed(subject, exposed)
     const had = body?.key === undefined ? 'none' : 'destroyed'
@@ -173,7 +177,7 @@ export function forgetSubjectHandler(of: ForgettingSubjects): JobHandler {
     const step = { ...stepOf(job), save: heartbeat, signal, patienceMs: 2 * limits.leaseMs }
     const erased = await eraseSubject(of, job.key, step)
     if (erased.failure !== undefined) throw erased.failure
-    const result = resultOf(job, erased)
+    const result = resultOf(job, erased, await of.isSearched())
     return isDone(erased) ? { result } : { result, againInMs: limits.scrubAgainMs }
   }
 }
@@ -188,19 +192,21 @@ async function finish(
     const outcome = await queue.add({ id: making.newId(), appends: [], documents: putJob(body, { is: 'anything' }) })
     if (outcome.outcome !== 'committed') throw errorOf(outcome)
   }
-  const reportOf = async ({ places: _, ...done }: Result, scrub: SubjectReport['scrub']) => {
+  const reportOf = async ({ places: _, searched: __, ...done }: Result, scrub: SubjectReport['scrub']) => {
     const [document] = await storage.getDocuments([subjectKey(subjectId(job.key))])
     const time = (document && subjectBodyOf(document).forgotten?.at) ?? formatInstant(job.addedAt)
     return { subject: job.key, time, ...done, scrub }
   }
   const before = job.result as Result | undefined
-  if (job.state === 'done' && before && backups.every(({ name }) => before.places.includes(name))) {
+  const reached = before?.searched === true && backups.every(({ name }) => before.places.includes(name))
+  // What was found of it since is forgotten as well.
+  if (job.state === 'done' && before && reached && !(await hasLinks(of.forgetting, job.key))) {
     return { report: await reportOf(before, 'done') }
   }
   const save = (progress: unknown) => put({ ...job, state: 'running', at: clock(), progress })
   const erased = await eraseSubject(of, job.key, { ...stepOf(job), save, patienceMs: 0 })
   const { progress, scrubbed, failure } = erased
-  const result = resultOf(job, erased)
+  const result = resultOf(job, erased, await of.isSearched())
   const error = failure === undefined ? undefined : failureOf(failure, clock())
   const ended = { ...job, held: undefined, error, progress, result }
   if (isDone(erased)) await put({ ...ended, state: 'done', at: undefined })
@@ -214,18 +220,32 @@ function stepOf(job: Pick<JobBody, 'input' | 'progress'>): Pick<SubjectStep, 'op
   return { options: job.input as Input, progress, places: placesOf(job) }
 }
 
-function resultOf({ input }: Pick<JobBody, 'input'>, erased: Erased & { readonly tally: SubjectTally }): Result {
+function resultOf(
+  { input }: Pick<JobBody, 'input'>,
+  erased: Erased & { readonly tally: SubjectTally },
+  searched: boolean,
+): Result {
   const { progress } = erased
   const { tables, ...tally } = erased.tally
   const ends = 'its rows are yours: write those anew that were made of streams in which the subject is masked'
-  const remains = [...erased.remains, ...tables.map((name) => ({ where: `rows of "${name}"`, ends }))]
+  const remains = [
+    ...erased.remains,
+    ...tables.map((name) => ({ where: `rows of "${name}"`, ends })),
+    ...(searched ? [] : [unsearched]),
+  ]
   const places = Object.keys(progress.backups)
-  return { key: (input as Input).had, ...tally, ...copiesErased(progress), remains, places }
+  return { key: (input as Input).had, ...tally, ...copiesErased(progress), remains, places, searched }
 }
 
-async function isKnown({ storage }: Erasing, subject: string): Promise<boolean> {
-  const { head } = await storage.readStream(subject, { after: 0, direction: 'backwards', limit: 1 })
-  return head !== undefined
+const unsearched: Remnant = {
+  where: 'events that were recorded before it was declared whom they concern',
+  ends: 'look through them (`store.encryption.findSubjects`, `daybook encryption find-subjects`), then forget again',
+}
+
+/** Or may be, by what nobody has looked through. */
+async function isKnown({ forgetting, isSearched }: ForgettingSubjects, subject: string): Promise<boolean> {
+  const { head } = await forgetting.storage.readStream(subject, { after: 0, direction: 'backwards', limit: 1 })
+  return head !== undefined || !(await isSearched())
 }
 
 function jobKeyOf(subject: string): DocumentKey {

@@ -27,6 +27,7 @@ import {
   type SubscribeOptions,
   subscriptionPages,
 } from './feed.ts'
+import { findSubjects } from './find-subjects.ts'
 import { forgetHandler, resumeForgetting } from './forget.ts'
 import {
   createForget,
@@ -141,7 +142,12 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   }
   const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes, clock)])
   const renewing = { background, shapes, states, tables, forgetInStates: forgetInStatesOf, snapshots: snapshotted.face }
-  const subjects: ForgettingSubjects = { forgetting, keys: encryption.keys, renewing }
+  const subjects: ForgettingSubjects = {
+    forgetting,
+    keys: encryption.keys,
+    renewing,
+    isSearched: encryption.isSearched,
+  }
   const deciding: LoadsAndAppends = {
     readPage: (stream, options) => store.readPage(stream, options),
     append: (stream, events, options) => store.append(stream, events, options),
@@ -264,7 +270,10 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     consumers: createConsumers(background),
     archive: createArchive(archive),
     backups: createBackups(beneath, backups[0]),
-    encryption: createRotation(background, encryption.master),
+    encryption: {
+      ...createRotation(background, encryption.master),
+      findSubjects: (options) => findSubjects({ ...encryption.finding, background: beneath, archived }, options),
+    },
     backup: (to, options) => takeBackup(beneath, to, options),
     ledger: sealing.face,
     projections,

@@ -7,6 +7,7 @@ import { errorOf } from './append.ts'
 import { allIndexed, deleteDocument } from './document.ts'
 import { SubjectExposed } from './encryption-errors.ts'
 import {
+  type CopiesProgress,
   type CopiesStep,
   type Erased,
   type Erasing,
@@ -27,6 +28,8 @@ import { putSubjectStream, type SubjectStream, subjectId, subjectStreamKey, subj
 export interface SubjectErasing {
   readonly forgetting: Erasing
   readonly renewing: Renewing
+  /** What was recorded before its subjects were declared has been looked through. */
+  readonly isSearched: () => Promise<boolean>
 }
 
 /** What became of its streams, in numbers. */
@@ -58,13 +61,19 @@ export interface SubjectStep extends Omit<CopiesStep, 'trail'> {
 export async function eraseSubject(
   of: SubjectErasing,
   subject: string,
-  { options, ...step }: SubjectStep,
+  { options, progress, ...step }: SubjectStep,
 ): Promise<Erased & { readonly tally: SubjectTally }> {
   const { forgetting } = of
   const { signal } = step
+  let copies = progress
   await linkItself(forgetting, subject)
   for await (const link of linksOf<OwnLink>(forgetting, subject, 'own')) {
     signal?.throwIfAborted()
+    if (copies === progress) {
+      // What is done of copies was done without this one.
+      copies = fromTheBeginning(progress)
+      await step.save(copies)
+    }
     await closeOwn(forgetting, link, { options, signal })
   }
   const failures: unknown[] = []
@@ -77,12 +86,18 @@ export async function eraseSubject(
   await dropJobs(forgetting, subject)
   const { streams, missing, tally } = await count(forgetting, subject)
   const trail = { subject: subjectId(subject) }
-  const erased = await eraseCopies(forgetting, streams, { ...step, trail })
+  const erased = await eraseCopies(forgetting, streams, { ...step, progress: copies, trail })
   // One that was recorded while its key was destroyed.
   const exposed = await exposedStreams(forgetting, subject)
   if (exposed.length > 0) failures.push(new SubjectExposed(subject, exposed))
   const pending = erased.pending || failures.length > 0 || missing.length > 0
   return { ...(failures.length > 0 && { failure: failures[0] }), ...erased, tally, pending }
+}
+
+function fromTheBeginning({ segments, backups, kept }: CopiesProgress): CopiesProgress {
+  const again = <Progress>(all: Readonly<Record<string, Progress>>) =>
+    Object.fromEntries(Object.entries(all).map(([name, progress]) => [name, { ...progress, after: 0 }]))
+  return { segments: again(segments), backups: again(backups), kept }
 }
 
 /** Of those that were masked before, what could not be reached is tried again. */
@@ -190,6 +205,14 @@ function summed(all: readonly Readonly<Record<string, number>>[]): Readonly<Reco
 
 function unique(names: readonly string[]): readonly string[] {
   return [...new Set(names)].sort()
+}
+
+/** Streams that nothing was done about yet. */
+export async function hasLinks(forgetting: Erasing, subject: string): Promise<boolean> {
+  for (const holds of ['own', 'encrypted'] as const) {
+    for await (const _ of linksOf(forgetting, subject, holds)) return true
+  }
+  return (await exposedStreams(forgetting, subject)).length > 0
 }
 
 /** Other streams that hold its data as plain text, the first of them. */
