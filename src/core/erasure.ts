@@ -108,6 +108,8 @@ export interface CopiesStep extends Step<CopiesProgress> {
   readonly patienceMs: number
   /** What the trail tells it by. */
   readonly trail: ErasedFor
+  /** Streams that stay, in which a subject is masked by now. */
+  readonly masked?: readonly string[]
 }
 
 export interface Erased {
@@ -209,7 +211,8 @@ async function eraseBackup(
   const progress = erasure.known.backups[place] ?? noBackups
   const streams = new Set(closed.flatMap((some) => [...some.streams]))
   const range = across(closed.map((some) => some.range))
-  await save(await forgetInBackups({ ...erasing, kept }, { streams, range, objects }, { progress, save }))
+  const masked = new Set(step.masked)
+  await save(await forgetInBackups({ ...erasing, kept }, { streams, range, masked, objects }, { progress, save }))
   if ('tombstone' in step.trail) return undefined
   const held = await forgetKey(erasing.storage, objects, step.trail.subject)
   if (held !== undefined) await kept.note(objects, held)

@@ -18,10 +18,12 @@ import {
   readPacked,
 } from './backup-chain.ts'
 import type { PositionRange } from './closed-streams.ts'
+import { canonicalJson } from './encoding.ts'
 import { isStoreError, ObjectDamaged, StoreBusy } from './errors.ts'
 import { hashOf } from './gzip.ts'
 import { limits } from './limits.ts'
 import { deleteObjects, getObject, keysUnder, type ObjectStore } from './object-store.ts'
+import { type Parked, parkedItems, quieted } from './parked.ts'
 import { forgottenRecord, lineOf, placeAt } from './record-line.ts'
 import type { Kept } from './remnant.ts'
 import { entriesHash } from './segment.ts'
@@ -48,18 +50,21 @@ export interface ForgettingIn {
   readonly streams: ReadonlySet<string>
   /** Positions between which their events are. */
   readonly range: PositionRange
+  /** Others, which stay, but whose documents may hold what is masked by now. */
+  readonly masked: ReadonlySet<string>
   readonly objects: ObjectStore
 }
 
 /** Throws `ObjectDamaged` for what cannot be read, and leaves it as it is; `LogDiverged` for backups of another log. */
 export async function forgetInBackups(
   tools: BackupForgetting,
-  { streams, range, objects }: ForgettingIn,
+  forgetting: ForgettingIn,
   { progress, save }: { readonly progress: BackupProgress; readonly save: (to: BackupProgress) => Promise<void> },
 ): Promise<BackupProgress> {
+  const { streams, masked, objects } = forgetting
   const chain = await closedChain(tools, streams, objects)
   await sweep(tools, objects, chain)
-  const rewriting = { ...tools, streams, objects, range, mentions: mentioning(streams) }
+  const rewriting = { ...tools, ...forgetting, mentions: mentioning([...streams, ...masked]) }
   let known = progress
   const keep = async (next: BackupProgress) => {
     known = next
@@ -86,9 +91,10 @@ async function closedChain(
 ): Promise<readonly BackupManifest[]> {
   for (let tries = 1; ; tries++) {
     const chain = (await readChain(objects)).map(({ manifest }) => manifest)
-    if (chain.length === 0) return chain
+    // A first one may have been begun.
+    if (chain.length === 0 && (await keysUnder(objects, 'backup/')).length === 0) return chain
     const known = new Set(chain.flatMap(({ closed }) => closed))
-    if ([...streams].every((stream) => known.has(stream))) return chain
+    if (chain.length > 0 && [...streams].every((stream) => known.has(stream))) return chain
     if (tries > limits.rewriteTries) throw new StoreBusy(`Others take backups in ${objects.name} all the time`, 1_000)
     await takeBackup(tools, objects).catch((error) => {
       if (!isStoreError(error, 'store-busy')) throw error
@@ -114,8 +120,8 @@ interface Rewriting extends BackupForgetting, ForgettingIn {
 }
 
 /** Of many streams it is quicker to read each line. */
-function mentioning(streams: ReadonlySet<string>): Rewriting['mentions'] {
-  const names = [...streams].map((stream) => JSON.stringify(stream))
+function mentioning(streams: readonly string[]): Rewriting['mentions'] {
+  const names = streams.map((stream) => JSON.stringify(stream))
   return names.length > 4 ? () => true : (line) => names.some((name) => line.includes(name))
 }
 
@@ -181,7 +187,7 @@ async function holding(rewriting: Rewriting, manifest: BackupManifest): Promise<
     if (lines.some((line) => isContentOf(rewriting, line))) chunks.set(index, before)
   }
   const documents = await readPacked(objects, manifest.documents)
-  return { chunks, documents: documents.some((line) => isHeldBy(rewriting, line)) }
+  return { chunks, documents: documents.some((line) => documentAfter(rewriting, line) !== line) }
 }
 
 function isContentOf({ streams, mentions }: Rewriting, line: string): boolean {
@@ -190,10 +196,22 @@ function isContentOf({ streams, mentions }: Rewriting, line: string): boolean {
   return streams.has(place.stream) && (place.state === 'stored' || place.state === 'trimmed')
 }
 
-function isHeldBy({ streams, mentions }: Rewriting, line: string): boolean {
-  if (!mentions(line)) return false
-  const { streams: held = [] } = JSON.parse(line) as { readonly streams?: readonly string[] }
-  return held.some((stream) => streams.has(stream))
+/** The line without content; undefined where nothing is left of it. */
+function documentAfter({ streams, masked, mentions }: Rewriting, line: string): string | undefined {
+  if (!mentions(line)) return line
+  const { body, ...place } = JSON.parse(line) as DocumentLine
+  const held = place.streams ?? []
+  if (held.some((stream) => streams.has(stream))) return undefined
+  if (!held.some((stream) => masked.has(stream))) return line
+  if (place.collection !== parkedItems.collection) return undefined
+  return `${canonicalJson(place).slice(0, -1)},"body":${canonicalJson(quieted(body as unknown as Parked))}}`
+}
+
+interface DocumentLine {
+  readonly collection: string
+  readonly key: string
+  readonly streams?: readonly string[]
+  readonly body: object
 }
 
 /** Tells the keys of what it writes, before it does. */
@@ -224,7 +242,7 @@ async function writeAnew(
   const documents = found.documents
     ? await anew(
         manifest.documents,
-        (await readPacked(objects, manifest.documents)).filter((line) => !isHeldBy(rewriting, line)),
+        (await readPacked(objects, manifest.documents)).flatMap((line) => documentAfter(rewriting, line) ?? []),
       )
     : manifest.documents
   return { ...manifest, chunks, documents, rewritten: (manifest.rewritten ?? 0) + 1 }

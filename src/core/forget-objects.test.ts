@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { logAll, range } from '../conformance/kit.ts'
-import { collect } from '../conformance/store/kit.ts'
+import { collect, until } from '../conformance/store/kit.ts'
 import { memoryLog, memoryStorage } from '../storage/memory/storage.ts'
 import { memoryObjects } from './fixtures/memory-objects.ts'
 import { gunzip } from './gzip.ts'
@@ -324,5 +324,50 @@ describe('forgetting a subject in segments and backups', () => {
     })
     expect(forgotten).toBe(true)
     expect(await restoredName()).toEqual({ by: 2, secret: null })
+  })
+
+  test('jobs and parked streams of those in which it is masked lose it in backups too', async () => {
+    const [backups, log] = [memoryObjects('backups'), memoryLog()]
+    const shared: Subjects = { events: { Wrote: { subject: 'person/{/by}', fields: ['/secret'] } } }
+    const store = await openStore(memoryStorage({ log }), { subjects: shared, encryption, backups: [backups] })
+    await store.append('diary/1', [{ type: 'Wrote', data: { by: 2, secret } }])
+    await store.jobs.add('print', { key: 'it', input: { secret }, streams: ['diary/1'] })
+    const consumer = await store.consumers.run({
+      ...{ name: 'printer', streamTypes: ['diary'], tries: 1 },
+      handler: async () => {
+        throw new Error(secret)
+      },
+    })
+    await until(async () => (await store.consumers.status('printer')).parked === 1)
+    await consumer.stop()
+    await store.backup(backups)
+    expect(await holdsSecret(backups)).toBe(true)
+    expect(await store.forget(subject)).toMatchObject({ masked: 1, kinds: { jobs: 1 }, backups: 1 })
+    expect(await holdsSecret(backups)).toBe(false)
+    const there = memoryStorage()
+    await restoreBackup(backups, there)
+    const restored = await openStore(there, { encryption })
+    expect((await restored.consumers.parked('printer')).parked.map(({ item }) => item)).toEqual(['diary/1'])
+    expect(await restored.jobs.get('print/it')).toBeUndefined()
+  })
+
+  test('a first backup that was begun before a stream was forgotten is not recorded', async () => {
+    const [backups, log] = [memoryObjects('backups'), memoryLog()]
+    const store = await openStore(memoryStorage({ log }), { backups: [backups] })
+    await store.append('diary/1', [{ type: 'Wrote', data: { by: 2, secret } }])
+    let forgotten = false
+    const late = store.backup({
+      ...backups,
+      async put(key, bytes, condition) {
+        if (!forgotten && key.endsWith('.gz')) {
+          forgotten = true
+          await store.forget('diary/1', asked)
+        }
+        return backups.put(key, bytes, condition)
+      },
+    })
+    await expect(late).rejects.toMatchObject({ code: 'store-busy' })
+    expect([forgotten, await holdsSecret(backups)]).toEqual([true, false])
+    await restoreBackup(backups, memoryStorage())
   })
 })

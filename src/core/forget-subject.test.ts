@@ -190,6 +190,23 @@ describe('forgetting a subject', () => {
       expect(report).toMatchObject({ masked: 1, rebuild: ['later@1', 'orders@1'] })
       expect((await store.jobs.get('$forget-subject/customer/42'))?.state).toBe('waiting')
     }
+    {
+      // Who can do nothing about it either does nothing.
+      const storage = bare()
+      const steps: string[] = []
+      const watched: Storage = {
+        ...storage,
+        erase(step) {
+          steps.push(step.erase)
+          return storage.erase(step)
+        },
+      }
+      await using store = await open({}, watched)
+      expect(await store.forget({ subject: 'customer/42', ...gdpr })).toMatchObject({
+        rebuild: ['later@1', 'orders@1'],
+      })
+      expect(steps).toEqual([])
+    }
     await using store = await open({ projections: [later, orders] })
     for (const view of [later, orders]) expect(await store.views.get(view, '1')).toEqual({ name: '(forgotten)' })
     expect((await store.jobs.get('$forget-subject/customer/42'))?.state).toBe('done')
@@ -403,5 +420,11 @@ describe('forgetting a subject', () => {
     await using store = await open()
     await expect(store.forget({ subject: 'customer/1', ...gdpr })).rejects.toMatchObject({ code: 'stream-not-found' })
     await expect(store.forget({ subject: 'nobody', ...gdpr })).rejects.toMatchObject({ code: 'invalid-argument' })
+    await fill(store)
+    await store.forget({ subject: 'customer/42', ...gdpr })
+    // The trail is nobody's.
+    const trail = store.forget({ subject: '$audit/erasures', ...gdpr })
+    await expect(trail).rejects.toMatchObject({ code: 'invalid-argument' })
+    expect((await store.readPage('$audit/erasures')).events.length).toBe(1)
   })
 })

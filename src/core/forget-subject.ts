@@ -6,22 +6,22 @@ import { errorOf } from './append.ts'
 import { checkObject } from './argument.ts'
 import { allIndexed, guardOf } from './document.ts'
 import { SubjectExposed } from './encryption-errors.ts'
-import { copiesErased, type Erased, noCopies } from './erasure.ts'
+import { copiesErased, noCopies } from './erasure.ts'
 import { isStoreError, StoreBusy, StoreReadOnly, StreamNotFound } from './errors.ts'
 import { failureOf } from './failure.ts'
 import { checkForget, checkPlaces, type ForgetOptions, type ForgetReport, forget, isDone, placesOf } from './forget.ts'
 import { forgetSubjectKind, heldJob, type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
 import { limits } from './limits.ts'
-import { checkStream } from './name.ts'
+import { checkStream, refuseTrail, streamTypeOf } from './name.ts'
 import type { Remnant } from './remnant.ts'
 import type { DocumentKey } from './storage.ts'
 import {
+  type ErasedSubject,
   eraseSubject,
   exposedStreams,
-  hasLinks,
+  hasWork,
   type SubjectErasing,
   type SubjectStep,
-  type SubjectTally,
 } from './subject-erasure.ts'
 import {
   putForgottenMark,
@@ -104,6 +104,8 @@ interface Result extends Omit<SubjectReport, 'subject' | 'time' | 'scrub'> {
   readonly places: readonly string[]
   /** Whether what was recorded before subjects were declared had been looked through. */
   readonly searched: boolean
+  /** Nothing was left but what others define. */
+  readonly whole: boolean
 }
 
 async function forgetSubject(of: ForgettingSubjects, options: ForgetSubject): Promise<SubjectReport> {
@@ -111,6 +113,7 @@ async function forgetSubject(of: ForgettingSubjects, options: ForgetSubject): Pr
   checkObject(options, 'options')
   const { subject, signal } = options
   checkStream(subject, 'subject')
+  refuseTrail(streamTypeOf(subject), 'subject')
   checkForget(options)
   await checkPlaces(forgetting)
   signal?.throwIfAborted()
@@ -175,6 +178,8 @@ export function forgetSubjectHandler(of: ForgettingSubjects): JobHandler {
   return async ({ job, signal, heartbeat }) => {
     // Twice the term after which who has gone is known to have.
     const step = { ...stepOf(job), save: heartbeat, signal, patienceMs: 2 * limits.leaseMs }
+    const before = await resultThatHolds(of, job)
+    if (before) return { result: before, againInMs: limits.scrubAgainMs }
     const erased = await eraseSubject(of, job.key, step)
     if (erased.failure !== undefined) throw erased.failure
     const result = resultOf(job, erased, await of.isSearched())
@@ -187,22 +192,18 @@ async function finish(
   of: ForgettingSubjects,
   job: JobBody,
 ): Promise<{ readonly report: SubjectReport; readonly failure?: unknown }> {
-  const { storage, queue, making, clock, backups } = of.forgetting
+  const { storage, queue, making, clock } = of.forgetting
   const put = async (body: JobBody) => {
     const outcome = await queue.add({ id: making.newId(), appends: [], documents: putJob(body, { is: 'anything' }) })
     if (outcome.outcome !== 'committed') throw errorOf(outcome)
   }
-  const reportOf = async ({ places: _, searched: __, ...done }: Result, scrub: SubjectReport['scrub']) => {
+  const reportOf = async ({ places: _, searched: __, whole: ___, ...done }: Result, scrub: SubjectReport['scrub']) => {
     const [document] = await storage.getDocuments([subjectKey(subjectId(job.key))])
     const time = (document && subjectBodyOf(document).forgotten?.at) ?? formatInstant(job.addedAt)
     return { subject: job.key, time, ...done, scrub }
   }
-  const before = job.result as Result | undefined
-  const reached = before?.searched === true && backups.every(({ name }) => before.places.includes(name))
-  // What was found of it since is forgotten as well.
-  if (job.state === 'done' && before && reached && !(await hasLinks(of.forgetting, job.key))) {
-    return { report: await reportOf(before, 'done') }
-  }
+  const before = await resultThatHolds(of, job)
+  if (before) return { report: await reportOf(before, 'done') }
   const save = (progress: unknown) => put({ ...job, state: 'running', at: clock(), progress })
   const erased = await eraseSubject(of, job.key, { ...stepOf(job), save, patienceMs: 0 })
   const { progress, scrubbed, failure } = erased
@@ -215,16 +216,23 @@ async function finish(
   return { report, ...(failure !== undefined && { failure }) }
 }
 
+/** Undefined where there is something to be done here: what others have to do is not begun again and again. */
+async function resultThatHolds(
+  of: ForgettingSubjects,
+  job: Pick<JobBody, 'key' | 'result'>,
+): Promise<Result | undefined> {
+  const before = job.result as Result | undefined
+  if (!before?.whole || of.forgetting.backups.some(({ name }) => !before.places.includes(name))) return undefined
+  if (await hasWork(of, job.key)) return undefined
+  return before.searched || !(await of.isSearched()) ? before : undefined
+}
+
 function stepOf(job: Pick<JobBody, 'input' | 'progress'>): Pick<SubjectStep, 'options' | 'progress' | 'places'> {
   const progress = { ...noCopies, ...(job.progress as Partial<SubjectStep['progress']> | undefined) }
   return { options: job.input as Input, progress, places: placesOf(job) }
 }
 
-function resultOf(
-  { input }: Pick<JobBody, 'input'>,
-  erased: Erased & { readonly tally: SubjectTally },
-  searched: boolean,
-): Result {
+function resultOf({ input }: Pick<JobBody, 'input'>, erased: ErasedSubject, searched: boolean): Result {
   const { progress } = erased
   const { tables, ...tally } = erased.tally
   const ends = 'its rows are yours: write those anew that were made of streams in which the subject is masked'
@@ -234,7 +242,15 @@ function resultOf(
     ...(searched ? [] : [unsearched]),
   ]
   const places = Object.keys(progress.backups)
-  return { key: (input as Input).had, ...tally, ...copiesErased(progress), remains, places, searched }
+  return {
+    key: (input as Input).had,
+    ...tally,
+    ...copiesErased(progress),
+    remains,
+    places,
+    searched,
+    whole: erased.whole,
+  }
 }
 
 const unsearched: Remnant = {

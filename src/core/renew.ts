@@ -9,11 +9,10 @@ import { overtakeRunners } from './checkpoint.ts'
 import { consumerBodyOf, consumers, parkedFor } from './consumer.ts'
 import { allIndexed, deleteDocument } from './document.ts'
 import { isStorageFault } from './errors.ts'
-import { failureOf } from './failure.ts'
 import { type LinkBody, loadViews, viewWrites } from './fold.ts'
 import { readReplays, underLabel } from './label.ts'
 import { limits } from './limits.ts'
-import { parkedKey, parkedOf, putParked } from './parked.ts'
+import { parkedKey, parkedOf, putParked, quieted } from './parked.ts'
 import { allParked } from './parked-view.ts'
 import { linksIn, type Shape } from './projection.ts'
 import { isOf, type KnownStates, listStates, stateWrites, type VersionStatus } from './projection-state.ts'
@@ -53,6 +52,15 @@ export async function fenceViews({ background: { storage, queue, making } }: Ren
     // Who has changed it meanwhile has done the same.
     settled(await queue.add({ id: making.newId(), appends: [], documents }), 'document-conflict')
   }
+}
+
+/** Versions, `name@version`, that are not defined here. */
+export async function versionsElsewhere({ background, shapes }: Renewing): Promise<ReadonlySet<string>> {
+  const all = (await listStates(background.storage)).flatMap(({ state: { name, versions } }) =>
+    versions.map(({ version }) => `${name}@${version}`),
+  )
+  const here = new Set(shapes.map(({ name, version }) => `${name}@${version}`))
+  return new Set(all.filter((id) => !here.has(id)))
 }
 
 export async function renewed(renewing: Renewing, stream: string): Promise<Renewed> {
@@ -170,13 +178,12 @@ async function dropSnapshots({ list, drop }: Pick<Snapshots, 'list' | 'drop'>, s
 }
 
 /** The stream stays parked where it is, for its events are still to be handled; what was thrown is not kept. */
-async function quieten({ storage, queue, making, clock }: Background, stream: string): Promise<void> {
+async function quieten({ storage, queue, making }: Background, stream: string): Promise<void> {
   for await (const document of allIndexed(storage, consumers, { index: 'name', equals: ['consumer'] })) {
     const of = parkedFor(consumerBodyOf(document))
     const [found] = await storage.getDocuments([parkedKey(of, stream)])
     if (found === undefined) continue
-    const error = failureOf(new Error('erased, for a subject of the stream was forgotten'), clock())
-    const documents = putParked(of, { ...parkedOf(found), error }, { is: 'version', version: found.version })
+    const documents = putParked(of, quieted(parkedOf(found)), { is: 'version', version: found.version })
     // Who has changed it meanwhile has read the stream as it is now, or takes it off the list.
     settled(await queue.add({ id: making.newId(), appends: [], documents }), 'document-conflict')
   }

@@ -21,7 +21,7 @@ import { isStoreError } from './errors.ts'
 import { closeStream, type ForgetOptions } from './forget.ts'
 import { jobBodyOf, jobStates, jobs } from './job.ts'
 import { limits } from './limits.ts'
-import { fenceViews, type Renewed, type Renewing, renewed } from './renew.ts'
+import { fenceViews, type Renewed, type Renewing, renewed, versionsElsewhere } from './renew.ts'
 import type { DocumentWrite } from './storage.ts'
 import { putSubjectStream, type SubjectStream, subjectId, subjectStreamKey, subjectStreams } from './subject-keys.ts'
 
@@ -58,40 +58,58 @@ export interface SubjectStep extends Omit<CopiesStep, 'trail'> {
   readonly options: ForgetOptions
 }
 
+export interface ErasedSubject extends Erased {
+  readonly tally: SubjectTally
+  /** Nothing is left but what others define. */
+  readonly whole: boolean
+}
+
 export async function eraseSubject(
   of: SubjectErasing,
   subject: string,
   { options, progress, ...step }: SubjectStep,
-): Promise<Erased & { readonly tally: SubjectTally }> {
+): Promise<ErasedSubject> {
   const { forgetting } = of
   const { signal } = step
+  const failures: unknown[] = []
   let copies = progress
-  await linkItself(forgetting, subject)
-  for await (const link of linksOf<OwnLink>(forgetting, subject, 'own')) {
+  const attempt = async (run: () => Promise<void>) => {
     signal?.throwIfAborted()
     if (copies === progress) {
-      // What is done of copies was done without this one.
+      // What is done of copies was done without this stream.
       copies = fromTheBeginning(progress)
       await step.save(copies)
     }
-    await closeOwn(forgetting, link, { options, signal })
-  }
-  const failures: unknown[] = []
-  for (const holds of ['encrypted', 'masked'] as const) {
-    await renewOthers(of, subject, { holds, signal }).catch((error) => {
-      signal?.throwIfAborted()
+    await run().catch((error) => {
+      if (signal?.aborted || isStoreError(error, 'storage-failed')) throw error
       failures.push(error)
     })
   }
+  await linkItself(forgetting, subject)
+  for await (const link of linksOf<OwnLink>(forgetting, subject, 'own')) {
+    await attempt(() => closeOwn(forgetting, link, { options, signal }))
+  }
+  let fenced = false
+  const renew = async (link: SubjectStream) => {
+    if (!fenced) await fenceViews(of.renewing)
+    fenced = true
+    await renewOther(of, link)
+  }
+  for await (const link of linksOf(forgetting, subject, 'encrypted')) await attempt(() => renew(link))
+  for await (const link of linksOf<MaskedLink>(forgetting, subject, 'masked')) {
+    // What could not be reached before.
+    if (await canRenew(of, link)) await attempt(() => renew(link))
+  }
   await dropJobs(forgetting, subject)
-  const { streams, missing, tally } = await count(forgetting, subject)
+  const { streams, masked, missing, tally } = await count(forgetting, subject)
   const trail = { subject: subjectId(subject) }
-  const erased = await eraseCopies(forgetting, streams, { ...step, progress: copies, trail })
-  // One that was recorded while its key was destroyed.
+  const erased = await eraseCopies(forgetting, streams, { ...step, masked, progress: copies, trail })
   const exposed = await exposedStreams(forgetting, subject)
+  // Whatever was recorded while its key was destroyed, or was found since.
   if (exposed.length > 0) failures.push(new SubjectExposed(subject, exposed))
-  const pending = erased.pending || failures.length > 0 || missing.length > 0
-  return { ...(failures.length > 0 && { failure: failures[0] }), ...erased, tally, pending }
+  const whole = erased.scrubbed && !erased.pending && failures.length === 0
+  const pending = !whole || missing.length > 0
+  return { ...(failures.length > 0 && { failure: failures[0] }), ...erased, tally, pending, whole }
 }
 
 function fromTheBeginning({ segments, backups, kept }: CopiesProgress): CopiesProgress {
@@ -100,23 +118,31 @@ function fromTheBeginning({ segments, backups, kept }: CopiesProgress): CopiesPr
   return { segments: again(segments), backups: again(backups), kept }
 }
 
-/** Of those that were masked before, what could not be reached is tried again. */
-async function renewOthers(
+async function renewOther(
   { forgetting, renewing }: SubjectErasing,
-  subject: string,
-  { holds, signal }: { readonly holds: 'encrypted' | 'masked'; readonly signal: AbortSignal | undefined },
+  link: SubjectStream & Partial<Renewed>,
 ): Promise<void> {
-  let fenced = false
-  for await (const link of linksOf<SubjectStream & Partial<Renewed>>(forgetting, subject, holds)) {
-    signal?.throwIfAborted()
-    const { missing = [], emptied = [], kinds = {} } = link
-    if (holds === 'masked' && missing.length === 0) continue
-    if (!fenced) await fenceViews(renewing)
-    fenced = true
-    const anew = await renewed(renewing, link.stream)
-    const told = { emptied: [...new Set([...emptied, ...anew.emptied])], kinds: summed([kinds, anew.kinds]) }
-    await move<MaskedLink>(forgetting, link, { ...link, ...anew, ...told, holds: 'masked' })
+  const { emptied = [], kinds = {} } = link
+  const anew = await renewed(renewing, link.stream)
+  const told = { emptied: unique([...emptied, ...anew.emptied]), kinds: summed([kinds, anew.kinds]) }
+  await move<MaskedLink>(forgetting, link, { ...link, ...anew, ...told, holds: 'masked' })
+}
+
+/** Something of it that was not defined where it was tried is defined here, or is not there any more. */
+async function canRenew({ renewing }: SubjectErasing, { missing }: MaskedLink): Promise<boolean> {
+  if (missing.length === 0) return false
+  const elsewhere = await versionsElsewhere(renewing)
+  return missing.some((version) => !elsewhere.has(version))
+}
+
+/** Whether there is something to be done here, beyond what was done before. */
+export async function hasWork(of: SubjectErasing, subject: string): Promise<boolean> {
+  for (const holds of ['own', 'encrypted'] as const) {
+    for await (const _ of linksOf(of.forgetting, subject, holds)) return true
   }
+  for await (const link of linksOf<MaskedLink>(of.forgetting, subject, 'masked'))
+    if (await canRenew(of, link)) return true
+  return (await exposedStreams(of.forgetting, subject)).length > 0
 }
 
 /** Whatever their state: what names a stream in which the subject is masked by now may hold something of it. */
@@ -179,10 +205,8 @@ async function closeOwn(
 async function count(forgetting: Erasing, subject: string) {
   const closed: ClosedLink[] = []
   for await (const link of linksOf<ClosedLink>(forgetting, subject, 'closed')) closed.push(link)
-  const all: Pick<MaskedLink, 'kinds' | 'missing' | 'emptied' | 'tables'>[] = []
-  for await (const { kinds, missing, emptied, tables } of linksOf<MaskedLink>(forgetting, subject, 'masked')) {
-    all.push({ kinds, missing, emptied, tables })
-  }
+  const all: MaskedLink[] = []
+  for await (const link of linksOf<MaskedLink>(forgetting, subject, 'masked')) all.push(link)
   const kinds = summed([...closed.map(({ erased }) => erased.kinds), ...all.map(({ kinds }) => kinds)])
   const missing = unique(all.flatMap(({ missing }) => missing))
   const tally: SubjectTally = {
@@ -194,7 +218,7 @@ async function count(forgetting: Erasing, subject: string) {
     rebuild: unique([...missing, ...all.flatMap(({ emptied }) => emptied)]),
     tables: unique(all.flatMap(({ tables }) => tables)),
   }
-  return { streams: closed.map(({ stream }) => stream), missing, tally }
+  return { streams: closed.map(({ stream }) => stream), masked: all.map(({ stream }) => stream), missing, tally }
 }
 
 function summed(all: readonly Readonly<Record<string, number>>[]): Readonly<Record<string, number>> {
@@ -205,14 +229,6 @@ function summed(all: readonly Readonly<Record<string, number>>[]): Readonly<Reco
 
 function unique(names: readonly string[]): readonly string[] {
   return [...new Set(names)].sort()
-}
-
-/** Streams that nothing was done about yet. */
-export async function hasLinks(forgetting: Erasing, subject: string): Promise<boolean> {
-  for (const holds of ['own', 'encrypted'] as const) {
-    for await (const _ of linksOf(forgetting, subject, holds)) return true
-  }
-  return (await exposedStreams(forgetting, subject)).length > 0
 }
 
 /** Other streams that hold its data as plain text, the first of them. */
