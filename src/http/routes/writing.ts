@@ -189,14 +189,12 @@ export const writingRoutes: readonly Route[] = [
       },
     },
     problems: [
-      ...[
-        'stream-not-found',
-        'subject-exposed',
-        'store-read-only',
-        'outcome-unknown',
-        'object-damaged',
-        'log-diverged',
-      ],
+      'stream-not-found',
+      'subject-exposed',
+      'store-read-only',
+      'outcome-unknown',
+      'object-damaged',
+      'log-diverged',
     ],
     // Its streams may be of any type.
     needs: () => [{ action: 'forget' }],
