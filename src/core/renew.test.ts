@@ -215,5 +215,10 @@ describe('a stream in which a subject was forgotten', () => {
     expect(await store.forget({ subject: 'customer/42', ...gdpr })).toMatchObject({ kinds: { jobs: 1 }, documents: 1 })
     expect([await store.jobs.get('mail/1'), (await store.jobs.get('mail/2'))?.state]).toEqual([undefined, 'waiting'])
     expect(await message()).toEqual(['erased, for a subject of the stream was forgotten'])
+    // What is added later holds nothing of it, however often the forgetting is gone on with.
+    await store.jobs.add('mail', { key: 'later', streams: ['order/1'] })
+    await using reaching = await open({ backups: [memoryObjects('backups')] })
+    expect(await reaching.forget({ subject: 'customer/42', ...gdpr })).toMatchObject({ kinds: { jobs: 1 } })
+    expect((await store.jobs.get('mail/later'))?.state).toBe('waiting')
   })
 })

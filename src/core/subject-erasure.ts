@@ -52,7 +52,10 @@ interface ClosedLink extends SubjectStream {
   readonly erased: StreamProgress
 }
 
-interface MaskedLink extends SubjectStream, Renewed {}
+interface MaskedLink extends SubjectStream, Renewed {
+  /** Jobs that named it are gone; what is added later holds nothing of what is masked. */
+  readonly jobsDropped?: true
+}
 
 export interface SubjectStep extends Omit<CopiesStep, 'trail'> {
   readonly options: ForgetOptions
@@ -148,7 +151,9 @@ export async function hasWork(of: SubjectErasing, subject: string): Promise<bool
 /** Whatever their state: what names a stream in which the subject is masked by now may hold something of it. */
 async function dropJobs(forgetting: Erasing, subject: string): Promise<void> {
   const masked = new Map<string, MaskedLink>()
-  for await (const link of linksOf<MaskedLink>(forgetting, subject, 'masked')) masked.set(link.stream, link)
+  for await (const link of linksOf<MaskedLink>(forgetting, subject, 'masked')) {
+    if (!link.jobsDropped) masked.set(link.stream, link)
+  }
   if (masked.size === 0) return
   for (const state of jobStates) {
     const query = { index: 'state', equals: [state], limit: limits.pageRecords }
@@ -163,6 +168,8 @@ async function dropJobs(forgetting: Erasing, subject: string): Promise<void> {
       masked.set(link.stream, told)
     }
   }
+  for (const link of masked.values())
+    await put(forgetting, putSubjectStream<MaskedLink>({ ...link, jobsDropped: true }))
 }
 
 /** A subject's name finds its own stream, which has no link until here. */
