@@ -30,7 +30,7 @@ import { checkMasterKey, type MasterKey } from './master-key.ts'
 import { personalInSchema } from './personal-schema.ts'
 import type { Commit, Storage } from './storage.ts'
 import { type PersonalRule, rulesFor, type Subjects, subjectRules } from './subject.ts'
-import { createSubjectKeys, subjectDocuments, subjectStreams, unwrap } from './subject-keys.ts'
+import { createSubjectKeys, forgottenMarks, subjectDocuments, subjectStreams, unwrap } from './subject-keys.ts'
 
 export interface EncryptionOptions {
   /** What the keys of subjects are wrapped by. */
@@ -132,6 +132,8 @@ export function createEncryption(parts: EncryptionParts) {
     decrypt,
     begin,
     isSearched,
+    /** Nothing is read that is encrypted without a master key. */
+    marks: async () => (master ? forgottenMarks(storage) : ''),
     finding: { keys, rules: encrypting.rules, rulesNow },
     collections: [encryptionDocuments, subjectDocuments, subjectStreams],
     /** Events as they were recorded; writes go through. */

@@ -132,6 +132,33 @@ describe('a stream in which a subject was forgotten', () => {
     }
   })
 
+  test('leaves no snapshot that was being taken meanwhile', async () => {
+    const decider = {
+      initialState: () => '',
+      evolve: (_: string, { data }: OrderEvent) => data.customer.name,
+      snapshot: { name: 'names', version: 1 },
+    }
+    await using store = await open()
+    await fill(store)
+    const storage = bare()
+    let forgotten = false
+    const late: Storage = {
+      ...storage,
+      async commit(commits) {
+        const takes = commits.some(({ documents }) => documents?.some(({ key }) => key.collection === '$snapshots'))
+        if (takes && !forgotten) {
+          forgotten = true
+          await store.forget({ subject: 'customer/42', ...gdpr })
+        }
+        return storage.commit(commits)
+      },
+    }
+    await using taking = await open({ deciders: [decider] }, late)
+    await taking.snapshots.take(decider, 'order/1')
+    expect(forgotten).toBe(true)
+    expect(await taking.load('order/1', decider)).toMatchObject({ state: '(forgotten)' })
+  })
+
   test('leaves views to whoever defines them, and goes on there', async () => {
     {
       await using store = await open({ projections: [later, orders] })

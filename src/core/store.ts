@@ -140,7 +140,7 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     archive: archive && archived && { ...createArchiving(archive), objects: archive.objects, ...archived },
     backups: backups.map(watchedObjects),
   }
-  const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes, clock)])
+  const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes, clock)], encryption.marks)
   const renewing = { background, shapes, states, tables, forgetInStates: forgetInStatesOf, snapshots: snapshotted.face }
   const subjects: ForgettingSubjects = {
     forgetting,

@@ -54,6 +54,12 @@ export function putForgottenMark(id: string): DocumentWrite {
   return { kind: 'put', key: markKey(id.slice(0, 1)), body: '{}', index: [], if: { is: 'anything' } }
 }
 
+/** Changes whenever somebody is forgotten. Of a store without any subject it is always the same. */
+export async function forgottenMarks(storage: Pick<Storage, 'getDocuments'>): Promise<string> {
+  const marks = await storage.getDocuments(subjectParts.map(markKey))
+  return marks.map((mark) => mark?.version ?? '').join()
+}
+
 function markKey(part: string): DocumentKey {
   return { collection: subjectDocuments.collection, key: `forgotten/${part}` }
 }
