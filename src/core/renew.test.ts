@@ -190,6 +190,11 @@ describe('a stream in which a subject was forgotten', () => {
       })
       expect(steps).toEqual([])
     }
+    // Who defines a part of it does that part.
+    const before = await open({ projections: [later] })
+    expect(await before.views.get(later, '1')).toEqual({ name: '(forgotten)' })
+    expect((await before.jobs.get('$forget-subject/customer/42'))?.state).toBe('waiting')
+    await before.close()
     await using store = await open({ projections: [later, orders] })
     for (const view of [later, orders]) expect(await store.views.get(view, '1')).toEqual({ name: '(forgotten)' })
     expect((await store.jobs.get('$forget-subject/customer/42'))?.state).toBe('done')
