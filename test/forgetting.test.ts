@@ -10,7 +10,8 @@ import { gunzipSync } from 'node:zlib'
 import pg from 'pg'
 import { afterAll, expect, test } from 'vitest'
 import { range } from '../src/conformance/kit.ts'
-import { until } from '../src/conformance/store/kit.ts'
+import { collect, until } from '../src/conformance/store/kit.ts'
+import { masterKeyOf } from '../src/core/master-key.ts'
 import { projection } from '../src/core/projection.ts'
 import { type EmbeddedStore, openStore } from '../src/core/store.ts'
 import type { StoreOptions } from '../src/core/store-options.ts'
@@ -163,6 +164,37 @@ test('on SQLite: the file with its log, archive, backups', async () => {
   for (const path of [file, `${file}-wal`, place]) expect(filesWith(path)).toEqual([])
   await store.close()
   expect(filesWith(file)).toEqual([])
+})
+
+test('on SQLite: what a subject has left in a stream of others, and in what was made of that', async () => {
+  const place = join(folder, 'masked')
+  const file = join(folder, 'masked.db')
+  const masterKey = masterKeyOf([new Uint8Array(32).fill(7)])
+  const subjects = { events: { Told: { subject: 'human/{/of}', fields: ['/text'], mask: '(gone)' } } }
+  const views = [told('one-inline', 'inline', false), told('one-async', 'async', false), told('all', 'async', true)]
+  const options: StoreOptions = {
+    ...{ subjects, encryption: { masterKey }, projections: views, states: folderObjects(join(place, 'states')) },
+    ...{ archive: { objects: folderObjects(join(place, 'archive')), retention: { person: { keepEvents: 1 } } } },
+    backups: [folderObjects(join(place, 'backups'))],
+  }
+  const store = await openStore(await sqliteStorage({ file }), options)
+  await store.append<Told & { data: { of: number } }>('person/1', [{ type: 'Told', data: { of: 1, text: secret } }])
+  await store.snapshots.take(decider, 'person/1')
+  for (const name of ['one-async', 'all']) await store.projections.rebuild(name)
+  await store.jobs.add('mail', { key: 'it', input: { secret }, streams: ['person/1'] })
+  await store.append('person/1', [{ type: 'Told', data: { of: 2, text: 'kept' } }])
+  await store.backup(folderObjects(join(place, 'backups')))
+  await store.states.take()
+  await store.archive.run()
+  expect(filesWith(place).length).toBeGreaterThan(1)
+  expect([file, `${file}-wal`].flatMap((path) => filesWith(path)).length).toBeGreaterThan(0)
+  const report = await store.forget({ subject: 'human/1', reasonCode: 'asked' })
+  expect(report).toMatchObject({ key: 'destroyed', streams: 0, masked: 1, rebuild: [], scrub: 'done', remains: [] })
+  expect(report.kinds).toMatchObject({ snapshots: 1, jobs: 1 })
+  for (const path of [file, `${file}-wal`, place]) expect(filesWith(path)).toEqual([])
+  const texts = (await collect(store.read('person/1'))).map(({ data }) => (data as { text: string }).text)
+  expect(texts).toEqual(['(gone)', 'kept'])
+  await store.close()
 })
 
 const missing = missingPrograms()

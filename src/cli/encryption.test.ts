@@ -48,6 +48,17 @@ describe('the master key', () => {
     expect((await using(second, 'read', 'order/1')).output).toContain('Ann')
   })
 
+  test('subjects are found in what was recorded before it was declared whom it concerns', async () => {
+    const store = newStore()
+    await call(store, 'append', 'customer/42', 'Moved', '{"to":"Bonn"}')
+    await call(store, 'append', 'order/1', 'Placed', '{"of":42,"name":"Ann"}')
+    const [found] = (await call(store, 'encryption', 'find-subjects', '--app', app, '--json')).json() as object[]
+    expect(found).toEqual({ position: 2, own: 0, encrypted: 0, plain: 1, forgotten: [], unclear: 0 })
+    expect((await call(store, 'encryption', 'find-subjects')).output).toContain('up to position 2; found 0 streams')
+    const forget = await call(store, 'forget', '--subject', 'customer/42', '--reason', 'gdpr-art-17', '--yes')
+    expect(forget).toMatchObject({ errors: expect.stringContaining('order/1') })
+  })
+
   test('forgetting a subject says what became of it', async () => {
     const [store, key] = [newStore(), place()]
     await newKey(key)

@@ -67,6 +67,12 @@ export async function takeBackup(
     return pack(objects, key, lines)
   }
 
+  // The first one is seen before it reads anything, so that who forgets meanwhile knows that there is going to be one.
+  const begun = `${folder}/begun`
+  if (last === undefined) {
+    written.push(begun)
+    await objects.put(begun, new Uint8Array())
+  }
   const documentLines = await linesOfDocuments(storage, signal)
   const chunks: (Packed & { entries: string })[] = []
   const closed: string[] = []
@@ -101,6 +107,7 @@ export async function takeBackup(
     const { outcome } = await objects.put(manifestKey(number), bytes, { if: 'absent' })
     if (outcome === 'conflict') written.push(...others)
     if (outcome === 'conflict') throw new StoreBusy(`Another process has taken backup ${number} meanwhile`, 1_000)
+    if (last === undefined) await objects.delete(begun)
     return backupOf(manifest)
   } catch (error) {
     for (const key of written) await objects.delete(key).catch(() => {})

@@ -18,7 +18,7 @@ export type Decrypt = <Kind extends LogRecord>(records: readonly Kind[]) => Prom
  * who prove and verify: it stays as it is stored, and so does what no key is left of; what is damaged has no content
  * that its commitment fits.
  */
-export function createDecrypt(keys: Pick<SubjectKeys, 'find'>, how: 'strict' | 'lenient'): Decrypt {
+export function createDecrypt(keys: Pick<SubjectKeys, 'read'>, how: 'strict' | 'lenient'): Decrypt {
   async function decrypted(
     record: StoredEvent,
     encrypted: Encrypted,
@@ -47,7 +47,7 @@ export function createDecrypt(keys: Pick<SubjectKeys, 'find'>, how: 'strict' | '
     if (parsed.every((one) => one === undefined)) return records
     const keysOf = new Set<string>()
     for (const one of parsed) if (one && 'parts' in one) for (const [key] of one.parts) keysOf.add(key)
-    const found = await keys.find(keysOf)
+    const found = await keys.read(keysOf)
     return Promise.all(
       records.map((record, index) => {
         const [one, stored] = [parsed[index], record as LogRecord]

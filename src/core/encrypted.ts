@@ -156,6 +156,32 @@ export async function decryptContent(
   return salt ? { content, salt } : { content }
 }
 
+/** Places in the decrypted content, in order, with the key that each is encrypted by; a mask where that was destroyed. */
+export async function hiddenPlaces(
+  { head, parts }: Encrypted,
+  stream: string,
+  cipherOf: (key: string) => Cipher | undefined,
+): Promise<readonly (JsonPlace & { readonly key: string })[]> {
+  const found: { readonly key: string; readonly at: number; readonly length: number; readonly characters: number }[] =
+    []
+  for (const [key, text, spans] of parts) {
+    const plain = await cipherOf(key)?.decrypt(text, { to: binding(stream, head, key, spans) })
+    const texts = plain?.text.split('\n')
+    for (let index = 0; 2 * index < spans.length; index++) {
+      const [at = 0, length = 0] = spans.slice(2 * index)
+      found.push({ key, at, length, characters: texts?.[index]?.length ?? length })
+    }
+  }
+  let shift = 0
+  return found
+    .sort((one, other) => one.at - other.at)
+    .map(({ key, at, length, characters }) => {
+      const from = at + shift
+      shift += characters - length
+      return { key, at: from, end: from + characters }
+    })
+}
+
 function binding(stream: string, head: string, key: string, spans: readonly number[]): string {
   return `daybook/encrypted/1\0${stream}\0${key}\0${spans.join(',')}\0${head}`
 }

@@ -13,30 +13,28 @@ import { createDecrypt, decrypting } from './decrypting.ts'
 import { guardOf, putDocument } from './document.ts'
 import { canonicalJson } from './encoding.ts'
 import { createEncrypting, createLinks, type Encrypting } from './encrypting.ts'
+import {
+  encryptionDocuments,
+  mastersIn,
+  mastersKey,
+  putSearched,
+  readSearched,
+  subjectsKey,
+} from './encryption-documents.ts'
 import { StoreBusy } from './errors.ts'
 import type { EventType } from './event-type.ts'
-import type { Random } from './id.ts'
+import { derivedId, type Random } from './id.ts'
 import type { Catalogue } from './in-force.ts'
 import { limits } from './limits.ts'
 import { checkMasterKey, type MasterKey } from './master-key.ts'
 import { personalInSchema } from './personal-schema.ts'
-import type { CollectionSpec, Commit, Document, Storage } from './storage.ts'
+import type { Commit, Storage } from './storage.ts'
 import { type PersonalRule, rulesFor, type Subjects, subjectRules } from './subject.ts'
-import { createSubjectKeys, subjectDocuments, subjectStreams, unwrap } from './subject-keys.ts'
+import { createSubjectKeys, forgottenMarks, subjectDocuments, subjectStreams, unwrap } from './subject-keys.ts'
 
 export interface EncryptionOptions {
   /** What the keys of subjects are wrapped by. */
   readonly masterKey: MasterKey
-}
-
-/** What holds for all of the store. */
-export const encryptionDocuments: CollectionSpec = { collection: '$encryption', indexes: [] }
-const mastersKey = { collection: encryptionDocuments.collection, key: 'master-keys' }
-const subjectsKey = { collection: encryptionDocuments.collection, key: 'subjects' }
-
-/** The master keys that have wrapped something, with something that each has wrapped, to know them again. */
-export interface MastersBody {
-  readonly masters: readonly { readonly id: string; readonly check: string }[]
 }
 
 export interface EncryptionParts {
@@ -61,6 +59,7 @@ export function createEncryption(parts: EncryptionParts) {
   const decrypt = createDecrypt(keys, 'strict')
   const lenient = createDecrypt(keys, 'lenient')
   let declared = subjects && subjectRules(subjects)
+  let declaredText = subjects && canonicalJson(subjects)
   let registered: string | undefined
   const bySchema = createSchemaRules(parts.catalogue)
 
@@ -94,11 +93,17 @@ export function createEncryption(parts: EncryptionParts) {
       const { masters } = mastersIn(mastersFound)
       registered = masters.at(-1)?.id
       if (master) for (const { id, check } of masters) await unwrap(master, check, id)
-      if (subjects === undefined && subjectsFound) declared = subjectRules(JSON.parse(subjectsFound.body) as Subjects)
+      if (subjects === undefined && subjectsFound) {
+        declared = subjectRules(JSON.parse(subjectsFound.body) as Subjects)
+        declaredText = subjectsFound.body
+      }
       if (readOnly) return
       const news = master !== undefined && masters.every(({ id }) => id !== master.id)
-      const told = subjects !== undefined && subjectsFound?.body !== canonicalJson(subjects)
+      const told = subjects !== undefined && subjectsFound?.body !== declaredText
       if (!news && !told) return
+      // What is recorded before anything was declared is not linked; on an empty log there is nothing of that kind.
+      const { head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
+      const searched = { declared: head === 0 ? (declaredText ?? '') : '', all: '', position: 0, until: 0 }
       const added = news ? [...masters, { id: master.id, check: await newCheck(master) }] : masters
       const documents = [
         ...(news
@@ -109,7 +114,10 @@ export function createEncryption(parts: EncryptionParts) {
             })
           : []),
         ...(told
-          ? putDocument(encryptionDocuments, { key: subjectsKey.key, body: subjects, if: guardOf(subjectsFound) })
+          ? [
+              ...putDocument(encryptionDocuments, { key: subjectsKey.key, body: subjects, if: guardOf(subjectsFound) }),
+              ...putSearched(searched),
+            ]
           : []),
       ]
       const outcome = await queue.add({ id: newId(), appends: [], documents })
@@ -123,6 +131,10 @@ export function createEncryption(parts: EncryptionParts) {
     keys,
     decrypt,
     begin,
+    isSearched,
+    /** Nothing is read that is encrypted without a master key. */
+    marks: async () => (master ? forgottenMarks(storage) : ''),
+    finding: { keys, rules: encrypting.rules, rulesNow },
     collections: [encryptionDocuments, subjectDocuments, subjectStreams],
     /** Events as they were recorded; writes go through. */
     reading: (bare: Storage): Storage => decrypting(bare, decrypt),
@@ -149,27 +161,22 @@ export function createEncryption(parts: EncryptionParts) {
     },
   }
 
+  /** What was recorded before is found by the rules as they are; what only schemas mark nobody can tell from here. */
+  async function isSearched(): Promise<boolean> {
+    if (declaredText === undefined) return true
+    const searched = await readSearched(storage)
+    return searched?.declared === declaredText && searched.position >= searched.until
+  }
+
+  async function rulesNow() {
+    const marked = [...((await bySchema()) ?? [])].sort(([one], [other]) => (one < other ? -1 : 1))
+    const text = declaredText ?? ''
+    return { declared: text, all: derivedId(['subject rules', text, JSON.stringify(marked)]) }
+  }
+
   async function newCheck(key: MasterKey): Promise<string> {
     return base64Of(await key.wrap(random(keyBytes)))
   }
-}
-
-export function mastersIn(document: Document | undefined): MastersBody {
-  return document ? (JSON.parse(document.body) as MastersBody) : { masters: [] }
-}
-
-export async function readMasters(storage: Pick<Storage, 'getDocuments'>): Promise<Document | undefined> {
-  const [document] = await storage.getDocuments([mastersKey])
-  return document
-}
-
-export async function readSubjects(storage: Pick<Storage, 'getDocuments'>): Promise<Document | undefined> {
-  const [document] = await storage.getDocuments([subjectsKey])
-  return document
-}
-
-export function putMasters(body: MastersBody, before: Document | undefined) {
-  return putDocument(encryptionDocuments, { key: mastersKey.key, body, if: guardOf(before) })
 }
 
 /** What the newest schemas mark, by event type; as of when they were last read. */

@@ -1,7 +1,7 @@
 /**
- * Forgetting in backups that are within reach. First a backup is taken that holds the tombstone, so that a restore knows what
+ * Forgetting in backups that are within reach. First a backup is taken that holds the tombstones, so that a restore knows what
  * is closed, and so that none that was begun before can still be recorded; then what was left by backups that failed is
- * cleared away, and each chunk and list of documents that holds content of the stream is written anew without it. A manifest
+ * cleared away, and each chunk and list of documents that holds content of the streams is written anew without it. A manifest
  * is replaced by one that names them, in one step; what it named before is deleted. Every step can be repeated.
  */
 import { type BackingUp, takeBackup } from './backup.ts'
@@ -17,11 +17,13 @@ import {
   readManifest,
   readPacked,
 } from './backup-chain.ts'
+import type { PositionRange } from './closed-streams.ts'
+import { canonicalJson } from './encoding.ts'
 import { isStoreError, ObjectDamaged, StoreBusy } from './errors.ts'
-import { positionsOf } from './forget-segments.ts'
 import { hashOf } from './gzip.ts'
 import { limits } from './limits.ts'
 import { deleteObjects, getObject, keysUnder, type ObjectStore } from './object-store.ts'
+import { type Parked, parkedItems, quieted } from './parked.ts'
 import { forgottenRecord, lineOf, placeAt } from './record-line.ts'
 import type { Kept } from './remnant.ts'
 import { entriesHash } from './segment.ts'
@@ -44,16 +46,25 @@ export interface BackupProgress {
 
 export const noBackups: BackupProgress = { after: 0, rewritten: 0, names: [] }
 
+export interface ForgettingIn {
+  readonly streams: ReadonlySet<string>
+  /** Positions between which their events are. */
+  readonly range: PositionRange
+  /** Others, which stay, but whose documents may hold what is masked by now. */
+  readonly masked: ReadonlySet<string>
+  readonly objects: ObjectStore
+}
+
 /** Throws `ObjectDamaged` for what cannot be read, and leaves it as it is; `LogDiverged` for backups of another log. */
 export async function forgetInBackups(
   tools: BackupForgetting,
-  { stream, objects }: { readonly stream: string; readonly objects: ObjectStore },
+  forgetting: ForgettingIn,
   { progress, save }: { readonly progress: BackupProgress; readonly save: (to: BackupProgress) => Promise<void> },
 ): Promise<BackupProgress> {
-  const chain = await closedChain(tools, stream, objects)
+  const { streams, masked, objects } = forgetting
+  const chain = await closedChain(tools, streams, objects)
   await sweep(tools, objects, chain)
-  const range = (await positionsOf(tools.storage, stream)) ?? { first: 1, last: Number.MAX_SAFE_INTEGER }
-  const rewriting = { ...tools, stream, objects, range }
+  const rewriting = { ...tools, ...forgetting, mentions: mentioning([...streams, ...masked]) }
   let known = progress
   const keep = async (next: BackupProgress) => {
     known = next
@@ -72,11 +83,18 @@ export async function forgetInBackups(
   return known
 }
 
-/** The manifests of a place, the newest of which knows that the stream is closed; none where it holds no backup. */
-async function closedChain(tools: BackingUp, stream: string, objects: ObjectStore): Promise<readonly BackupManifest[]> {
+/** The manifests of a place, which know by now that the streams are closed; none where it holds no backup. */
+async function closedChain(
+  tools: BackingUp,
+  streams: ReadonlySet<string>,
+  objects: ObjectStore,
+): Promise<readonly BackupManifest[]> {
   for (let tries = 1; ; tries++) {
     const chain = (await readChain(objects)).map(({ manifest }) => manifest)
-    if (chain.length === 0 || chain.some(({ closed }) => closed.includes(stream))) return chain
+    // A first one may have been begun.
+    if (chain.length === 0 && (await keysUnder(objects, 'backup/')).length === 0) return chain
+    const known = new Set(chain.flatMap(({ closed }) => closed))
+    if (chain.length > 0 && [...streams].every((stream) => known.has(stream))) return chain
     if (tries > limits.rewriteTries) throw new StoreBusy(`Others take backups in ${objects.name} all the time`, 1_000)
     await takeBackup(tools, objects).catch((error) => {
       if (!isStoreError(error, 'store-busy')) throw error
@@ -96,11 +114,15 @@ async function sweep({ kept }: BackupForgetting, objects: ObjectStore, chain: re
   await kept.delete(objects, left)
 }
 
-interface Rewriting extends BackupForgetting {
-  readonly stream: string
-  readonly objects: ObjectStore
-  /** Positions between which its events are. */
-  readonly range: { readonly first: number; readonly last: number }
+interface Rewriting extends BackupForgetting, ForgettingIn {
+  /** False of a line that holds the name of none of the streams. */
+  readonly mentions: (line: string) => boolean
+}
+
+/** Of many streams it is quicker to read each line. */
+function mentioning(streams: readonly string[]): Rewriting['mentions'] {
+  const names = streams.map((stream) => JSON.stringify(stream))
+  return names.length > 4 ? () => true : (line) => names.some((name) => line.includes(name))
 }
 
 /** `begin` is told how many objects hold content, before any is written. */
@@ -152,8 +174,9 @@ interface Holding {
   readonly documents: boolean
 }
 
-/** Which objects hold content of the stream. */
-async function holding({ objects, stream, range }: Rewriting, manifest: BackupManifest): Promise<Holding> {
+/** Which objects hold content of the streams. */
+async function holding(rewriting: Rewriting, manifest: BackupManifest): Promise<Holding> {
+  const { objects, range } = rewriting
   const chunks = new Map<number, number>()
   let position = manifest.from
   for (const [index, chunk] of manifest.chunks.entries()) {
@@ -161,30 +184,43 @@ async function holding({ objects, stream, range }: Rewriting, manifest: BackupMa
     position += chunk.lines
     if (position < range.first || before >= range.last) continue
     const lines = await readPacked(objects, chunk)
-    if (lines.some((line) => isContentOf(stream, line))) chunks.set(index, before)
+    if (lines.some((line) => isContentOf(rewriting, line))) chunks.set(index, before)
   }
   const documents = await readPacked(objects, manifest.documents)
-  return { chunks, documents: documents.some((line) => isHeldBy(stream, line)) }
+  return { chunks, documents: documents.some((line) => documentAfter(rewriting, line) !== line) }
 }
 
-function isContentOf(stream: string, line: string): boolean {
-  if (!line.includes(JSON.stringify(stream))) return false
+function isContentOf({ streams, mentions }: Rewriting, line: string): boolean {
+  if (!mentions(line)) return false
   const place = placeAt(line)
-  return place.stream === stream && (place.state === 'stored' || place.state === 'trimmed')
+  return streams.has(place.stream) && (place.state === 'stored' || place.state === 'trimmed')
 }
 
-function isHeldBy(stream: string, line: string): boolean {
-  if (!line.includes(JSON.stringify(stream))) return false
-  const { streams = [] } = JSON.parse(line) as { readonly streams?: readonly string[] }
-  return streams.includes(stream)
+/** The line without content; undefined where nothing is left of it. */
+function documentAfter({ streams, masked, mentions }: Rewriting, line: string): string | undefined {
+  if (!mentions(line)) return line
+  const { body, ...place } = JSON.parse(line) as DocumentLine
+  const held = place.streams ?? []
+  if (held.some((stream) => streams.has(stream))) return undefined
+  if (!held.some((stream) => masked.has(stream))) return line
+  if (place.collection !== parkedItems.collection) return undefined
+  return `${canonicalJson(place).slice(0, -1)},"body":${canonicalJson(quieted(body as unknown as Parked))}}`
+}
+
+interface DocumentLine {
+  readonly collection: string
+  readonly key: string
+  readonly streams?: readonly string[]
+  readonly body: object
 }
 
 /** Tells the keys of what it writes, before it does. */
 async function writeAnew(
-  { objects, stream, making, written }: Rewriting & { readonly written: string[] },
+  rewriting: Rewriting & { readonly written: string[] },
   manifest: BackupManifest,
   found: Holding,
 ): Promise<BackupManifest> {
+  const { objects, streams, making, written } = rewriting
   const anew = async (of: Packed, lines: readonly string[]): Promise<Packed> => {
     const [name = ''] = of.key.slice(folderOf(manifest).length).split('.')
     const key = `${folderOf(manifest)}${name}.${making.newId()}.ndjson.gz`
@@ -197,7 +233,7 @@ async function writeAnew(
   for (const [index, before] of found.chunks) {
     const chunk = manifest.chunks[index] as BackupManifest['chunks'][number]
     const records = (await readChunk(objects, chunk, before)).map((record) => {
-      return record.stream === stream && record.state !== 'tombstone' ? forgottenRecord(record) : record
+      return streams.has(record.stream) && record.state !== 'tombstone' ? forgottenRecord(record) : record
     })
     const entries = entriesHash(records)
     if (entries !== chunk.entries) throw new TypeError('A forgotten record has another entry than it had')
@@ -206,7 +242,7 @@ async function writeAnew(
   const documents = found.documents
     ? await anew(
         manifest.documents,
-        (await readPacked(objects, manifest.documents)).filter((line) => !isHeldBy(stream, line)),
+        (await readPacked(objects, manifest.documents)).flatMap((line) => documentAfter(rewriting, line) ?? []),
       )
     : manifest.documents
   return { ...manifest, chunks, documents, rewritten: (manifest.rewritten ?? 0) + 1 }

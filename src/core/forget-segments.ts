@@ -1,15 +1,15 @@
 /**
- * Forgetting in the archive: each segment that holds events of the stream is written anew without their content, under another
+ * Forgetting in the archive: each segment that holds events of closed streams is written anew without their content, under another
  * name; the segment's document is switched to it in one commit, and what it was before is deleted. Every step can be repeated,
  * by several at the same time: what is not named by the document when a switch is made belongs to nobody whose switch could
  * still succeed.
  */
 import { errorOf } from './append.ts'
+import type { ClosedStreams } from './closed-streams.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import { allIndexed } from './document.ts'
 import { isStoreError, ObjectDamaged, StoreBusy } from './errors.ts'
 import { limits } from './limits.ts'
-import { streamTypeOf } from './name.ts'
 import { deleteObjects, keysUnder, type ObjectStore } from './object-store.ts'
 import { forgottenRecord } from './record-line.ts'
 import type { Kept } from './remnant.ts'
@@ -51,30 +51,17 @@ export interface SegmentProgress {
 
 export const noSegments: SegmentProgress = { after: 0, rewritten: 0, names: [] }
 
-/** Segments of the stream's type that may hold events of it, in order, by what the store knows of them. */
+/** Segments that may hold events of streams of one type, in order, by what the store knows of them. */
 export async function* segmentsAbout(
   storage: Storage,
-  stream: string,
+  { type, range }: ClosedStreams,
   after = 0,
 ): AsyncGenerator<Pick<Segment, 'id' | 'first'>> {
-  const range = await positionsOf(storage, stream)
-  if (range === undefined) return
-  const query = { index: 'type', equals: [streamTypeOf(stream)], from: after + 1, to: range.last }
+  const query = { index: 'type', equals: [type], from: after + 1, to: range.last }
   for await (const document of allIndexed(storage, segments, query)) {
     const body = segmentBodyOf(document)
     if (body.last >= range.first) yield body
   }
-}
-
-/** Between which positions the events of a closed stream are. Undefined where the first has none yet: then none was archived. */
-export async function positionsOf(
-  storage: Pick<Storage, 'readStream' | 'positionOf'>,
-  stream: string,
-): Promise<{ readonly first: number; readonly last: number } | undefined> {
-  const first = await storage.positionOf(stream, 1)
-  if (first === undefined) return undefined
-  const { head } = await storage.readStream(stream, { after: 0, direction: 'backwards', limit: 1 })
-  return { first, last: head?.position ?? Number.MAX_SAFE_INTEGER }
 }
 
 /**
@@ -83,7 +70,7 @@ export async function positionsOf(
  */
 export async function forgetInSegments(
   tools: SegmentForgetting,
-  stream: string,
+  closed: ClosedStreams,
   { progress, save }: { readonly progress: SegmentProgress; readonly save: (to: SegmentProgress) => Promise<void> },
 ): Promise<{ readonly progress: SegmentProgress; readonly pending: boolean }> {
   let known = progress
@@ -94,16 +81,16 @@ export async function forgetInSegments(
   }
   const left = known.at
   if (left !== undefined) {
-    await rewrite(tools, stream, left)
+    await rewrite(tools, closed, left)
     await keep(counted(known, left, known.after))
   }
-  for await (const { id, first } of segmentsAbout(tools.storage, stream, known.after)) {
+  for await (const { id, first } of segmentsAbout(tools.storage, closed, known.after)) {
     if (id === left) continue
-    const about = await mayHold(tools, stream, id)
+    const about = await mayHold(tools, closed, id)
     if (about === 'writing') pending = true
     if (about !== 'yes') continue
     const begin = () => keep({ ...known, at: id })
-    if (await rewrite(tools, stream, id, begin)) {
+    if (await rewrite(tools, closed, id, begin)) {
       // One that is still being written comes first the next time, too.
       await keep(counted(known, id, pending ? known.after : first))
     }
@@ -116,19 +103,19 @@ function counted({ rewritten, names }: SegmentProgress, id: string, after: numbe
 }
 
 /** By the segment's manifest, where that can be read. */
-async function mayHold({ storage, objects }: SegmentForgetting, stream: string, id: string) {
+async function mayHold({ storage, objects }: SegmentForgetting, { streams }: ClosedStreams, id: string) {
   const [document] = await storage.getDocuments([segmentDocument(id)])
   const body = document && segmentBodyOf(document)
   if (body === undefined) return 'no'
   if (body.state === 'writing') return 'writing'
   const manifest = await manifestOf(objects, body)
-  return manifest === undefined || manifest.streams.some((range) => range.stream === stream) ? 'yes' : 'no'
+  return manifest === undefined || manifest.streams.some(({ stream }) => streams.has(stream)) ? 'yes' : 'no'
 }
 
 /** `begin` is called before content is written anew. False where there was nothing to forget. */
 async function rewrite(
   tools: SegmentForgetting,
-  stream: string,
+  { type, streams }: ClosedStreams,
   id: string,
   begin: () => Promise<void> = async () => {},
 ): Promise<boolean> {
@@ -141,14 +128,14 @@ async function rewrite(
     Exclude<CommitOutcome, { outcome: 'committed' }> | { readonly outcome: 'committed'; readonly held: boolean }
   > {
     const { segment, records } = await readSegment(objects, body)
-    const held = records.some((record) => record.stream === stream && record.state !== 'forgotten')
+    const held = records.some(({ stream, state }) => streams.has(stream) && state !== 'forgotten')
     const others = async (now: Segment) => {
       const own = Object.values(segmentKeys(now))
       return (await keysUnder(objects, segmentPrefix(now))).filter((key) => !own.includes(key))
     }
     if (!held && (await others(segment)).length === 0) return { outcome: 'committed', held }
     if (held) await begin()
-    const next = held ? await writeAnew(tools, { segment, object }, without(records, stream)) : segment
+    const next = held ? await writeAnew(tools, { segment, object }, without(records, streams)) : segment
     const old = await others(next)
     const documents = putSegment({ ...next, state: body.state }, { is: 'version', version })
     const outcome = await queue.add({ id: making.newId(), appends: [], documents })
@@ -164,7 +151,7 @@ async function rewrite(
     if (body?.state === 'writing') return false
     if (document === undefined || body === undefined) {
       // It was cleared away, for no record was emptied for it; ids are never used again.
-      await deleteObjects(objects, await keysUnder(objects, segmentPrefix({ id, streamType: streamTypeOf(stream) })))
+      await deleteObjects(objects, await keysUnder(objects, segmentPrefix({ id, streamType: type })))
       return false
     }
     const { version } = document
@@ -200,6 +187,6 @@ async function writeAnew(
   throw new ObjectDamaged({ key: keys.content, place: objects.name, reason })
 }
 
-function without(records: readonly LogRecord[], stream: string): readonly LogRecord[] {
-  return records.map((record) => (record.stream === stream ? forgottenRecord(record) : record))
+function without(records: readonly LogRecord[], streams: ReadonlySet<string>): readonly LogRecord[] {
+  return records.map((record) => (streams.has(record.stream) ? forgottenRecord(record) : record))
 }

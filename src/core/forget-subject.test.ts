@@ -1,72 +1,24 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { memoryLog, memoryStorage } from '../storage/memory/storage.ts'
-import type { EventOf } from './event.ts'
-import { masterKeyOf } from './master-key.ts'
+import { fill, gdpr, newShop, type OrderEvent, placed, subjects } from './fixtures/shop.ts'
 import { projection } from './projection.ts'
 import type { Storage } from './storage.ts'
 import { openStore } from './store.ts'
-import type { StoreOptions } from './store-options.ts'
-import type { Subjects } from './subject.ts'
 
-const masterKey = masterKeyOf([new Uint8Array(32).fill(7)])
-const subjects: Subjects = {
-  streams: { customer: {}, letter: { subject: 'customer/{id}' } },
-  events: {
-    OrderPlaced: { subject: 'customer/{/customer/id}', fields: ['/customer/name'], mask: '(forgotten)' },
-    CaseOpened: { subject: 'customer/{/customer}', fields: ['/text'], own: true },
-  },
-}
-type OrderEvent = EventOf<{ OrderPlaced: { customer: { id: string; name: string }; total: number } }>
-const on = {
-  OrderPlaced: (_: unknown, { data }: { data: { customer: { name: string } } }) => ({ name: data.customer.name }),
-}
-const orders = projection<OrderEvent, { name: string }>()({
-  ...{ name: 'orders', lifecycle: 'inline', streamTypes: ['order'], on },
-})
-const byName = projection<OrderEvent, { name: string }>()({
-  ...{ name: 'by-name', lifecycle: 'inline', key: ({ stream }) => `all ${stream.slice(0, 5)}`, on },
-})
-const later = projection<OrderEvent, { name: string }>()({
-  name: 'later',
-  lifecycle: 'async',
-  streamTypes: ['order'],
-  on,
-})
-
-let log: ReturnType<typeof memoryLog>
+let shop: ReturnType<typeof newShop>
 beforeEach(() => {
-  log = memoryLog()
+  shop = newShop()
 })
-const bare = () => memoryStorage({ log })
-const open = (options: StoreOptions = {}, storage: Storage = bare()) =>
-  openStore(storage, { subjects, encryption: { masterKey }, ...options })
-const placed = (id: string, name: string) => ({ type: 'OrderPlaced', data: { customer: { id, name }, total: 1 } })
-const gdpr = { reasonCode: 'gdpr-art-17' }
-
-async function fill(store: Awaited<ReturnType<typeof open>>): Promise<void> {
-  await store.append('customer/42', [{ id: 'moved', type: 'Moved', data: { city: 'Bonn' } }])
-  await store.append('letter/42', [{ type: 'Sent', data: 'Dear Ann' }])
-  await store.append('case/7', [{ type: 'CaseOpened', data: { customer: 42, text: 'late' } }])
-  await store.append('order/1', [{ ...placed('42', 'Ann'), id: 'placed' }])
-  await store.append('order/2', [placed('43', 'Bo')])
-}
+const bare = () => shop.bare()
+const open: ReturnType<typeof newShop>['open'] = (...all) => shop.open(...all)
 
 describe('forgetting a subject', () => {
   test('forgets its own streams, and masks it in those of others', async () => {
-    await using store = await open({ projections: [later] })
+    await using store = await open()
     await fill(store)
     const report = await store.forget({ subject: 'customer/42', ...gdpr })
-    expect(report).toMatchObject({
-      ...{
-        subject: 'customer/42',
-        key: 'destroyed',
-        streams: 3,
-        events: 3,
-        masked: 1,
-        rebuild: ['later@1'],
-        scrub: 'done',
-      },
-    })
+    const counts = { streams: 3, events: 3, masked: 1 }
+    const told = { ...counts, key: 'destroyed', documents: 0, kinds: {}, rebuild: [], scrub: 'done', remains: [] }
+    expect(report).toMatchObject({ subject: 'customer/42', ...told })
     for (const stream of ['customer/42', 'letter/42', 'case/7']) {
       expect((await store.details(stream))?.forgotten).toBe(true)
     }
@@ -79,25 +31,6 @@ describe('forgetting a subject', () => {
     const trail = (await store.readPage('$audit/erasures')).events
     expect(trail).toMatchObject([{ type: '$subject-forgotten', data: { ...gdpr, key: 'destroyed' } }])
     expect(JSON.stringify(trail)).not.toContain('customer/42')
-  })
-
-  test('folds inline views anew that held it, and drops snapshots', async () => {
-    const decider = {
-      initialState: () => '',
-      evolve: (_: string, { data }: OrderEvent) => data.customer.name,
-      snapshot: { name: 'names', version: 1 },
-    }
-    await using store = await open({ projections: [orders, byName], deciders: [decider] })
-    await store.append('order/1', [placed('42', 'Ann')])
-    await store.append('order/2', [placed('43', 'Bo')])
-    await store.append('order/1', [placed('42', 'Ann')])
-    await store.snapshots.take(decider, 'order/1')
-    expect(await store.views.get('orders', '1')).toMatchObject({ name: 'Ann' })
-    await store.append('customer/42', [{ type: 'Moved', data: 1 }])
-    await store.forget({ subject: 'customer/42', ...gdpr })
-    expect(await store.views.get('orders', '1')).toMatchObject({ name: '(forgotten)' })
-    expect(await store.views.get('by-name', 'all order')).toMatchObject({ name: '(forgotten)' })
-    expect(await store.load('order/1', decider)).toMatchObject({ state: '(forgotten)' })
   })
 
   test('refuses what concerns it from then on, in every process; repeats are answered by their ids', async () => {
@@ -114,6 +47,17 @@ describe('forgetting a subject', () => {
       revision: 1,
     })
     expect(await one.append('order/5', [placed('43', 'Bo')])).toMatchObject({ revision: 1 })
+  })
+
+  test('is read by no process from then on, whatever that has read before', async () => {
+    await using one = await open()
+    await using other = await open()
+    await fill(one)
+    const nameRead = async () => (await other.readPage('order/1')).events[0]?.data
+    expect(await nameRead()).toEqual(placed('42', 'Ann').data)
+    await one.forget({ subject: 'customer/42', ...gdpr })
+    expect(await nameRead()).toMatchObject({ customer: { name: '(forgotten)' } })
+    expect((await other.readPage('order/2')).events[0]?.data).toEqual(placed('43', 'Bo').data)
   })
 
   test('without encryption only what is its own can be forgotten', async () => {
@@ -143,10 +87,15 @@ describe('forgetting a subject', () => {
   })
 
   test('goes on where a crash ended it, at every step', async () => {
+    const orders = projection<OrderEvent, { name: string }>()({
+      ...{ name: 'orders', lifecycle: 'inline', streamTypes: ['order'] },
+      on: { OrderPlaced: (_, { data }) => ({ name: data.customer.name }) },
+    })
+    const projections = [orders]
     for (let crash = 1; ; crash++) {
-      log = memoryLog()
+      shop = newShop()
       {
-        await using store = await open()
+        await using store = await open({ projections })
         await fill(store)
       }
       let steps = 0
@@ -156,19 +105,22 @@ describe('forgetting a subject', () => {
         commit: (commits) => (++steps >= crash ? Promise.reject(new Error('crash')) : storage.commit(commits)),
         erase: (step) => (++steps >= crash ? Promise.reject(new Error('crash')) : storage.erase(step)),
       }
-      const store = await open({}, dying)
+      const store = await open({ projections }, dying)
       steps = 0
       const crashed = await store.forget({ subject: 'customer/42', ...gdpr }).then(
         () => false,
         () => true,
       )
       await store.close()
-      await using next = await open()
-      if (crashed) await next.forget({ subject: 'customer/42', ...gdpr })
+      await using next = await open({ projections })
+      // What was done before the crash is told as what is done after it.
+      const report = await next.forget({ subject: 'customer/42', ...gdpr })
+      expect([crash, report]).toMatchObject([crash, { key: 'destroyed', streams: 3, events: 3, masked: 1 }])
       for (const stream of ['customer/42', 'letter/42', 'case/7']) {
         expect((await next.details(stream))?.forgotten, `${stream}, crash ${crash}`).toBe(true)
       }
       expect((await next.readPage('order/1')).events[0]?.data).toMatchObject({ customer: { name: '(forgotten)' } })
+      expect(await next.views.get(orders, '1')).toEqual({ name: '(forgotten)' })
       if (!crashed) break
       expect(crash).toBeLessThan(60)
     }
@@ -178,5 +130,11 @@ describe('forgetting a subject', () => {
     await using store = await open()
     await expect(store.forget({ subject: 'customer/1', ...gdpr })).rejects.toMatchObject({ code: 'stream-not-found' })
     await expect(store.forget({ subject: 'nobody', ...gdpr })).rejects.toMatchObject({ code: 'invalid-argument' })
+    await fill(store)
+    await store.forget({ subject: 'customer/42', ...gdpr })
+    // The trail is nobody's.
+    const trail = store.forget({ subject: '$audit/erasures', ...gdpr })
+    await expect(trail).rejects.toMatchObject({ code: 'invalid-argument' })
+    expect((await store.readPage('$audit/erasures')).events.length).toBe(1)
   })
 })

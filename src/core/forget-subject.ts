@@ -1,29 +1,36 @@
 /**
  * Forgetting a subject. One commit destroys its key and leaves a job: from then on nothing that concerns it is recorded, and
- * what other streams hold of it reads as its mask. The job then forgets the streams that are its own, folds anew the views of the
- * other ones, and has the engine overwrite what is left of the key. Every step can be repeated; the next opening goes on.
+ * what other streams hold of it reads as its mask. The job does the rest (`subject-erasure.ts`); the next opening goes on with it.
  */
 import { errorOf } from './append.ts'
 import { checkObject } from './argument.ts'
-import { allIndexed, deleteDocument, guardOf } from './document.ts'
+import { allIndexed, guardOf } from './document.ts'
 import { SubjectExposed } from './encryption-errors.ts'
-import type { Erasing } from './erasure.ts'
+import { copiesErased, noCopies } from './erasure.ts'
 import { isStoreError, StoreBusy, StoreReadOnly, StreamNotFound } from './errors.ts'
-import { type ForgetOptions, type ForgetReport, forget } from './forget.ts'
-import { heldJob, type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
+import { failureOf } from './failure.ts'
+import { checkForget, checkPlaces, type ForgetOptions, type ForgetReport, forget, isDone, placesOf } from './forget.ts'
+import { forgetSubjectKind, heldJob, type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
 import { limits } from './limits.ts'
-import { checkName, checkStream } from './name.ts'
+import { checkStream, refuseTrail, streamTypeOf } from './name.ts'
+import type { Remnant } from './remnant.ts'
 import type { DocumentKey } from './storage.ts'
 import {
+  type ErasedSubject,
+  eraseSubject,
+  exposedStreams,
+  hasWork,
+  type SubjectErasing,
+  type SubjectStep,
+} from './subject-erasure.ts'
+import {
+  putForgottenMark,
   putSubject,
   type SubjectBody,
   type SubjectKeys,
-  type SubjectStream,
   subjectBodyOf,
   subjectId,
   subjectKey,
-  subjectStreamKey,
-  subjectStreams,
 } from './subject-keys.ts'
 import { formatInstant } from './time.ts'
 import { subjectForgotten } from './trail.ts'
@@ -50,7 +57,10 @@ export interface SubjectReport {
   readonly backups: number
   /** Other streams in which it reads as its mask by now. */
   readonly masked: number
-  /** Versions of projections that hold what they made of those, until they are rebuilt. */
+  /**
+   * Versions of projections, `name@version`, that are to be rebuilt: their handlers fail at the mask, and what they made is empty;
+   * or they are not defined here and hold what they made, until a process that defines them is opened or works, and goes on.
+   */
   readonly rebuild: readonly string[]
   /** `'pending'`: a long read keeps the engine from overwriting the last copies; the next opening tries again. */
   readonly scrub: 'done' | 'pending'
@@ -68,13 +78,8 @@ export interface Forget {
   (subject: ForgetSubject): Promise<SubjectReport>
 }
 
-export const forgetSubjectKind = '$forget-subject'
-
-export interface ForgettingSubjects {
-  readonly forgetting: Erasing
+export interface ForgettingSubjects extends SubjectErasing {
   readonly keys: Pick<SubjectKeys, 'expire'>
-  /** Makes anew, or drops, what was made of a stream that reads otherwise by now; gives what it cannot reach. */
-  readonly renew: (stream: string) => Promise<readonly string[]>
 }
 
 export function createForget(of: ForgettingSubjects, { readOnly }: { readonly readOnly: boolean }): Forget {
@@ -87,44 +92,65 @@ export function createForget(of: ForgettingSubjects, { readOnly }: { readonly re
   return either
 }
 
-type Done = Omit<SubjectReport, 'subject' | 'time' | 'scrub'>
-
 interface Input extends Pick<ForgetOptions, 'reasonCode' | 'principal' | 'tombstone'> {
   readonly had: SubjectReport['key']
+  /** Names of backups that were within reach when it was asked for. */
+  readonly backups?: readonly string[]
+}
+
+/** What the job leaves when it is done, or put off. */
+interface Result extends Omit<SubjectReport, 'subject' | 'time' | 'scrub'> {
+  /** Of backups that it has reached, by name. */
+  readonly places: readonly string[]
+  /** Whether what was recorded before subjects were declared had been looked through. */
+  readonly searched: boolean
+  /** Nothing was left but what others define. */
+  readonly whole: boolean
 }
 
 async function forgetSubject(of: ForgettingSubjects, options: ForgetSubject): Promise<SubjectReport> {
   const { forgetting } = of
   checkObject(options, 'options')
-  const { subject, reasonCode, principal, tombstone, signal } = options
+  const { subject, signal } = options
   checkStream(subject, 'subject')
-  checkName(reasonCode, 'reasonCode', 'reason code', limits.reasonCodeCharacters)
-  if (principal !== undefined) checkName(principal, 'principal', 'principal', limits.reasonCodeCharacters)
+  refuseTrail(streamTypeOf(subject), 'subject')
+  checkForget(options)
+  await checkPlaces(forgetting)
   signal?.throwIfAborted()
-  await refuseExposed(of, subject)
-  const at = formatInstant(forgetting.clock())
+  const { report, failure } = await finish(of, await begin(of, options))
+  if (failure !== undefined) throw failure
+  return report
+}
+
+/** The commit that destroys the key; what was begun before is gone on with. */
+async function begin(of: ForgettingSubjects, options: ForgetSubject): Promise<JobBody> {
+  const { storage, queue, making, clock, backups } = of.forgetting
+  const { subject, reasonCode, principal, tombstone } = options
+  const id = subjectId(subject)
+  const at = formatInstant(clock())
   for (let tries = 1; tries <= limits.executeTries; tries++) {
-    const [document, job] = await forgetting.storage.getDocuments([subjectKey(subjectId(subject)), jobKeyOf(subject)])
+    const [document, job] = await storage.getDocuments([subjectKey(id), jobKeyOf(subject)])
     const body = document && subjectBodyOf(document)
-    if (body?.forgotten && job) return finish(of, jobBodyOf(job))
+    if (body?.forgotten && job) return jobBodyOf(job)
     if (body === undefined && !(await isKnown(of, subject))) throw new StreamNotFound(subject)
+    const exposed = body?.forgotten ? [] : await exposedStreams(of.forgetting, subject)
+    if (exposed.length > 0) throw new SubjectExposed(subject, exposed)
     const had = body?.key === undefined ? 'none' : 'destroyed'
     const asked = { reasonCode, ...(principal !== undefined && { principal }) }
-    const input: Input = { ...asked, ...(tombstone && { tombstone }), had }
-    const { making, clock } = forgetting
+    const places = backups.length > 0 && { backups: backups.map(({ name }) => name) }
+    const input: Input = { ...asked, ...(tombstone && { tombstone }), had, ...places }
     const added = heldJob({ kind: forgetSubjectKind, key: subject, input }, { newId: making.newId, now: clock() })
-    const forgotten: SubjectBody = {
-      subject,
-      master: '',
-      forgotten: body?.forgotten ?? { reasonCode, at },
-    }
-    const documents = [...putSubject(forgotten, guardOf(document)), ...putJob(added, guardOf(job))]
-    const trail = subjectForgotten(forgetting.making, { subject: subjectId(subject), ...asked, key: had })
-    const appends = body?.forgotten ? [] : [trail]
-    const outcome = await forgetting.queue.add({ id: forgetting.making.newId(), appends, documents })
+    const forgotten: SubjectBody = { subject, master: '', forgotten: body?.forgotten ?? { reasonCode, at } }
+    const documents = [
+      ...putSubject(forgotten, guardOf(document)),
+      ...putJob(added, guardOf(job)),
+      putForgottenMark(id),
+    ]
+    const appends = body?.forgotten ? [] : [subjectForgotten(making, { subject: id, ...asked, key: had })]
+    const outcome = await queue.add({ id: making.newId(), appends, documents })
     if (outcome.outcome === 'committed') {
-      of.keys.expire(subjectId(subject))
-      return finish(of, added)
+      of.keys.expire(id)
+      return added
     }
     if (outcome.outcome !== 'document-conflict') throw errorOf(outcome)
     await sleep(backoffMs(tries, 5, 200))
@@ -132,7 +158,7 @@ async function forgetSubject(of: ForgettingSubjects, options: ForgetSubject): Pr
   throw new StoreBusy(`Others change what is known of subject "${subject}" all the time`, 1_000)
 }
 
-/** What an earlier process left undone. */
+/** What an earlier process left undone. What fails with an archive or a backup stays with the job, and holds nobody up. */
 export async function resumeForgettingSubjects(of: ForgettingSubjects): Promise<void> {
   for (const state of ['running', 'waiting']) {
     const query = { index: 'kind', equals: [forgetSubjectKind, state] }
@@ -145,131 +171,97 @@ export async function resumeForgettingSubjects(of: ForgettingSubjects): Promise<
   }
 }
 
-const left: ReadonlySet<string> = new Set([
-  'projection-missing',
-  'event-archived',
-  'subject-exposed',
-  'master-key-missing',
-])
+const left: ReadonlySet<string> = new Set(['projection-missing', 'event-archived', 'master-key-missing'])
 
 /** For workers. */
 export function forgetSubjectHandler(of: ForgettingSubjects): JobHandler {
-  return async ({ job, heartbeat }) => {
-    const done = await erase(of, job.key, job.input as Input, job.progress as Done | undefined, heartbeat)
-    const { done: scrubbed } = await of.forgetting.storage.erase({ erase: 'scrub' })
-    return scrubbed ? { result: done } : { result: done, againInMs: limits.scrubAgainMs }
+  return async ({ job, signal, heartbeat }) => {
+    // Twice the term after which who has gone is known to have.
+    const step = { ...stepOf(job), save: heartbeat, signal, patienceMs: 2 * limits.leaseMs }
+    const before = await resultThatHolds(of, job)
+    if (before) return { result: before, againInMs: limits.scrubAgainMs }
+    const erased = await eraseSubject(of, job.key, step)
+    if (erased.failure !== undefined) throw erased.failure
+    const result = resultOf(job, erased, await of.isSearched())
+    return isDone(erased) ? { result } : { result, againInMs: limits.scrubAgainMs }
   }
 }
 
 /** At once, and without a lease, as forgetting a stream is. */
-async function finish(of: ForgettingSubjects, job: JobBody): Promise<SubjectReport> {
+async function finish(
+  of: ForgettingSubjects,
+  job: JobBody,
+): Promise<{ readonly report: SubjectReport; readonly failure?: unknown }> {
   const { storage, queue, making, clock } = of.forgetting
-  const subject = job.key
   const put = async (body: JobBody) => {
     const outcome = await queue.add({ id: making.newId(), appends: [], documents: putJob(body, { is: 'anything' }) })
     if (outcome.outcome !== 'committed') throw errorOf(outcome)
   }
-  let scrub: SubjectReport['scrub'] = 'done'
-  let done = job.result as Done
-  if (job.state !== 'done') {
-    const save = (progress: unknown) => put({ ...job, state: 'running', at: clock(), progress })
-    done = await erase(of, subject, job.input as Input, job.progress as Done | undefined, save)
-    const scrubbed = (await storage.erase({ erase: 'scrub' })).done
-    const ended = { ...job, held: undefined, error: undefined, progress: done, result: done }
-    if (scrubbed) await put({ ...ended, state: 'done', at: undefined })
-    else await put({ ...ended, state: 'waiting', at: clock() + limits.scrubAgainMs, tries: 0 })
-    scrub = scrubbed ? 'done' : 'pending'
+  const reportOf = async ({ places: _, searched: __, whole: ___, ...done }: Result, scrub: SubjectReport['scrub']) => {
+    const [document] = await storage.getDocuments([subjectKey(subjectId(job.key))])
+    const time = (document && subjectBodyOf(document).forgotten?.at) ?? formatInstant(job.addedAt)
+    return { subject: job.key, time, ...done, scrub }
   }
-  const [document] = await storage.getDocuments([subjectKey(subjectId(subject))])
-  const time = (document && subjectBodyOf(document).forgotten?.at) ?? formatInstant(job.addedAt)
-  return { subject, time, ...done, scrub }
+  const before = await resultThatHolds(of, job)
+  if (before) return { report: await reportOf(before, 'done') }
+  const save = (progress: unknown) => put({ ...job, state: 'running', at: clock(), progress })
+  const erased = await eraseSubject(of, job.key, { ...stepOf(job), save, patienceMs: 0 })
+  const { progress, scrubbed, failure } = erased
+  const result = resultOf(job, erased, await of.isSearched())
+  const error = failure === undefined ? undefined : failureOf(failure, clock())
+  const ended = { ...job, held: undefined, error, progress, result }
+  if (isDone(erased)) await put({ ...ended, state: 'done', at: undefined })
+  else await put({ ...ended, state: 'waiting', at: clock() + limits.scrubAgainMs, tries: 0 })
+  const report = await reportOf(result, scrubbed ? 'done' : 'pending')
+  return { report, ...(failure !== undefined && { failure }) }
 }
 
-/** All its streams, one after the other; what is done with one loses its link, so that the next try begins behind it. */
-async function erase(
+/** Undefined where there is something to be done here: what others have to do is not begun again and again. */
+async function resultThatHolds(
   of: ForgettingSubjects,
-  subject: string,
-  { had, ...options }: Input,
-  before: Done | undefined,
-  save: (progress: unknown) => Promise<unknown>,
-): Promise<Done> {
-  await refuseExposed(of, subject)
-  let done: Done = before ?? { ...nothing, key: had }
-  const own = async (stream: string) => {
-    const report = await forget(of.forgetting, stream, options).catch((error) => {
-      // It has none of its own name, or was forgotten for itself.
-      if (isStoreError(error, 'stream-not-found') || isStoreError(error, 'stream-forgotten')) return undefined
-      throw error
-    })
-    if (report === undefined) return
-    done = withStream(done, report)
-    await save(done)
-  }
-  if (done.streams === 0) await own(subject)
-  for await (const link of linksOf(of, subject, 'own')) {
-    await own(link.stream)
-    await unlink(of, link)
-  }
-  for await (const link of linksOf(of, subject, 'encrypted')) {
-    const rebuild = await of.renew(link.stream)
-    done = { ...done, masked: done.masked + 1, rebuild: [...new Set([...done.rebuild, ...rebuild])].sort() }
-    await unlink(of, link)
-    await save(done)
-  }
-  return done
+  job: Pick<JobBody, 'key' | 'result'>,
+): Promise<Result | undefined> {
+  const before = job.result as Result | undefined
+  if (!before?.whole || of.forgetting.backups.some(({ name }) => !before.places.includes(name))) return undefined
+  if (await hasWork(of, job.key)) return undefined
+  return before.searched || !(await of.isSearched()) ? before : undefined
 }
 
-const nothing: Omit<Done, 'key'> = {
-  ...{ streams: 0, events: 0, documents: 0, kinds: {}, segments: 0, backups: 0 },
-  ...{ masked: 0, rebuild: [], remains: [] },
+function stepOf(job: Pick<JobBody, 'input' | 'progress'>): Pick<SubjectStep, 'options' | 'progress' | 'places'> {
+  const progress = { ...noCopies, ...(job.progress as Partial<SubjectStep['progress']> | undefined) }
+  return { options: job.input as Input, progress, places: placesOf(job) }
 }
 
-function withStream(done: Done, report: ForgetReport): Done {
-  const kinds = { ...done.kinds }
-  for (const [kind, count] of Object.entries(report.kinds)) kinds[kind] = (kinds[kind] ?? 0) + count
-  // The same of each stream is told once.
-  const remains = new Map([...done.remains, ...report.remains].map((remnant) => [JSON.stringify(remnant), remnant]))
+function resultOf({ input }: Pick<JobBody, 'input'>, erased: ErasedSubject, searched: boolean): Result {
+  const { progress } = erased
+  const { tables, ...tally } = erased.tally
+  const ends = 'its rows are yours: write those anew that were made of streams in which the subject is masked'
+  const remains = [
+    ...erased.remains,
+    ...tables.map((name) => ({ where: `rows of "${name}"`, ends })),
+    ...(searched ? [] : [unsearched]),
+  ]
+  const places = Object.keys(progress.backups)
   return {
-    ...{ ...done, kinds, remains: [...remains.values()] },
-    streams: done.streams + 1,
-    events: done.events + report.events,
-    documents: done.documents + report.documents,
-    segments: done.segments + report.segments,
-    backups: done.backups + report.backups,
+    key: (input as Input).had,
+    ...tally,
+    ...copiesErased(progress),
+    remains,
+    places,
+    searched,
+    whole: erased.whole,
   }
 }
 
-/** Throws `SubjectExposed` where plain text would be left. */
-async function refuseExposed({ forgetting }: ForgettingSubjects, subject: string): Promise<void> {
-  const exposed: string[] = []
-  for await (const { stream } of linksOf({ forgetting }, subject, 'plain')) {
-    const { head } = await forgetting.storage.readStream(stream, { after: 0, direction: 'backwards', limit: 1 })
-    if (head && !head.closed) exposed.push(stream)
-    if (exposed.length >= limits.exposedStreams) break
-  }
-  if (exposed.length > 0) throw new SubjectExposed(subject, exposed)
+const unsearched: Remnant = {
+  where: 'events that were recorded before it was declared whom they concern',
+  ends: 'look through them (`store.encryption.findSubjects`, `daybook encryption find-subjects`), then forget again',
 }
 
-async function isKnown(of: ForgettingSubjects, subject: string): Promise<boolean> {
-  const { head } = await of.forgetting.storage.readStream(subject, { after: 0, direction: 'backwards', limit: 1 })
-  return head !== undefined
-}
-
-async function* linksOf(
-  { forgetting }: Pick<ForgettingSubjects, 'forgetting'>,
-  subject: string,
-  holds: SubjectStream['holds'],
-): AsyncGenerator<SubjectStream> {
-  const query = { index: 'subject', equals: [subject, holds], limit: limits.pageRecords }
-  for await (const { body } of allIndexed(forgetting.storage, subjectStreams, query)) {
-    yield JSON.parse(body) as SubjectStream
-  }
-}
-
-async function unlink({ forgetting }: ForgettingSubjects, link: SubjectStream): Promise<void> {
-  const documents = deleteDocument(subjectStreams, { key: subjectStreamKey(link), if: { is: 'anything' } })
-  const outcome = await forgetting.queue.add({ id: forgetting.making.newId(), appends: [], documents })
-  if (outcome.outcome !== 'committed') throw errorOf(outcome)
+/** Or may be, by what nobody has looked through. */
+async function isKnown({ forgetting, isSearched }: ForgettingSubjects, subject: string): Promise<boolean> {
+  const { head } = await forgetting.storage.readStream(subject, { after: 0, direction: 'backwards', limit: 1 })
+  return head !== undefined || !(await isSearched())
 }
 
 function jobKeyOf(subject: string): DocumentKey {

@@ -9,12 +9,15 @@ import { checkObject } from './argument.ts'
 import { checkBackups } from './backup.ts'
 import { allIndexed } from './document.ts'
 import {
-  backupObjects,
+  type CopiesProgress,
+  copiesErased,
   type Erased,
   type Erasing,
-  type ErasureProgress,
-  erase,
+  eraseCopies,
+  eraseStream,
+  noCopies,
   nothingErased,
+  type StreamProgress,
   withKinds,
 } from './erasure.ts'
 import { isStoreError, StreamNotFound } from './errors.ts'
@@ -24,7 +27,7 @@ import { forgetKind, heldJob, type JobBody, jobBodyOf, jobId, jobKey, jobs, putJ
 import { limits } from './limits.ts'
 import { checkEventType, checkName, checkStream, refuseTrail, streamTypeOf } from './name.ts'
 import type { Remnant } from './remnant.ts'
-import type { PreparedEvent, Storage } from './storage.ts'
+import type { CommitOutcome, DocumentWrite, Storage } from './storage.ts'
 import { formatInstant } from './time.ts'
 import type { JobHandler } from './worker.ts'
 
@@ -74,50 +77,73 @@ interface Result extends Pick<ForgetReport, 'documents' | 'kinds' | 'segments' |
 export async function forget(forgetting: Erasing, stream: string, options: ForgetOptions): Promise<ForgetReport> {
   checkStream(stream)
   refuseTrail(streamTypeOf(stream), 'stream')
-  checkObject(options, 'options')
-  const { reasonCode, principal, tombstone = { type: '$forgotten' } } = options
-  checkName(reasonCode, 'reasonCode', 'reason code', limits.reasonCodeCharacters)
-  if (principal !== undefined) checkName(principal, 'principal', 'principal', limits.reasonCodeCharacters)
-  checkObject(tombstone, 'tombstone')
-  if (options.tombstone !== undefined) checkEventType(tombstone.type, 'tombstone.type')
-  for (const objects of forgetting.backups) {
-    await checkBackups(forgetting.storage, objects).catch((error) => {
-      // A place that does not answer holds nothing up: it is tried again.
-      if (!isStoreError(error, 'storage-failed')) throw error
-    })
-  }
+  checkForget(options)
+  await checkPlaces(forgetting)
   options.signal?.throwIfAborted()
-  // The same id whenever it is asked, so that asking again is a retry, and finishes what a crash left.
-  const id = derivedId(['tombstone', stream])
-  const { type, data = null } = tombstone
-  const meta = { reasonCode, ...(principal !== undefined && { principal }) }
-  const event = makeEvent(forgetting.making, { type, data, meta, id }, 'tombstone')
-  const { job, outcome } = await close(forgetting, stream, event)
+  const { with: added, outcome } = await closeStream(forgetting, stream, options, (deleted) => {
+    const body = newForgetJob(forgetting, stream, deleted)
+    return { body, documents: putJob(body, { is: 'anything' }) }
+  })
   if (outcome.outcome === 'conflict') throw new StreamNotFound(stream)
   if (outcome.outcome !== 'committed') throw errorOf(outcome)
-  const known = outcome.repeated ? ((await findJob(forgetting.storage, stream)) ?? job) : job
+  const known = outcome.repeated ? ((await findJob(forgetting.storage, stream)) ?? added.body) : added.body
   const { report, failure } = await runNow(forgetting, known)
   if (failure !== undefined) throw failure
   return report
 }
 
-/** Writes the tombstone and the job; with them go the views that hold nothing else, unless others write them all the time. */
-async function close(forgetting: Erasing, stream: string, event: PreparedEvent) {
-  const { queue, making } = forgetting
+/** Throws `InvalidArgument`. */
+export function checkForget(options: ForgetOptions): void {
+  checkObject(options, 'options')
+  const { reasonCode, principal, tombstone } = options
+  checkName(reasonCode, 'reasonCode', 'reason code', limits.reasonCodeCharacters)
+  if (principal !== undefined) checkName(principal, 'principal', 'principal', limits.reasonCodeCharacters)
+  if (tombstone === undefined) return
+  checkObject(tombstone, 'tombstone')
+  checkEventType(tombstone.type, 'tombstone.type')
+}
+
+/** What is wrong with a backup within reach is thrown before anything is written. */
+export async function checkPlaces({ storage, backups }: Erasing): Promise<void> {
+  for (const objects of backups) {
+    await checkBackups(storage, objects).catch((error) => {
+      // A place that does not answer holds nothing up: it is tried again.
+      if (!isStoreError(error, 'storage-failed')) throw error
+    })
+  }
+}
+
+/**
+ * Writes the tombstone, and what goes with it; with them go the views that hold nothing else, unless others write them all the
+ * time. `withThem` is told of which collections those are.
+ */
+export async function closeStream<With extends { readonly documents: readonly DocumentWrite[] }>(
+  { queue, making, deletesOfViews }: Erasing,
+  stream: string,
+  { reasonCode, principal, tombstone }: ForgetOptions,
+  withThem: (deleted: readonly string[]) => With,
+): Promise<{ readonly with: With; readonly outcome: CommitOutcome }> {
+  const { type, data = null } = tombstone ?? { type: '$forgotten' }
+  const meta = { reasonCode, ...(principal !== undefined && { principal }) }
+  // The same id whenever it is asked, so that asking again is a retry, and finishes what a crash left.
+  const event = makeEvent(making, { type, data, meta, id: tombstoneId(stream) }, 'tombstone')
   let alone = false
   for (let tries = 1; ; tries++) {
-    const deletes = alone ? [] : await forgetting.deletesOfViews(stream)
-    const collections = deletes.map(({ key }) => key.collection)
-    const job = newForgetJob(forgetting, stream, collections)
+    const deletes = alone ? [] : await deletesOfViews(stream)
+    const added = withThem(deletes.map(({ key }) => key.collection))
     const outcome = await queue.add({
       id: making.newId(),
       appends: [{ stream, expected: 'exists', events: [event], tombstone: true }],
-      documents: [...putJob(job, { is: 'anything' }), ...deletes],
+      documents: [...added.documents, ...deletes],
     })
     const crowded = outcome.outcome === 'limit' || outcome.outcome === 'document-conflict'
-    if (!crowded || deletes.length === 0) return { job, outcome }
+    if (!crowded || deletes.length === 0) return { with: added, outcome }
     alone = outcome.outcome === 'limit' || tries >= limits.foldTries
   }
+}
+
+export function tombstoneId(stream: string): string {
+  return derivedId(['tombstone', stream])
 }
 
 /** What an earlier process left undone. What fails with an archive or a backup stays with the job, and holds nobody up. */
@@ -131,6 +157,35 @@ export async function resumeForgetting(forgetting: Erasing): Promise<void> {
       })
     }
   }
+}
+
+type Progress = StreamProgress & CopiesProgress
+
+interface Erasure {
+  readonly progress: Progress
+  readonly places: readonly string[]
+  readonly save: (progress: Progress) => Promise<unknown>
+  readonly patienceMs: number
+  readonly signal?: AbortSignal
+}
+
+/** What the stream was, and all its copies. */
+async function erase(
+  forgetting: Erasing,
+  stream: string,
+  { progress, save, ...step }: Erasure,
+): Promise<Erased & { readonly progress: Progress }> {
+  const { segments, backups, kept, ...before } = progress
+  const copies: CopiesProgress = { segments, backups, kept }
+  const there = await eraseStream(forgetting, stream, {
+    ...{ progress: before, signal: step.signal },
+    save: (known) => save({ ...copies, ...known }),
+  })
+  const erased = await eraseCopies(forgetting, [stream], {
+    ...{ ...step, progress: copies, trail: { tombstone: tombstoneId(stream) } },
+    save: (known) => save({ ...there, ...known }),
+  })
+  return { ...erased, progress: { ...there, ...erased.progress } }
 }
 
 /** For workers: takes over what the process that began it has left, and tries again what was put off. */
@@ -162,7 +217,7 @@ async function runNow(
   const reached = forgetting.backups.every(({ name }) => before.places.includes(name))
   if (job.state === 'done' && reached)
     return { report: await reportOf(storage, job.key, { result: before, scrubbed: true }) }
-  const save = (progress: ErasureProgress) => put({ ...job, state: 'running', at: clock(), progress })
+  const save = (progress: Progress) => put({ ...job, state: 'running', at: clock(), progress })
   const step = { progress: progressOf(job), places: placesOf(job), save, patienceMs: 0 }
   const erased = await erase(forgetting, job.key, step)
   const { progress, scrubbed, failure } = erased
@@ -175,7 +230,7 @@ async function runNow(
   return { report, ...(failure !== undefined && { failure }) }
 }
 
-function isDone({ scrubbed, pending }: Erased): boolean {
+export function isDone({ scrubbed, pending }: Pick<Erased, 'scrubbed' | 'pending'>): boolean {
   return scrubbed && !pending
 }
 
@@ -202,26 +257,23 @@ async function reportOf(
 
 const emptyResult: Result = { documents: 0, kinds: {}, segments: 0, backups: 0, remains: [], places: [] }
 
-function resultOf({ progress, remains }: Erased): Result {
-  const { documents, kinds, segments, backups } = progress
-  return {
-    ...{ documents, kinds, segments: segments.rewritten, backups: backupObjects(backups), remains },
-    places: Object.keys(backups),
-  }
+function resultOf({ progress, remains }: Erased & { readonly progress: Progress }): Result {
+  const { documents, kinds, backups } = progress
+  return { documents, kinds, ...copiesErased(progress), remains, places: Object.keys(backups) }
 }
 
-function progressOf({ progress }: Pick<JobBody, 'progress'>): ErasureProgress {
-  return { ...nothingErased, ...(progress as Partial<ErasureProgress> | undefined) }
+function progressOf({ progress }: Pick<JobBody, 'progress'>): Progress {
+  return { ...nothingErased, ...noCopies, ...(progress as Partial<Progress> | undefined) }
 }
 
 /** Of backups that were within reach when it was asked for. */
-function placesOf({ input }: Pick<JobBody, 'input'>): readonly string[] {
+export function placesOf({ input }: Pick<JobBody, 'input'>): readonly string[] {
   return (input as { readonly backups?: readonly string[] } | null)?.backups ?? []
 }
 
 function newForgetJob({ making, clock, backups }: Erasing, stream: string, deleted: readonly string[]): JobBody {
   const documents = deleted.length
-  const progress: ErasureProgress = { ...nothingErased, documents, kinds: withKinds({}, deleted) }
+  const progress: Progress = { ...nothingErased, ...noCopies, documents, kinds: withKinds({}, deleted) }
   const input = backups.length === 0 ? null : { backups: backups.map(({ name }) => name) }
   return { ...heldJob({ kind: forgetKind, key: stream, input }, { newId: making.newId, now: clock() }), progress }
 }

@@ -101,6 +101,8 @@ export const jobs: CollectionSpec = {
 
 /** Of the jobs that forget; their key is the stream. */
 export const forgetKind = '$forget'
+/** Of those that forget subjects, by whose name they are known. */
+export const forgetSubjectKind = '$forget-subject'
 /** Of those that move events to the archive, by all policies of the worker's store. */
 export const archiveKind = '$archive'
 /** Of those that write the views down, where the worker's store has a place for them. */

@@ -63,6 +63,12 @@ export function putParked(of: string, parked: Parked, guard: Guard = { is: 'anyt
   return putDocument(parkedItems, { key, body, streams: [parked.stream], if: guard })
 }
 
+/** As it is kept where what was thrown may quote what is masked by now; the stream stays parked. */
+export function quieted(parked: Parked): Parked {
+  const { time } = parked.error
+  return { ...parked, error: { name: 'Error', message: 'erased, for a subject of the stream was forgotten', time } }
+}
+
 export function deleteParked(of: string, item: string): readonly DocumentWrite[] {
   return deleteDocument(parkedItems, { key: parkedKey(of, item).key, if: { is: 'anything' } })
 }

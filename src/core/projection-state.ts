@@ -226,15 +226,6 @@ export function keepersIn(
     })
 }
 
-/** Versions whose views are built behind the log, of streams of this type: `name@version`. */
-export function asyncVersions(states: ReadonlyMap<string, StoredState>, stream: string): readonly string[] {
-  return [...states.values()].flatMap(({ state: { name, versions } }) =>
-    versions
-      .filter(({ state, facts }) => state !== 'retired' && facts.lifecycle === 'async' && isOf(facts, stream))
-      .map(({ version }) => `${name}@${version}`),
-  )
-}
-
 /** Whether the append has events for its views, or may not be made without its definition. */
 export function concerns(
   of: Pick<Keeper, 'streamTypes' | 'types'> & Partial<Pick<Keeper, 'folds' | 'shape'> & Pick<TableShape, 'forget'>>,

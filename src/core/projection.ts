@@ -190,13 +190,7 @@ export function shapeOf(definition: AnyProjection): Shape {
       const handler = on[event.type]
       return handler === undefined ? view : handler(view, seen(event))
     },
-    links: {
-      collection: `${collection}~links`,
-      indexes: [
-        { name: 'key', equals: ['key'] },
-        { name: 'stream', equals: ['stream'] },
-      ],
-    },
+    links: linksIn({ name, version }),
     ...(latenessMs !== undefined && { latenessMs }),
     ...(snapshot !== undefined && { snapshot }),
     facts: {
@@ -222,6 +216,16 @@ export function shapesOf(
     }
   }
   return shapes
+}
+
+export function linksIn({ name, version }: Pick<Shape, 'name' | 'version'>): CollectionSpec {
+  return {
+    collection: `${name}@${version}~links`,
+    indexes: [
+      { name: 'key', equals: ['key'] },
+      { name: 'stream', equals: ['stream'] },
+    ],
+  }
 }
 
 /** What is declared to the storage. */

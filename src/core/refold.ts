@@ -126,33 +126,40 @@ export interface Forgets extends Forms {
  * the erasing of documents, which comes after this and takes what holds that stream alone. Can be repeated. Throws
  * `ProjectionMissing` where it is not known here what the views are.
  */
-export function forgetInViews(forgets: Forgets, stream: string): Promise<void> {
-  return refoldViews(forgets, stream, 'without')
-}
-
-/** Folds the inline views that hold content of a stream from all of their streams, for it reads otherwise by now. Likewise. */
-export function foldViewsAnew(forgets: Forgets, stream: string): Promise<void> {
-  return refoldViews(forgets, stream, 'with')
-}
-
-async function refoldViews(forgets: Forgets, stream: string, how: 'with' | 'without'): Promise<void> {
+export async function forgetInViews(forgets: Forgets, stream: string): Promise<void> {
   const { shapes, states, upcasters } = forgets
   const kept = [...(await states.refreshed()).values()].flatMap((state) => keepersIn(state, shapes, upcasters))
   const missing = kept.find((keeper) => keeper.folds && keeper.shape === undefined && isOf(keeper, stream))
   if (missing) throw new ProjectionMissing({ projection: missing.state.state.name, version: missing.version })
-  for (const shape of shapes) {
-    if (shape.lifecycle !== 'inline' || !isOf(shape.filter, stream)) continue
-    // Totals hold nothing of what an event was.
-    if (how === 'with' && shape.holds !== 'content') continue
-    if (shape.keyed === 'by-stream') {
-      if (shape.holds === 'content')
-        await refoldView(forgets, shape, { stream, key: stream.slice(stream.indexOf('/') + 1), how })
-    } else {
-      for await (const link of linksOf(forgets.storage, shape, { index: 'stream', value: stream })) {
-        await refoldView(forgets, shape, { ...link, how })
-      }
-    }
+  for (const shape of shapes) await refoldViews(forgets, shape, { stream, how: 'without' })
+}
+
+/**
+ * Folds the inline views of a projection that hold content of a stream from all of their streams, for it reads otherwise by now.
+ * Can be repeated. False where a handler does not take it as it reads now: what it made is empty from then on.
+ */
+export function foldViewsAnew(forgets: Forgets, shape: Shape, stream: string): Promise<boolean> {
+  return refoldViews(forgets, shape, { stream, how: 'with' })
+}
+
+interface Refold {
+  readonly stream: string
+  readonly how: 'with' | 'without'
+}
+
+async function refoldViews(forgets: Forgets, shape: Shape, { stream, how }: Refold): Promise<boolean> {
+  if (shape.lifecycle !== 'inline' || !isOf(shape.filter, stream)) return true
+  // Totals hold nothing of what an event was.
+  if (how === 'with' && shape.holds !== 'content') return true
+  if (shape.keyed === 'by-stream') {
+    const key = stream.slice(stream.indexOf('/') + 1)
+    return shape.holds !== 'content' || refoldView(forgets, shape, { stream, key, how })
   }
+  let whole = true
+  for await (const link of linksOf(forgets.storage, shape, { index: 'stream', value: stream })) {
+    if (!(await refoldView(forgets, shape, { ...link, how }))) whole = false
+  }
+  return whole
 }
 
 /**
@@ -192,11 +199,7 @@ export async function* linksOf(
     yield JSON.parse(body) as LinkBody
 }
 
-async function refoldView(
-  forgets: Forgets,
-  shape: Shape,
-  { how, ...link }: LinkBody & { readonly how: 'with' | 'without' },
-): Promise<void> {
+async function refoldView(forgets: Forgets, shape: Shape, { how, ...link }: LinkBody & Refold): Promise<boolean> {
   const { storage, queue, making, archived, upcasters, catalogue } = forgets
   const { stream, key } = link
   for (let tries = 1; ; tries++) {
@@ -205,20 +208,28 @@ async function refoldView(
     const others = Object.keys(body.revisions ?? {}).filter((other) => other !== stream)
     const streams = how === 'with' ? [...others, stream] : others
     const writes: DocumentWrite[] = []
+    let whole = true
     if (stored && streams.length > 0 && body.revisions?.[stream] !== undefined) {
       const refolding = { reads: storage, archived, upcasters, catalogue, shape }
-      // A view that cannot be without the stream goes with it, whatever its handlers say.
-      const folding = await foldStreams(refolding, key, streams).catch((error) => {
+      const folding = await foldStreams(refolding, key, streams).catch((error): Folding | undefined => {
         if (isStorageFault(error)) throw error
-        return undefined
+        // A view that cannot be without the stream goes with it; with it as it reads now, there is none, whatever handlers say.
+        return how === 'without' ? undefined : emptied({ key, body })
       })
       if (folding) writes.push(...viewWrites(shape, { ...folding, links: [], stored, folded: true }))
+      whole = how === 'without' || folding?.body.view !== undefined || body.view === undefined
     }
     if (how === 'without' && shape.keyed === 'by-function') writes.push(...linkWrites(shape, link, [stream]))
-    if (writes.length === 0) return
+    if (writes.length === 0) return whole
     const outcome = await queue.add({ id: making.newId(), appends: [], documents: writes })
-    if (outcome.outcome === 'committed') return
+    if (outcome.outcome === 'committed') return whole
     if (outcome.outcome !== 'document-conflict' || tries >= limits.foldTries) throw errorOf(outcome)
     await sleep(backoffMs(tries, limits.foldBackoffMs, limits.foldBackoffMsMax))
   }
+}
+
+/** There is no view any more; what comes is folded on nothing. */
+export function emptied(folding: Folding): Folding {
+  const { revisions, at } = folding.body
+  return { ...folding, folded: true, body: { ...(at !== undefined && { at }), ...(revisions && { revisions }) } }
 }

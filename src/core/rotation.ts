@@ -6,8 +6,9 @@ import { errorOf } from './append.ts'
 import { type Background, checkWritable } from './background.ts'
 import { base64Of } from './base64.ts'
 import { indexQuery } from './document.ts'
-import { mastersIn, putMasters, readMasters } from './encryption.ts'
+import { mastersIn, putMasters, readMasters } from './encryption-documents.ts'
 import { Unsupported } from './errors.ts'
+import type { FindSubjectsOptions, FoundSubjects } from './find-subjects.ts'
 import { limits } from './limits.ts'
 import type { MasterKey } from './master-key.ts'
 import type { Document } from './storage.ts'
@@ -21,6 +22,11 @@ export interface Encryption {
    * called again. Throws `Unsupported` without a master key, `MasterKeyWrong` where an older one is not known.
    */
   rotate(options?: RotateOptions): Promise<Rotated>
+  /**
+   * Looks through what was recorded before `subjects` was declared as it is, or before schemas marked fields, for streams of
+   * subjects, so that forgetting finds them. Ended or broken off, it goes on when it is called again.
+   */
+  findSubjects(options?: FindSubjectsOptions): Promise<FoundSubjects>
 }
 
 export interface EncryptionStatus {
@@ -44,7 +50,10 @@ export interface Rotated {
   readonly rotated: number
 }
 
-export function createRotation(background: Background, master: MasterKey | undefined): Encryption {
+export function createRotation(
+  background: Background,
+  master: MasterKey | undefined,
+): Omit<Encryption, 'findSubjects'> {
   const { storage, queue, making } = background
 
   async function* pages(part: string, of?: string): AsyncGenerator<readonly Document[]> {

@@ -102,7 +102,12 @@ export interface Snapshotted {
   readonly handlers: JobHandlers
 }
 
-export function createSnapshots(background: Background, deciders: readonly Snapshotting[]): Snapshotted {
+/** `marks` changes whenever what is encrypted may read otherwise. */
+export function createSnapshots(
+  background: Background,
+  deciders: readonly Snapshotting[],
+  marks: () => Promise<string>,
+): Snapshotted {
   const { storage, queue, making, reading } = background
   const known = knownDeciders(deciders)
   const finding = createFinding(background)
@@ -126,10 +131,17 @@ export function createSnapshots(background: Background, deciders: readonly Snaps
     throw new InvalidArgument('decider', `the store was opened with none of the name "${which}" (there: ${names})`)
   }
 
+  async function drop(keys: readonly DocumentKey[]): Promise<void> {
+    const deletes = keys.flatMap(({ key }) => deleteDocument(snapshots, { key, if: { is: 'anything' } }))
+    const outcome = await queue.add({ id: making.newId(), appends: [], documents: deletes })
+    if (outcome.outcome !== 'committed') throw errorOf(outcome)
+  }
+
   /** `undefined`: nothing of the state can be kept yet. */
   async function take(decider: Snapshotting, stream: string): Promise<Snapshot | undefined> {
     const key = keyOf(decider, stream)
     for (let tries = 1; tries <= limits.executeTries; tries++) {
+      const before = await marks()
       const { document, forms, logId, resumed } = await finding.find(key, {})
       const { state, last } = await foldOver(
         { readPage },
@@ -150,8 +162,11 @@ export function createSnapshots(background: Background, deciders: readonly Snaps
         // Forgetting closes the stream first, and deletes its documents then: so none is left behind.
         const open = { stream, expected: 'exists', events: [] } as const
         const outcome = await queue.add({ id: making.newId(), appends: [open], documents })
-        if (outcome.outcome === 'committed') return describe(content, documents)
-        if (outcome.outcome !== 'document-conflict') throw errorOf(outcome)
+        if (outcome.outcome !== 'committed' && outcome.outcome !== 'document-conflict') throw errorOf(outcome)
+        // Who forgets a subject of an open stream drops its snapshots, and may have met none yet.
+        const stands = outcome.outcome === 'committed' && (await marks()) === before
+        if (stands) return describe(content, documents)
+        if (outcome.outcome === 'committed') await drop([snapshotKey(key)])
       }
       await sleep(backoffMs(tries, 5, 200))
     }
@@ -244,9 +259,7 @@ export function createSnapshots(background: Background, deciders: readonly Snaps
         if (typeof which.decider !== 'string') throw new InvalidArgument('decider', 'must be the name of a decider')
         let dropped = 0
         for await (const keys of found(which)) {
-          const deletes = keys.flatMap(({ key }) => deleteDocument(snapshots, { key, if: { is: 'anything' } }))
-          const outcome = await queue.add({ id: making.newId(), appends: [], documents: deletes })
-          if (outcome.outcome !== 'committed') throw errorOf(outcome)
+          await drop(keys)
           dropped += keys.length
         }
         return { dropped }

@@ -1,14 +1,12 @@
 /**
- * What a stream that was forgotten has left in state snapshots: views that hold content of it. Those of other streams too are
- * marked, and made again from the log when the snapshot is restored. An object is written anew, its manifest then names it,
+ * What a stream that was forgotten, or in which a subject was, has left in state snapshots: views that hold content of it. Those
+ * of other streams too are marked, and made again from the log when the snapshot is restored. An object is written anew, its manifest then names it,
  * and the old one goes; whoever comes after a crash finds it by no manifest naming it.
  */
 import type { Packed } from './backup-chain.ts'
-import { allIndexed } from './document.ts'
 import { isStoreError, StoreBusy } from './errors.ts'
 import type { ViewBody } from './fold.ts'
 import { derivedId } from './id.ts'
-import { forgetKind, jobStates, jobs } from './job.ts'
 import { limits } from './limits.ts'
 import { getObject, type ObjectStore } from './object-store.ts'
 import { linesOf } from './segment.ts'
@@ -22,7 +20,6 @@ import {
   readManifest,
   type StateManifest,
 } from './state-snapshot.ts'
-import type { Storage } from './storage.ts'
 import { backoffMs, sleep } from './turn.ts'
 
 export interface ViewLine {
@@ -35,10 +32,20 @@ export interface ViewLine {
 
 type NewId = { readonly newId: () => string }
 
+export interface ForgottenInStates {
+  readonly stream: string
+  /** `masked`: views are made again with it. */
+  readonly how: 'closed' | 'masked'
+}
+
 /** In all snapshots of the place; can be repeated. Throws `StoreBusy` where others keep changing one of them. */
-export async function forgetInStates(objects: ObjectStore, stream: string, { newId }: NewId): Promise<void> {
+export async function forgetInStates(
+  objects: ObjectStore,
+  forgotten: ForgottenInStates,
+  { newId }: NewId,
+): Promise<void> {
   for (const number of (await listStateObjects(objects)).numbers) {
-    for (let tries = 1; !(await forgetInOne(objects, number, { stream, newId })); tries++) {
+    for (let tries = 1; !(await forgetInOne(objects, number, { ...forgotten, newId })); tries++) {
       if (tries >= limits.foldTries) throw new StoreBusy(`Others keep changing state snapshot ${number}`, 1_000)
       await sleep(backoffMs(tries, limits.foldBackoffMs, limits.foldBackoffMsMax))
     }
@@ -50,13 +57,13 @@ export async function forgetInStates(objects: ObjectStore, stream: string, { new
 async function forgetInOne(
   objects: ObjectStore,
   number: number,
-  { stream, newId }: NewId & { readonly stream: string },
+  { newId, ...forgotten }: NewId & ForgottenInStates,
 ): Promise<boolean> {
   const { manifest, etag } = await openManifest(objects, number)
   const kept = new Map<string, { readonly key: string; readonly lines: readonly string[] }>()
   for (const { facts, chunks, parked } of manifest.projections) {
     for (const packed of facts.holds === 'content' ? [...chunks, ...parked] : []) {
-      const lines = await linesWithout(objects, packed, stream)
+      const lines = await linesAfter(objects, packed, forgotten)
       const key = packed.key.replace(/(=[0-9a-f-]+)?\.ndjson\.gz$/, `=${derivedId(['states', newId()])}.ndjson.gz`)
       if (lines) kept.set(packed.key, { key, lines })
     }
@@ -107,46 +114,23 @@ export async function sweepStates(objects: ObjectStore): Promise<void> {
   }
 }
 
-/** Streams that are being forgotten: their views may still be there. */
-export async function closingStreams(storage: Pick<Storage, 'queryDocuments'>): Promise<readonly string[]> {
-  const streams: string[] = []
-  for (const state of jobStates) {
-    if (state === 'done') continue
-    const query = { index: 'kind', equals: [forgetKind, state], limit: limits.pageRecords }
-    for await (const { key } of allIndexed(storage, jobs, query)) streams.push(key.slice(forgetKind.length + 1))
-  }
-  return streams
-}
-
-/** Streams that were closed after a position. A tombstone passes every filter, and no event is of this type. */
-export async function closedAfter(storage: Pick<Storage, 'readLog'>, position: number): Promise<readonly string[]> {
-  const streams: string[] = []
-  for (let after = position; ; ) {
-    const range = { after, types: ['$none'], direction: 'forwards', limit: limits.pageRecords } as const
-    const page = await storage.readLog(range)
-    streams.push(...page.records.filter(({ state }) => state === 'tombstone').map(({ stream }) => stream))
-    if (!page.more) return streams
-    after = page.scannedTo
-  }
-}
-
 /** Nothing where none of its lines is of the stream. */
-async function linesWithout(
+async function linesAfter(
   objects: ObjectStore,
   packed: Packed,
-  stream: string,
+  forgotten: ForgottenInStates,
 ): Promise<readonly string[] | undefined> {
   const lines = await linesOf({ ...packed, place: objects.name, bytes: await getObject(objects, packed.key) })
-  const kept = lines.flatMap((line) => lineWithout(line, stream))
+  const kept = lines.flatMap((line) => lineAfter(line, forgotten))
   return kept.length === lines.length && kept.every((line, index) => line === lines[index]) ? undefined : kept
 }
 
-function lineWithout(line: string, stream: string): readonly string[] {
+function lineAfter(line: string, { stream, how }: ForgottenInStates): readonly string[] {
   const { key, body, streams } = JSON.parse(line) as ViewLine
   if (body?.stream === stream) return []
   const held = streams ?? Object.keys(body?.revisions ?? {})
   if (!held.includes(stream)) return [line]
-  const left = held.filter((each) => each !== stream)
+  const left = how === 'masked' ? held : held.filter((each) => each !== stream)
   // A key of nothing but the stream's own content goes too.
   return left.length === 0 ? [] : [JSON.stringify({ key, streams: left })]
 }

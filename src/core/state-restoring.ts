@@ -14,13 +14,14 @@ import { eraseViews } from './erase-views.ts'
 import { InvalidArgument, LogDiverged, ObjectDamaged, PositionBeyondHead, StoreBusy } from './errors.ts'
 import { linkWrites, type ViewBody } from './fold.ts'
 import { bytesOf, commitBytes, commitItems, itemsOf } from './folder.ts'
+import { forgottenSince } from './forgotten-since.ts'
 import { type Lease, takeLease } from './lease.ts'
 import { limits } from './limits.ts'
 import { getObject, type ObjectStore } from './object-store.ts'
 import { type ParkedView, parkedViews, parkWrites } from './parked-view.ts'
 import { collectionsOf, type Shape } from './projection.ts'
 import { register } from './projection-state.ts'
-import { refoldView } from './replay-parked.ts'
+import { refoldOrEmpty } from './renew.ts'
 import { linesOf } from './segment.ts'
 import type { ViewLine } from './state-forgetting.ts'
 import { entryAt, manifestKey, type ProjectionManifest, type StateManifest } from './state-snapshot.ts'
@@ -122,7 +123,9 @@ export async function restoreOne(
     await eraseViews(storage, shape, lease.lost)
     await storage.declare([...collectionsOf(shape), parkedViews(shape)])
     const writer = createWriter(restoring, lease)
-    const refold: string[] = []
+    const refold = new Set<string>()
+    const { position } = manifest
+    const { masked } = await forgottenSince(storage, { position, streams: [], subjects: [] })
     let views = 0
     for (const packed of manifest.chunks) {
       const lines = await linesIn<ViewLine>(objects, packed)
@@ -130,9 +133,10 @@ export async function restoreOne(
       for (const line of lines) {
         const streams = streamsOf(line)
         const open = streams.filter((stream) => !closed.has(stream))
-        // What a stream that was forgotten since has left in it must not come back.
-        if (line.body && open.length === streams.length) await writer.add(viewOf(shape, { ...line, body: line.body }))
-        else refold.push(line.key)
+        const asItWas = open.length === streams.length && !streams.some((stream) => masked.has(stream))
+        // What a stream has left in it that was forgotten since, or in which a subject was, must not come back.
+        if (line.body && asItWas) await writer.add(viewOf(shape, { ...line, body: line.body }))
+        else refold.add(line.key)
         if (shape.keyed === 'by-function' && shape.holds === 'content') {
           for (const stream of open) await writer.add(linkWrites(shape, { stream, key: line.key }))
         }
@@ -146,11 +150,14 @@ export async function restoreOne(
         storage,
         lines.map(({ body }) => body.stream),
       )
-      for (const { body } of lines) if (!closed.has(body.stream)) await writer.add(parkWrites(shape, body, undefined))
+      const isGone = (stream: string) => closed.has(stream) || masked.has(stream)
+      for (const { key, body } of lines) {
+        if (isGone(body.stream)) refold.add(key)
+        else await writer.add(parkWrites(shape, body, undefined))
+      }
     }
     if (!(await writer.end())) return 'from the log'
-    for (const key of refold) await refoldView(restoring, shape, key)
-    const { position } = manifest
+    for (const key of refold) await refoldOrEmpty(restoring, shape, key)
     const whole = await lease.write({
       body: ({ erasing: _, held: __, ...body }) => {
         return { ...body, position, epoch: body.epoch + 1, erased: (body.erased ?? 0) + 1 }

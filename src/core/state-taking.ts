@@ -7,13 +7,14 @@ import type { Packed } from './backup-chain.ts'
 import { isBuilt } from './build.ts'
 import { type Checkpoint, checkpointOf, readCheckpoint, type VersionName } from './checkpoint.ts'
 import { StoreBusy } from './errors.ts'
+import { forgettingNow, forgottenSince } from './forgotten-since.ts'
 import { derivedId } from './id.ts'
 import { limits } from './limits.ts'
 import type { ObjectStore } from './object-store.ts'
 import { parkedViews } from './parked-view.ts'
 import { ProjectionNotFound, ViewNotReady } from './projection-errors.ts'
 import { listStates, type StoredState, type VersionStatus } from './projection-state.ts'
-import { closedAfter, closingStreams, forgetInStates } from './state-forgetting.ts'
+import { forgetInStates } from './state-forgetting.ts'
 import {
   entryAt,
   folderOf,
@@ -49,8 +50,7 @@ export async function takeStates(taking: Taking, options: StatesTakeOptions): Pr
   const { signal } = options
   const names = options.projections ?? (await listStates(storage)).map(({ state }) => state.name).sort()
   const { numbers } = await listStateObjects(objects)
-  const { head } = await storage.readLog({ after: 0, direction: 'backwards', limit: 1 })
-  const closing = await closingStreams(storage)
+  const since = await forgettingNow(storage)
   const number = (numbers.at(-1) ?? 0) + 1
   const folder = folderOf(number, derivedId(['states', making.newId()]))
   const written: string[] = []
@@ -79,8 +79,9 @@ export async function takeStates(taking: Taking, options: StatesTakeOptions): Pr
     throw error
   }
   // What was forgotten meanwhile may have been written down before, and looked for here before it was there.
-  const forgotten = new Set([...closing, ...(await closedAfter(storage, head))])
-  for (const stream of forgotten) await forgetInStates(objects, stream, making)
+  const { closed, masked } = await forgottenSince(storage, since)
+  for (const stream of closed) await forgetInStates(objects, { stream, how: 'closed' }, making)
+  for (const stream of masked) await forgetInStates(objects, { stream, how: 'masked' }, making)
   return readManifest(objects, number)
 }
 

@@ -27,17 +27,17 @@ import {
   type SubscribeOptions,
   subscriptionPages,
 } from './feed.ts'
+import { findSubjects } from './find-subjects.ts'
 import { forgetHandler, resumeForgetting } from './forget.ts'
 import {
   createForget,
   type ForgettingSubjects,
   forgetSubjectHandler,
-  forgetSubjectKind,
   resumeForgettingSubjects,
 } from './forget-subject.ts'
 import { newId, secureRandom } from './id.ts'
 import { createInline } from './inline.ts'
-import { archiveKind, forgetKind, jobs } from './job.ts'
+import { archiveKind, forgetKind, forgetSubjectKind, jobs } from './job.ts'
 import { createJobs } from './jobs.ts'
 import { createLedger } from './ledger.ts'
 import { streamsPage, streamsPages } from './listing.ts'
@@ -61,7 +61,6 @@ import {
   readingAs,
 } from './read.ts'
 import { deletesOfViews, forgetInViews } from './refold.ts'
-import { renewed } from './renew.ts'
 import { addingRepeats } from './repeat.ts'
 import { createReplays } from './replay.ts'
 import { checkRestored } from './restoring.ts'
@@ -70,7 +69,7 @@ import { schedules } from './schedule.ts'
 import { segments } from './segment.ts'
 import { snapshots } from './snapshot.ts'
 import { createSnapshots } from './snapshots.ts'
-import { forgetInStates } from './state-forgetting.ts'
+import { type ForgottenInStates, forgetInStates } from './state-forgetting.ts'
 import { checkStatesPlace, createStates } from './states.ts'
 import type { Commit, Storage } from './storage.ts'
 import type { EmbeddedStore } from './store-face.ts'
@@ -126,21 +125,29 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
   const beneath: Background = { ...background, storage: stored }
   const sealing = createLedger(beneath, options.ledger, encryption.proving(stored))
   const archive = objects && { ...beneath, objects, retention: options.archive?.retention ?? {} }
+  const forgetInStatesOf = async (forgotten: ForgottenInStates) => {
+    if (options.states) await forgetInStates(watchedObjects(options.states), forgotten, making)
+  }
   const forgetting: Erasing = {
     ...writing,
     storage: stored,
     async forgetInViews(stream) {
       await overtakeRunners(writing, stream)
       await forgetInViews(views, stream)
-      if (options.states) await forgetInStates(watchedObjects(options.states), stream, making)
+      await forgetInStatesOf({ stream, how: 'closed' })
     },
     deletesOfViews: (stream) => deletesOfViews(views, stream),
     archive: archive && archived && { ...createArchiving(archive), objects: archive.objects, ...archived },
     backups: backups.map(watchedObjects),
   }
-  const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes, clock)])
-  const renew = (stream: string) => renewed(views, snapshotted.face, stream)
-  const subjects: ForgettingSubjects = { forgetting, keys: encryption.keys, renew }
+  const snapshotted = createSnapshots(background, [...deciders, ...snapshottingOf(shapes, clock)], encryption.marks)
+  const renewing = { background, shapes, states, tables, forgetInStates: forgetInStatesOf, snapshots: snapshotted.face }
+  const subjects: ForgettingSubjects = {
+    forgetting,
+    keys: encryption.keys,
+    renewing,
+    isSearched: encryption.isSearched,
+  }
   const deciding: LoadsAndAppends = {
     readPage: (stream, options) => store.readPage(stream, options),
     append: (stream, events, options) => store.append(stream, events, options),
@@ -263,7 +270,10 @@ export async function openStore(bare: Storage, options: StoreOptions = {}): Prom
     consumers: createConsumers(background),
     archive: createArchive(archive),
     backups: createBackups(beneath, backups[0]),
-    encryption: createRotation(background, encryption.master),
+    encryption: {
+      ...createRotation(background, encryption.master),
+      findSubjects: (options) => findSubjects({ ...encryption.finding, background: beneath, archived }, options),
+    },
     backup: (to, options) => takeBackup(beneath, to, options),
     ledger: sealing.face,
     projections,

@@ -1,7 +1,8 @@
 /**
  * The documents of subjects, and their keys. A subject has one document: its key, wrapped by the master key, or that it was
  * forgotten, for good. Every commit that concerns a subject checks that its document is still the one that the writer knows, so
- * that nothing is ever encrypted by a key that another process has destroyed. Keys that were used lately are remembered.
+ * that nothing is ever encrypted by a key that another process has destroyed. Keys that were used lately are remembered; who
+ * reads asks each time whether somebody was forgotten since, by marks, so that nothing is read by a destroyed key either.
  */
 import { base64Of, bytesOfBase64 } from './base64.ts'
 import { type Cipher, cipherOf, keyBytes } from './cipher.ts'
@@ -48,7 +49,25 @@ export function putSubject(subject: SubjectBody, guard: Guard): readonly Documen
   return putDocument(subjectDocuments, { key: subjectId(subject.subject), body, if: guard })
 }
 
-/** Which streams have something of a subject: `own` goes with it; of others something is `encrypted`, or plain. */
+/** Written with whatever destroys a key: one for each part of the subjects, so that none of them is asked for by everybody. */
+export function putForgottenMark(id: string): DocumentWrite {
+  return { kind: 'put', key: markKey(id.slice(0, 1)), body: '{}', index: [], if: { is: 'anything' } }
+}
+
+/** Changes whenever somebody is forgotten. Of a store without any subject it is always the same. */
+export async function forgottenMarks(storage: Pick<Storage, 'getDocuments'>): Promise<string> {
+  const marks = await storage.getDocuments(subjectParts.map(markKey))
+  return marks.map((mark) => mark?.version ?? '').join()
+}
+
+function markKey(part: string): DocumentKey {
+  return { collection: subjectDocuments.collection, key: `forgotten/${part}` }
+}
+
+/**
+ * Which streams have something of a subject: `own` goes with it; of others something is `encrypted`, or plain. Of one that is
+ * forgotten: `closed` was its own and is erased in the storage, `masked` another that was made anew.
+ */
 export const subjectStreams: CollectionSpec = {
   collection: '$subject-streams',
   indexes: [
@@ -60,7 +79,7 @@ export const subjectStreams: CollectionSpec = {
 export interface SubjectStream {
   readonly subject: string
   readonly stream: string
-  readonly holds: 'own' | 'encrypted' | 'plain'
+  readonly holds: 'own' | 'encrypted' | 'plain' | 'closed' | 'masked'
 }
 
 function partOf(subject: string): string {
@@ -71,7 +90,7 @@ export function subjectStreamKey({ subject, stream, holds }: SubjectStream): str
   return derivedId([subject, stream, holds])
 }
 
-export function putSubjectStream(link: SubjectStream): readonly DocumentWrite[] {
+export function putSubjectStream<Link extends SubjectStream>(link: Link): readonly DocumentWrite[] {
   const body = { ...link, part: partOf(link.subject) }
   return putDocument(subjectStreams, { key: subjectStreamKey(link), body, if: { is: 'anything' } })
 }
@@ -90,8 +109,10 @@ export interface KnownSubject {
 
 export interface SubjectKeys {
   readonly master: MasterKey | undefined
-  /** By id, as of no longer than `limits.subjectKeyMs` ago. */
+  /** For who writes: by id, as of no longer than `limits.subjectKeyMs` ago, which its commit checks. */
   find(ids: ReadonlySet<string>): Promise<ReadonlyMap<string, KnownSubject>>
+  /** For who reads: no key that was destroyed before. */
+  read(ids: ReadonlySet<string>): Promise<ReadonlyMap<string, KnownSubject>>
   /** A key for a subject: its document's body, and what is known of it once that is written. */
   make(subject: string): Promise<{ readonly body: SubjectBody; readonly known: KnownSubject }>
   learn(id: string, known: KnownSubject): void
@@ -106,17 +127,13 @@ export function createSubjectKeys(
   storage: Pick<Storage, 'getDocuments'>,
   { master, random }: { readonly master: MasterKey | undefined; readonly random: Random },
 ): SubjectKeys {
-  /** Those used longest ago come first. */
-  const remembered = new Map<string, { readonly known: KnownSubject; readonly until: number }>()
+  const written = remembering<{ readonly known: KnownSubject; readonly until: number }>()
+  const read = remembering<KnownSubject>()
+  /** By part, the version of the mark by which what is in `read` goes. */
+  const marks = new Map<string, string | undefined>()
 
-  function learn(id: string, known: KnownSubject): void {
-    remembered.delete(id)
-    remembered.set(id, { known, until: performance.now() + limits.subjectKeyMs })
-    if (remembered.size <= limits.subjectKeys) return
-    for (const [oldest] of remembered) {
-      remembered.delete(oldest)
-      return
-    }
+  function learn(id: string, known: KnownSubject, asked = performance.now()): void {
+    written.set(id, { known, until: asked + limits.subjectKeyMs })
   }
 
   async function knownOf(document: Document | undefined, before: KnownSubject | undefined): Promise<KnownSubject> {
@@ -133,32 +150,67 @@ export function createSubjectKeys(
     }
   }
 
+  /** Those that `remembered` does not know are read, and told to `learned`. */
+  async function found(
+    ids: ReadonlySet<string>,
+    remembered: (id: string) => KnownSubject | undefined,
+    learned: (id: string, known: KnownSubject) => void,
+  ): Promise<ReadonlyMap<string, KnownSubject>> {
+    const all = new Map<string, KnownSubject>()
+    const missing: string[] = []
+    for (const id of ids) {
+      const known = remembered(id)
+      if (known) all.set(id, known)
+      else missing.push(id)
+    }
+    for (let from = 0; from < missing.length; from += documentsAtOnce) {
+      const some = missing.slice(from, from + documentsAtOnce)
+      const documents = await storage.getDocuments(some.map(subjectKey))
+      await Promise.all(
+        some.map(async (id, index) => {
+          const known = await knownOf(documents[index], written.get(id)?.known ?? read.get(id))
+          all.set(id, known)
+          // Others may make it at any time, and a key service be well again.
+          if (known.version !== undefined && known.failure === undefined) learned(id, known)
+        }),
+      )
+    }
+    return all
+  }
+
+  /** Drops what is remembered of a part of which somebody was forgotten since. */
+  async function checkMarks(parts: readonly string[]): Promise<void> {
+    const documents = await storage.getDocuments(parts.map(markKey))
+    for (const [index, part] of parts.entries()) {
+      const version = documents[index]?.version
+      if (marks.get(part) === version) continue
+      marks.set(part, version)
+      read.deleteAll((id) => id.startsWith(part))
+    }
+  }
+
   return {
     master,
     learn,
-    expire: (id) => remembered.delete(id),
-    async find(ids) {
-      const found = new Map<string, KnownSubject>()
-      const missing: string[] = []
+    expire(id) {
+      written.delete(id)
+      read.delete(id)
+    },
+    find(ids) {
       const now = performance.now()
-      for (const id of ids) {
-        const one = remembered.get(id)
-        if (one && one.until > now) found.set(id, one.known)
-        else missing.push(id)
+      const remembered = (id: string) => {
+        const one = written.get(id)
+        return one && one.until > now ? one.known : undefined
       }
-      for (let from = 0; from < missing.length; from += documentsAtOnce) {
-        const some = missing.slice(from, from + documentsAtOnce)
-        const documents = await storage.getDocuments(some.map(subjectKey))
-        await Promise.all(
-          some.map(async (id, index) => {
-            const known = await knownOf(documents[index], remembered.get(id)?.known)
-            found.set(id, known)
-            // Others may make it at any time, and a key service be well again.
-            if (known.version !== undefined && known.failure === undefined) learn(id, known)
-          }),
-        )
-      }
-      return found
+      return found(ids, remembered, (id, known) => learn(id, known, now))
+    },
+    async read(ids) {
+      await checkMarks([...new Set([...ids].map((id) => id.slice(0, 1)))])
+      const asked = new Map(marks)
+      return found(ids, read.get, (id, known) => {
+        // What was read before another has met a newer mark may be older than that.
+        if (marks.get(id.slice(0, 1)) === asked.get(id.slice(0, 1))) read.set(id, known)
+      })
     },
     async make(subject) {
       if (master === undefined) return { body: { subject, master: '' }, known: { master: '', forgotten: false } }
@@ -169,6 +221,28 @@ export function createSubjectKeys(
       })
       const known = { master: master.id, forgotten: false, cipher: cipherOf(key) }
       return { body: { subject, master: master.id, key: base64Of(wrapped) }, known }
+    },
+  }
+}
+
+/** The last `limits.subjectKeys`. */
+function remembering<Value>() {
+  /** Those set longest ago come first. */
+  const all = new Map<string, Value>()
+  return {
+    get: (id: string) => all.get(id),
+    delete: (id: string) => all.delete(id),
+    set(id: string, value: Value): void {
+      all.delete(id)
+      all.set(id, value)
+      if (all.size <= limits.subjectKeys) return
+      for (const [oldest] of all) {
+        all.delete(oldest)
+        return
+      }
+    },
+    deleteAll(which: (id: string) => boolean): void {
+      for (const id of all.keys()) if (which(id)) all.delete(id)
     },
   }
 }

@@ -104,8 +104,10 @@ export function personalRule(data: PersonalData, path: string): PersonalRule {
   }
 }
 
+type Told = Pick<PreparedEvent, 'id' | 'type' | 'content'>
+
 /** What the event has of each subject. Throws `InvalidArgument` where it has personal data, and does not say of whom. */
-export function personalIn(rules: readonly PersonalRule[], stream: string, event: PreparedEvent): readonly Personal[] {
+export function personalIn(rules: readonly PersonalRule[], stream: string, event: Told): readonly Personal[] {
   const data = dataPlace(event.content)
   const found = new Map<string, Personal>()
   for (const rule of rules) {
@@ -138,7 +140,7 @@ function placesOf({ fields, mask }: PersonalRule, content: string, data: JsonPla
 function subjectOf(
   { name }: PersonalRule,
   stream: string,
-  { id, type, content }: PreparedEvent,
+  { id, type, content }: Told,
   { from, needed }: { readonly from: number; readonly needed: boolean },
 ): string | undefined {
   const where = `the data of event "${id}" (${type})`
@@ -171,7 +173,7 @@ function outermost(places: Personal['places']): Personal['places'] {
 }
 
 /** What is two subjects' at once could not be forgotten for one of them. */
-function checkApart(all: readonly Personal[], { id, type }: PreparedEvent): void {
+function checkApart(all: readonly Personal[], { id, type }: Told): void {
   if (all.length < 2) return
   const places = all.flatMap(({ subject, places }) => places.map((place) => ({ ...place, subject })))
   places.sort((one, other) => one.at - other.at)

@@ -10,10 +10,15 @@ import type { StreamAppend } from './storage.ts'
 
 export const erasureTrail = `${trailType}/erasures`
 
-/** Of `$content-erased`. The stream is told by its tombstone alone, for its name may be personal. */
-export interface ContentErased {
-  /** Id of the tombstone. */
-  readonly tombstone: string
+/** What was forgotten, told without its name, which may be personal. */
+export type ErasedFor =
+  /** A stream, by the id of its tombstone. */
+  | { readonly tombstone: string }
+  /** A subject, as `$subject-forgotten` tells it. */
+  | { readonly subject: string }
+
+/** Of `$content-erased`. */
+export type ContentErased = ErasedFor & {
   /** Archive segments that were written anew, and objects of backups. */
   readonly segments: number
   readonly backups: number
@@ -21,7 +26,9 @@ export interface ContentErased {
   readonly names: readonly string[]
 }
 
-/** Of `$subject-forgotten`. It may have no stream of its own, and so no tombstone. */
+export const subjectForgottenType = '$subject-forgotten'
+
+/** Of that type. It may have no stream of its own, and so no tombstone. */
 export interface SubjectForgotten {
   /** Derived from its name, which may be personal. */
   readonly subject: string
@@ -33,7 +40,7 @@ export interface SubjectForgotten {
 
 /** For the commit that forgets it. */
 export function subjectForgotten(making: Making, forgotten: SubjectForgotten): StreamAppend {
-  const event = makeEvent(making, { type: '$subject-forgotten', data: forgotten }, 'trail')
+  const event = makeEvent(making, { type: subjectForgottenType, data: forgotten }, 'trail')
   return { stream: erasureTrail, expected: 'any', events: [event] }
 }
 
@@ -44,8 +51,9 @@ export interface Trailing {
 
 /** Once, however often it is asked for. */
 export async function recordErasure({ queue, making }: Trailing, erased: ContentErased): Promise<void> {
-  const { tombstone, segments, backups } = erased
-  const id = derivedId(['content erased', tombstone, segments, backups])
+  const { segments, backups } = erased
+  const of = 'tombstone' in erased ? erased.tombstone : erased.subject
+  const id = derivedId(['content erased', of, segments, backups])
   const event = makeEvent(making, { id, type: '$content-erased', data: erased }, 'trail')
   const append = { stream: erasureTrail, expected: 'any', events: [event] } as const
   const outcome = await queue.add({ id: making.newId(), appends: [append] })

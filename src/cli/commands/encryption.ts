@@ -5,8 +5,8 @@ import { keyBytes } from '../../core/cipher.ts'
 import { InvalidArgument } from '../../core/errors.ts'
 import { secureRandom } from '../../core/id.ts'
 import { masterKeyFrom } from '../../core/master-key.ts'
-import { type StoreChoice, stoppable, storeCommand, withStore } from '../options.ts'
-import { createProgress, note, plural, print, printJson } from '../output.ts'
+import { type AppChoice, appCommand, type StoreChoice, stoppable, storeCommand, withStore } from '../options.ts'
+import { createProgress, lateProgress, note, plural, print, printJson } from '../output.ts'
 
 /** The master key of an encrypted store. */
 export function encryptionCommand(): Command {
@@ -22,6 +22,13 @@ export function encryptionCommand(): Command {
     .addCommand(storeCommand('status', 'Print which master keys the keys of subjects are wrapped by.').action(status))
     .addCommand(
       storeCommand('rotate', 'Wrap the keys of all subjects by the first master key that is given.').action(rotate),
+    )
+    .addCommand(
+      appCommand(
+        'find-subjects',
+        'Look for subjects in what was recorded before it was declared whom it concerns.',
+        'optional',
+      ).action(findSubjects),
     )
 }
 
@@ -65,4 +72,25 @@ async function rotate(choice: StoreChoice): Promise<void> {
   if (report === undefined) return
   if (choice.json) await printJson(report)
   else await print(`${plural(report.rotated, 'key')} wrapped by master key ${report.masterKey}`)
+}
+
+async function findSubjects(choice: AppChoice): Promise<void> {
+  const report = await stoppable('to go on, call it again', (signal) =>
+    withStore(choice, 'writing', async (store) => {
+      const progress = lateProgress('positions')
+      const onProgress = ({ position, head }: { position: number; head: number }) => progress.update(position, head)
+      try {
+        return await store.encryption.findSubjects({ signal, onProgress })
+      } finally {
+        progress.stop()
+      }
+    }),
+  )
+  if (report === undefined) return
+  if (choice.json) return printJson(report)
+  const { position, own, encrypted, plain, forgotten, unclear } = report
+  await print(`looked through up to position ${position}; found ${plural(own, 'stream')} of a subject's own`)
+  await print(`and ${plural(encrypted, 'other')} with something encrypted, ${plain} with plain text`)
+  if (unclear > 0) await print(`${plural(unclear, 'event')} with personal data that do not say whose`)
+  for (const subject of forgotten) await print(`${subject} was forgotten before: forget it again`)
 }

@@ -69,6 +69,7 @@ async function forgetSubject(subject: string, choice: Choice, options: ForgetOpt
   const erased = `${plural(events, 'event')} and ${plural(documents, 'document')} erased in ${plural(streams, 'stream')}`
   const left = key === 'destroyed' ? `its key destroyed, masked in ${plural(masked, 'other stream')}` : 'it had no key'
   await print(`${subject} is forgotten: ${erased}; ${left}`)
-  for (const version of rebuild) await print(`rebuild ${version}: its views hold what those streams held before`)
+  const why = 'it is not defined here (--app) and holds what was there before, or its handlers fail at the mask'
+  for (const version of rebuild) await print(`rebuild ${version}: ${why}`)
   await printErased(report)
 }

@@ -1,6 +1,7 @@
 /** What is about subjects is encrypted and read as before, wherever it is; a subject that was forgotten is read nowhere. */
 import assert from 'node:assert/strict'
 import { masterKeyOf } from '../../core/master-key.ts'
+import { projection } from '../../core/projection.ts'
 import type { EmbeddedStore, Store } from '../../core/store.ts'
 import type { Subjects } from '../../core/subject.ts'
 import { cases, type OpenObjects } from '../kit.ts'
@@ -14,6 +15,10 @@ const subjects: Subjects = {
   events: { Booked: { subject: 'guest/{/guest}', fields: ['/name'], mask: '?' } },
 }
 const reasonCode = 'gdpr-art-17'
+const stays = projection<{ type: 'Booked'; data: { name: string } }, { names: readonly string[] }>()({
+  ...{ name: 'stays', lifecycle: 'async', streamTypes: ['hotel'] },
+  on: { Booked: (view, { data }) => ({ names: [...(view?.names ?? []), data.name] }) },
+})
 const booked = (guest: number, name: string) => ({ type: 'Booked', data: { guest, name, nights: 2 } })
 const namesIn = async (store: Store, stream: string) =>
   (await collect(store.read(stream))).map(({ data }) => (data as { name: string }).name)
@@ -94,7 +99,7 @@ export const encrypting = (open: OpenEmbedded, openObjects: OpenObjects) =>
     'A forgotten subject takes its own streams along, is masked in others, and is refused from then on': async (
       open,
     ) => {
-      const store = await open({ subjects, encryption })
+      const store = await open({ subjects, encryption, projections: [stays] })
       const other = await open({ subjects, encryption })
       const all = [1, 2, 3, 4].map((guest) => store.append(`hotel/${guest % 2}`, [booked(guest % 2, `G${guest}`)]))
       await Promise.all([
@@ -102,7 +107,12 @@ export const encrypting = (open: OpenEmbedded, openObjects: OpenObjects) =>
         other.append('hotel/3', [booked(1, 'G5')]),
         other.append('letter/1', [{ type: 'Sent', data: 1 }]),
       ])
+      await store.projections.rebuild('stays')
+      assert.deepEqual((await namesIn(other, 'hotel/1')).toSorted(), ['G1', 'G3'])
       const report = await store.forget({ subject: 'guest/1', reasonCode })
+      assert.deepEqual(await namesIn(other, 'hotel/1'), ['?', '?'])
+      assert.deepEqual(await store.views.get(stays, '1'), { names: ['?', '?'] })
+      assert.deepEqual(await store.views.get(stays, '3'), { names: ['?'] })
       assert.deepEqual([report.key, report.streams, report.events, report.masked], ['destroyed', 1, 1, 2])
       assert.deepEqual(await store.forget({ subject: 'guest/1', reasonCode }), report)
       assert.deepEqual(await namesIn(store, 'hotel/1'), ['?', '?'])

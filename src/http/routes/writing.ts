@@ -188,7 +188,14 @@ export const writingRoutes: readonly Route[] = [
         remains: [],
       },
     },
-    problems: ['stream-not-found', 'subject-exposed', 'store-read-only', 'outcome-unknown'],
+    problems: [
+      'stream-not-found',
+      'subject-exposed',
+      'store-read-only',
+      'outcome-unknown',
+      'object-damaged',
+      'log-diverged',
+    ],
     // Its streams may be of any type.
     needs: () => [{ action: 'forget' }],
     handle: ({ store, params, body, prepare }) =>
