@@ -1,5 +1,5 @@
 /** The application: what its store is opened with, what it serves, and what works for it. */
-import type { AnyProjection, EmbeddedStore, Retention } from 'daybook'
+import type { AnyProjection, Retention, Store } from 'daybook'
 import { type AppOptions, type WebApp, webApp } from '../web/app.ts'
 import { Refused } from '../web/refused.ts'
 import { routesOf, unknownUser } from './routes.ts'
@@ -14,7 +14,7 @@ export interface LoginOrderJoin {
   readonly retention: Retention
   createApp(options: AppOptions): WebApp
   /** For the runner and the workers of a store that was opened with these projections and an archive. */
-  upkeep(store: EmbeddedStore, log: AppOptions['log']): Upkeep
+  upkeep(store: Store, log: AppOptions['log']): Upkeep
 }
 
 export function loginOrderJoin(settings: Settings): LoginOrderJoin {
