@@ -29,18 +29,19 @@ const hour = 3_600_000
 const day = 24 * hour
 const weeks = 8
 
-const publishers = [
-  'acme-bikes',
-  'anna-b',
-  'cellar-books',
-  'harbour-flats',
-  'jonas',
-  'mill-lane-antiques',
-  'northside-cars',
-  'second-spin',
-  'the-lamp-shop',
-  'tove-and-emil',
-]
+/** And what they have to offer; those without a list are private, and offer anything. */
+const publishers: Readonly<Record<string, readonly string[]>> = {
+  'acme-bikes': ['bicycles'],
+  'anna-b': [],
+  'cellar-books': ['books', 'music'],
+  'harbour-flats': ['flats'],
+  jonas: [],
+  'mill-lane-antiques': ['furniture', 'books', 'lights'],
+  'northside-cars': ['cars'],
+  'second-spin': ['bicycles', 'music'],
+  'the-lamp-shop': ['lights'],
+  'tove-and-emil': [],
+}
 
 /** What is offered: title, description, price in whole units, tags. */
 type Offer = readonly [title: string, description: string, price: number, ...tags: string[]]
@@ -109,9 +110,9 @@ export async function fillAds(store: Store, { until, turnTo, count = 300, signal
 /** What becomes of one ad: it is created, gets cheaper or better described, and mostly is sold at some time. */
 function lifeOf(index: number, until: number): readonly Happening[] {
   const chance = chances(index)
-  const publisherId = pick(publishers, chance())
+  const [publisherId, categories] = pick(Object.entries(publishers), chance())
   const adId = adIdOf(derivedId(['sample ad', index]))
-  const { category, ...content } = offer(chance)
+  const { category, ...content } = offer(chance, categories)
   const life: Happening[] = []
   let at = until - chance() ** 0.8 * weeks * 7 * day
   const happens = (
@@ -133,9 +134,9 @@ function lifeOf(index: number, until: number): readonly Happening[] {
   return life
 }
 
-function offer(chance: () => number): Content {
-  const [category, ofThem] = pick(Object.entries(offers), chance())
-  const [adTitle, description, usual, ...tags] = pick(ofThem, chance())
+function offer(chance: () => number, categories: readonly string[]): Content {
+  const category = pick(categories.length > 0 ? categories : Object.keys(offers), chance())
+  const [adTitle, description, usual, ...tags] = pick(offers[category] ?? [], chance())
   const price = Math.max(5, Math.round((usual * (0.7 + chance() * 0.6)) / 5) * 5)
   const currency = pick(['EUR', 'EUR', 'EUR', 'CHF', 'SEK'], chance())
   return { adTitle, adDescription: `${description}.${pick(notes, chance())}`, price, currency, category, tags }

@@ -1,5 +1,6 @@
 /** The sample data of all parts. Ids and content follow from a seed, so that on a store that has it nothing is doubled. */
 import type { Store } from 'daybook'
+import { adStream } from '../classified-ads/domain.ts'
 import { fillAds } from '../classified-ads/sample.ts'
 import { adViews } from '../classified-ads/views.ts'
 import { customerIdOf, fillCustomers } from './customers.ts'
@@ -24,14 +25,16 @@ export async function fill(store: Store, signal: AbortSignal): Promise<string | 
 /** What is worth a look: paths, by the part that answers them. */
 export async function sights(store: Store): Promise<readonly (readonly [part: string, path: string])[]> {
   const publisherId = 'the-lamp-shop'
-  const { views } = await store.views.query(adViews, { equals: { publisherId }, limit: 1 })
+  const { views } = await store.views.query(adViews, { equals: { publisherId }, limit: 25 })
+  const versions = await Promise.all(
+    views.map(async ({ id }) => ({ id, count: (await store.details(adStream(id)))?.revision ?? 0 })),
+  )
+  const [ad] = versions.toSorted((one, other) => other.count - one.count)
   return [
     ['customer record', `/customer/v1/query/event/${customerIdOf(0)}`],
     ['classified ads', '/?q=brass+lamp'],
-    ...views.flatMap(({ id }) =>
-      ['?versions=true', '/proof'].map(
-        (more) => ['classified ads', `/publisher/${publisherId}/ad/${id}${more}`] as const,
-      ),
+    ...(ad ? ['?versions=true', '/proof'] : []).map(
+      (more) => ['classified ads', `/publisher/${publisherId}/ad/${ad?.id}${more}`] as const,
     ),
     ['login and order join', `/users/${userIdOf(0)}`],
   ]

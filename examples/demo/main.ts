@@ -72,7 +72,7 @@ async function demo(): Promise<void> {
   ended.then(() => ending.abort())
   const filled = await fill(store, ending.signal)
   if (filled) {
-    say(`Recorded as sample data, or there already: ${filled}. Worth a look:\n`)
+    say(`\nRecorded as sample data, or there already: ${filled}.\n\nWorth a look:`)
     for (const [part, path] of await sights(store)) {
       for (const { name, page } of parts) if (name === part) say(`  ${new URL(path, page)}`)
     }
