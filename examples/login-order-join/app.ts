@@ -1,6 +1,6 @@
 /** The application: what its store is opened with, what it serves, and what works for it. */
 import type { AnyProjection, Retention, Store } from 'daybook'
-import { type AppOptions, type WebApp, webApp } from '../web/app.ts'
+import { type Application, type AppOptions, type WebApp, webApp } from '../web/app.ts'
 import { Refused } from '../web/refused.ts'
 import { routesOf, unknownUser } from './routes.ts'
 import type { Settings } from './settings.ts'
@@ -8,6 +8,7 @@ import { type Upkeep, upkeepOf } from './upkeep.ts'
 import { type UserViews, viewsOf } from './views.ts'
 
 export interface LoginOrderJoin {
+  readonly application: Application
   readonly views: UserViews
   readonly projections: readonly AnyProjection[]
   /** Before a user's snapshot nothing has to stay in the storage but its last event. */
@@ -31,6 +32,7 @@ export function loginOrderJoin(settings: Settings): LoginOrderJoin {
     bodyBytes: 8_388_608,
   }
   return {
+    application,
     views,
     projections: [views.users, views.settled],
     retention: { user: { sinceSnapshot: { name: views.settled.name, version: 1 } } },
