@@ -1,8 +1,8 @@
 /** The sample data of all parts. Ids and content follow from a seed, so that on a store that has it nothing is doubled. */
 import type { Store } from 'daybook'
 import { adStream } from '../classified-ads/domain.ts'
-import { fillAds } from '../classified-ads/sample.ts'
 import { adViews } from '../classified-ads/views.ts'
+import { fillAds } from './ads.ts'
 import { customerIdOf, fillCustomers } from './customers.ts'
 import { fillUsers, userIdOf } from './users.ts'
 

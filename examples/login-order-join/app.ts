@@ -25,7 +25,7 @@ export function loginOrderJoin(settings: Settings): LoginOrderJoin {
     description: 'Who has logged in last and when, and how many orders there are, joined from events as they come.',
     routes: routesOf(views),
     words: {
-      unknown: (stream: string) => unknownUser(stream.slice(stream.indexOf('/') + 1)),
+      unknown: unknownUser,
       conflict: ({ message }: Error) => new Refused(message),
       fields: { stream: 'id' },
     },
