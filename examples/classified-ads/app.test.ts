@@ -326,7 +326,9 @@ describe('GET /?q=', () => {
     expect(await found('q=lamp&category=light')).toEqual([])
     const pages = await pagesOf('/?q=lamp&category=lights&limit=2')
     expect(pages.map((page) => page.length)).toEqual([2, 2])
-    expectRefused(await caller.get('/?q=lamp&min-price=cheap'), 'min-price: must be a number')
+    for (const price of ['cheap', '', '0x1f', '1e999', 'Infinity']) {
+      expectRefused(await caller.get(`/?q=lamp&max-price=${price}`), 'max-price: must be a number')
+    }
   })
 
   test('gives 25 unless it is asked for up to 100', async () => {

@@ -5,9 +5,8 @@ import { unknownAd } from './domain.ts'
 import { type RouteOptions, routesOf } from './routes.ts'
 
 const words: Words = {
-  unknown: (stream) => unknownAd(adOf(stream)),
-  conflict: ({ stream }) =>
-    new Refused(`Others write to ad ${adOf(stream)} all the time; send the request again`, { adId: adOf(stream) }),
+  unknown: unknownAd,
+  conflict: (_, adId) => new Refused(`Others write to ad ${adId} all the time; send the request again`, { adId }),
   fields: { stream: 'adId', id: 'adId', until: 'endDateTime' },
 }
 
@@ -24,8 +23,4 @@ export function applicationOf(options: RouteOptions): Application {
 /** Of a store that was opened with the projection of `views.ts`. */
 export function createApp({ store, log, ...options }: AppOptions & RouteOptions): WebApp {
   return webApp(applicationOf(options), { store, log })
-}
-
-function adOf(stream: string): string {
-  return stream.slice(stream.indexOf('/') + 1)
 }

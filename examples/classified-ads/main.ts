@@ -1,5 +1,6 @@
 /** The server: `npm run example:classified-ads`. Ends at SIGINT or SIGTERM, when what was accepted is answered. */
 import { signerOf } from 'daybook'
+import { startWorkers } from 'daybook/node'
 import { open, openObjects } from 'daybook/open'
 import pino from 'pino'
 import { listen } from '../web/listen.ts'
@@ -7,7 +8,7 @@ import { createApp } from './app.ts'
 import { definitions, storeUrl } from './definitions.ts'
 
 const { PORT = '8080', DAYBOOK_SIGNER_KEY } = process.env
-const { projections, retention, places, schedules } = definitions
+const { projections, retention, places } = definitions
 const signer = DAYBOOK_SIGNER_KEY ? signerOf(DAYBOOK_SIGNER_KEY) : undefined
 const log = pino()
 
@@ -17,8 +18,6 @@ await using store = await open(storeUrl, {
   states: await openObjects(places.states),
   ...(signer && { ledger: { signer } }),
 })
-for (const [name, schedule] of Object.entries(schedules)) await store.jobs.schedule(name, schedule)
-// Builds the views of a log that is older than they are; archives and seals, and writes the views down each month.
-store.projections.start()
-store.jobs.work({})
+// Build the views of a log that is older than they are; archive and seal, and write the views down each month.
+await startWorkers({ store, app: definitions, logger: log })
 await listen(createApp({ store, log, verifierKey: signer?.verifierKey }), { port: PORT, log })

@@ -12,7 +12,13 @@ import { type AdView, adViews } from './views.ts'
 const exampleAd: Ad = { adId, publisherId: 'acme', ...example }
 const many = { usual: 1_000, most: 1_000 }
 const some = { usual: 25, most: 100 }
-const price = z.optional(z.coerce.number('must be a number'))
+/** `Number` alone would take an empty text for 0. */
+const price = z.optional(
+  z.pipe(
+    z.string().check(z.regex(/^-?\d+(\.\d+)?$/, 'must be a number'), z.meta({ type: 'number', format: 'double' })),
+    z.transform(Number),
+  ),
+)
 
 export const readingRoutes = [
   row({

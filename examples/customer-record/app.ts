@@ -5,9 +5,8 @@ import { unknownCustomer } from './domain.ts'
 import { routes } from './routes.ts'
 
 const words: Words = {
-  unknown: (stream) => unknownCustomer(customerOf(stream)),
-  conflict({ stream, expected, actual }) {
-    const customerId = customerOf(stream)
+  unknown: unknownCustomer,
+  conflict({ expected, actual }, customerId) {
     if (actual === 0) return unknownCustomer(customerId)
     const message = `Customer ${customerId} has version ${actual}, and not ${expected}; query it, and amend what it is now`
     return new Refused(message, { customerId, version: expected, actual })
@@ -26,8 +25,4 @@ export const application = {
 /** Of a store that was opened with the projections of `views.ts`. */
 export function createApp(options: AppOptions): WebApp {
   return webApp(application, options)
-}
-
-function customerOf(stream: string): string {
-  return stream.slice(stream.indexOf('/') + 1)
 }

@@ -21,54 +21,12 @@ export async function eachOf(count: number, signal: AbortSignal, run: (index: nu
   await Promise.all(Array.from({ length: 16 }, work))
 }
 
-export const firstNames = [
-  ...[
-    'Ada',
-    'Amir',
-    'Anna',
-    'Bela',
-    'Carla',
-    'Chidi',
-    'Dana',
-    'Edith',
-    'Emil',
-    'Farah',
-    'Greta',
-    'Hugo',
-    'Ines',
-    'Jonas',
-  ],
-  ...[
-    'Kofi',
-    'Lena',
-    'Mara',
-    'Mehmet',
-    'Nora',
-    'Olga',
-    'Paul',
-    'Quentin',
-    'Ravi',
-    'Ruth',
-    'Sofia',
-    'Tove',
-    'Uma',
-    'Viktor',
-  ],
-]
-export const surnames = [
-  ...[
-    'Abara',
-    'Bell',
-    'Castro',
-    'Dahl',
-    'Egger',
-    'Fletcher',
-    'Gruber',
-    'Haddad',
-    'Iversen',
-    'Jansen',
-    'Keller',
-    'Lund',
-  ],
-  ...['Moreau', 'Novak', 'Okafor', 'Petrov', 'Quist', 'Rossi', 'Schmid', 'Tanaka', 'Ulrich', 'Vidal', 'Weber', 'Zhang'],
-]
+const listed = (names: string) => names.split(' ')
+export const firstNames = listed(
+  'Ada Amir Anna Bela Carla Chidi Dana Edith Emil Farah Greta Hugo Ines Jonas Kofi Lena Mara Mehmet ' +
+    'Nora Olga Paul Quentin Ravi Ruth Sofia Tove Uma Viktor',
+)
+export const surnames = listed(
+  'Abara Bell Castro Dahl Egger Fletcher Gruber Haddad Iversen Jansen Keller Lund Moreau Novak Okafor ' +
+    'Petrov Quist Rossi Schmid Tanaka Ulrich Vidal Weber Zhang',
+)

@@ -32,7 +32,7 @@ export async function fillCustomers(
   await eachOf(count, signal, async (index) => {
     const chance = chances('customer', index)
     const kind = chance() < 0.8 ? 'Person' : 'Organisation'
-    const customerId = derivedId(['demo customer', index])
+    const customerId = customerIdOf(index)
     const details = kind === 'Person' ? person(chance) : organisation(chance)
     let version = 0
     const record = async (does: CustomerCommand['does'], details: Details) => {
@@ -54,6 +54,10 @@ export async function fillCustomers(
     await store.forget(customerStream(customerId), { reasonCode: 'asked to be forgotten', tombstone: deleted })
   })
   return { customers: count, forgotten }
+}
+
+export function customerIdOf(index: number): string {
+  return derivedId(['demo customer', index])
 }
 
 function person(chance: Chance): Details {

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { openStore } from 'daybook'
+import { checkProof, type EventProof, openStore } from 'daybook'
 import { memoryStorage } from 'daybook/memory'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { definitions } from '../classified-ads/definitions.ts'
 import { projections } from '../customer-record/views.ts'
 import { fill } from './fill.ts'
@@ -29,9 +29,9 @@ test('it says where its parts are, they answer, and a signal ends it', async ({ 
   let said = ''
   for await (const part of demo.stdout.iterator({ destroyOnReturn: false })) {
     said += part
-    if (said.includes('Ctrl-C')) break
+    if (said.includes('verifier key')) break
   }
-  const pages = [...said.matchAll(/ {2}(.*?) {2,}(http\S+)/g)].map(([, name, page]) => ({ name, page }))
+  const pages = [...said.matchAll(/ {2}(\S.*?) {2,}(http\S+)/g)].map(([, name, page]) => ({ name, page }))
   expect(pages.map(({ name }) => name)).toEqual([
     'the store',
     'customer record',
@@ -43,6 +43,17 @@ test('it says where its parts are, they answer, and a signal ends it', async ({ 
     const document = await (await fetch(`${page}openapi-spec.json`)).json()
     expect(document).toMatchObject({ openapi: '3.1.0' })
   }
+  const sights = [...said.matchAll(/^ {2}(http\S+)$/gm)].map(([, sight = '']) => sight)
+  const see = async (index: number) => (await fetch(sights[index] ?? '')).json()
+  expect(await see(0)).toMatchObject({ events: expect.arrayContaining([expect.anything()]) })
+  const versions = (await see(2)) as readonly object[]
+  const { proofs } = (await see(3)) as { readonly proofs: readonly EventProof[] }
+  await vi.waitFor(async () => expect(await see(4)).toMatchObject({ recentOrderCount: expect.any(Number) }), 10_000)
+  expect([sights.length, versions.length > 0]).toEqual([5, true])
+  const [, verifierKey = ''] = /verifier key of this demo, (\S+)/.exec(said) ?? []
+  expect(proofs.map((proof) => checkProof(proof, [verifierKey]).event?.data)).toMatchObject(
+    versions.map(() => ({ publisherId: 'the-lamp-shop' })),
+  )
   demo.kill('SIGINT')
   const [[code]] = await Promise.all([once(demo, 'exit'), text(demo.stdout)])
   expect([code, existsSync(join(folder, 'demo.db'))]).toEqual([0, true])

@@ -1,8 +1,10 @@
 /** The sample data of all parts. Ids and content follow from a seed, so that on a store that has it nothing is doubled. */
 import type { Store } from 'daybook'
-import { fillAds } from '../classified-ads/sample.ts'
-import { fillCustomers } from './customers.ts'
-import { fillUsers } from './users.ts'
+import { adStream } from '../classified-ads/domain.ts'
+import { adViews } from '../classified-ads/views.ts'
+import { fillAds } from './ads.ts'
+import { customerIdOf, fillCustomers } from './customers.ts'
+import { fillUsers, userIdOf } from './users.ts'
 
 /** A sentence of what there is; `undefined` where it was ended before it was done. */
 export async function fill(store: Store, signal: AbortSignal): Promise<string | undefined> {
@@ -18,6 +20,24 @@ export async function fill(store: Store, signal: AbortSignal): Promise<string | 
     `${ads.ads} ads, ${ads.deletions} of them deleted`,
     `${users.events} events of ${users.users} users, ${users.forgotten} of them forgotten`,
   ].join('; ')
+}
+
+/** What is worth a look: paths, by the part that answers them. */
+export async function sights(store: Store): Promise<readonly (readonly [part: string, path: string])[]> {
+  const publisherId = 'the-lamp-shop'
+  const { views } = await store.views.query(adViews, { equals: { publisherId }, limit: 25 })
+  const versions = await Promise.all(
+    views.map(async ({ id }) => ({ id, count: (await store.details(adStream(id)))?.revision ?? 0 })),
+  )
+  const [ad] = versions.toSorted((one, other) => other.count - one.count)
+  return [
+    ['customer record', `/customer/v1/query/event/${customerIdOf(0)}`],
+    ['classified ads', '/?q=brass+lamp'],
+    ...(ad ? ['?versions=true', '/proof'] : []).map(
+      (more) => ['classified ads', `/publisher/${publisherId}/ad/${ad?.id}${more}`] as const,
+    ),
+    ['login and order join', `/users/${userIdOf(0)}`],
+  ]
 }
 
 /** When the demo was first started on this store. */

@@ -3,10 +3,11 @@
  * data. `npm run demo` uses a folder that goes when it ends, `npm run demo -- my-folder` one that stays. Ends at SIGINT or SIGTERM.
  */
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { serve } from 'daybook/node'
+import { newLedgerKeys, signerOf } from 'daybook'
+import { serve, startWorkers } from 'daybook/node'
 import { open, openObjects } from 'daybook/open'
 import pino from 'pino'
 import { createApp as createAdsApp } from '../classified-ads/app.ts'
@@ -16,9 +17,9 @@ import { projections as customerProjections } from '../customer-record/views.ts'
 import { loginOrderJoin } from '../login-order-join/app.ts'
 import { settingsOf } from '../login-order-join/settings.ts'
 import { startListening } from '../web/listen.ts'
-import { fill } from './fill.ts'
+import { fill, sights } from './fill.ts'
 
-const { PORT = '8080', DAYBOOK_STORE, DAYBOOK_ARCHIVE, DAYBOOK_STATES } = process.env
+const { PORT = '8080', DAYBOOK_STORE, DAYBOOK_ARCHIVE, DAYBOOK_STATES, DAYBOOK_SIGNER_KEY } = process.env
 const [named] = process.argv.slice(2)
 // A store that stays needs its archive to stay.
 const passing = named === undefined && (DAYBOOK_STORE === undefined || DAYBOOK_STORE.startsWith('memory:'))
@@ -37,24 +38,28 @@ try {
 
 async function demo(): Promise<void> {
   const users = loginOrderJoin(settingsOf(process.env))
+  const projections = [...customerProjections, ...adDefinitions.projections, ...users.projections]
+  const signer = signerOf(DAYBOOK_SIGNER_KEY ?? keptSignerKey())
+  const { verifierKey } = signer
   await using store = await open(url, {
-    projections: [...customerProjections, ...adDefinitions.projections, ...users.projections],
+    projections,
     archive: {
       objects: await openObjects(DAYBOOK_ARCHIVE ?? `file:${join(folder, 'archive')}`),
       retention: { ...adDefinitions.retention, ...users.retention },
     },
     states: await openObjects(DAYBOOK_STATES ?? `file:${join(folder, 'states')}`),
+    ledger: { signer },
   })
-  for (const [name, schedule] of Object.entries(adDefinitions.schedules)) await store.jobs.schedule(name, schedule)
   const { onFolded, handlers } = users.upkeep(store, log)
-  store.projections.start({ onFolded })
-  store.jobs.work(handlers)
+  const { schedules } = adDefinitions
+  const app = { projections, schedules, jobs: () => handlers, onFolded: () => onFolded }
+  await startWorkers({ store, app, logger: log })
 
   const port = (offset: number) => (PORT === '0' ? 0 : Number(PORT) + offset)
   const server = await serve({ store, port: port(0), logger: log })
   const parts = [
     { name: 'customer record', ...(await startListening(createCustomerApp({ store, log }), port(1))) },
-    { name: 'classified ads', ...(await startListening(createAdsApp({ store, log }), port(2))) },
+    { name: 'classified ads', ...(await startListening(createAdsApp({ store, log, verifierKey }), port(2))) },
     { name: 'login and order join', ...(await startListening(users.createApp({ store, log }), port(3))) },
   ]
   say(`Daybook, on ${url.replace(/\/\/.*@/, '//')}\n`)
@@ -66,7 +71,20 @@ async function demo(): Promise<void> {
   const ending = new AbortController()
   ended.then(() => ending.abort())
   const filled = await fill(store, ending.signal)
-  if (filled) say(`Recorded as sample data, or there already: ${filled}.`)
+  if (filled) {
+    say(`\nRecorded as sample data, or there already: ${filled}.\n\nWorth a look:`)
+    for (const [part, path] of await sights(store)) {
+      for (const { name, page } of parts) if (name === part) say(`  ${new URL(path, page)}`)
+    }
+    say(`\nEach proof holds by the verifier key of this demo, ${verifierKey}`)
+  }
   await ended
   await Promise.all([server.close(), ...parts.map(({ close }) => close())])
+}
+
+/** Whoever starts the demo again on what it has kept goes on with the ledger that is there. */
+function keptSignerKey(): string {
+  const file = join(folder, 'signer.key')
+  if (!existsSync(file)) writeFileSync(file, newLedgerKeys('daybook.example/demo').signerKey, { mode: 0o600 })
+  return readFileSync(file, 'utf8')
 }

@@ -20,7 +20,7 @@ export async function fillUsers(
   let [events, forgotten] = [0, 0]
   await eachOf(count, signal, async (index) => {
     const chance = chances('user', index)
-    const userId = derivedId(['demo user', index]).slice(0, 8)
+    const userId = userIdOf(index)
     const name = `${pick(firstNames, chance)} ${pick(surnames, chance)}`
     const visits = index < busy ? 150 : 1 + Math.floor(chance() ** 2 * 20)
     const since = until - (0.1 + chance() * 0.9) * weeks * 7 * day
@@ -44,4 +44,9 @@ export async function fillUsers(
     await store.forget(userStream(userId), { reasonCode: 'asked to be forgotten' })
   })
   return { users: count, events, forgotten }
+}
+
+/** The first few are the busy ones. */
+export function userIdOf(index: number): string {
+  return derivedId(['demo user', index]).slice(0, 8)
 }

@@ -1,10 +1,18 @@
 /** The contract, route by route: what is answered, and each way to be refused. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openStore, type Storage } from 'daybook'
 import { memoryStorage } from 'daybook/memory'
+import { folderObjects } from 'daybook/objects/folder'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { openApiDocument } from '../web/openapi.ts'
+import { loginOrderJoin } from './app.ts'
 import { callerOf, created, type JoinCaller, loggedIn, ordered } from './caller.ts'
+import { ingest } from './ingest.ts'
 import { routesOf } from './routes.ts'
 import { settingsOf } from './settings.ts'
+import { takeSnapshot } from './upkeep.ts'
 import { viewsOf } from './views.ts'
 
 const t = Date.now() - 5_000
@@ -164,6 +172,48 @@ test('a fold that takes its time has a snapshot taken, by a job', async ({ onTes
   onTestFinished(() => slow.store.close())
   await slow.post('events', ordered('ann', t))
   await vi.waitFor(async () => expect(await slow.user('ann')).toMatchObject({ snapshotSequence: 1 }), 10_000)
+})
+
+test('a snapshot needs no view, and a trim folds none anew', async ({ onTestFinished }) => {
+  const folder = mkdtempSync(join(tmpdir(), 'daybook-join-trim-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  let now = t
+  const clock = () => now
+  const { views, projections, retention } = loginOrderJoin({ latenessMs: 0, snapshotEvery: 100, snapshotSlowerMs: 50 })
+  const archive = { objects: folderObjects(folder), retention }
+  await using store = await openStore(memoryStorage({ clock }), { projections, clock, archive })
+  await ingest(store, [ordered('ann', t), ordered('ann', t)])
+  now++
+  expect(await takeSnapshot(store, views.settled, 'ann')).toBe(2)
+  const folded: string[] = []
+  store.projections.start({ onFolded: ({ key, revision }) => folded.push(`${key} ${revision}`) })
+  await store.views.get(views.users, 'ann', { after: { stream: 'user/ann', revision: 2 } })
+  expect(await store.archive.run()).toMatchObject([{ events: 1 }])
+  await ingest(store, ordered('bob', t))
+  await store.views.get(views.users, 'bob', { after: { stream: 'user/bob', revision: 1 } })
+  expect(folded).toEqual(['ann 2', 'bob 1'])
+})
+
+test('a batch that fails halfway is told as failed, and completes when it is sent again', async () => {
+  const storage = memoryStorage()
+  let left = 2
+  const failing: Storage = {
+    ...storage,
+    async commit(asked) {
+      if (asked.some(({ appends }) => appends.some(({ stream }) => stream === 'user/ann')) && --left < 0) {
+        throw new Error('The disk is full')
+      }
+      return storage.commit(asked)
+    },
+  }
+  const full = await callerOf(failing)
+  const batch = [1, 2, 3, 4, 5].map((index) => ordered('ann', t + index))
+  expect((await full.post('events', batch)).status).toBe(500)
+  expect(await full.user('ann')).toMatchObject({ recentOrderCount: 2 })
+  left = 5
+  expect((await full.post('events', batch)).body).toEqual({ recorded: 3, repeated: 2, dropped: 0 })
+  expect(await full.user('ann')).toMatchObject({ recentOrderCount: 5 })
+  await full.store.close()
 })
 
 test('the page shows each type of event, and both routes', async () => {

@@ -55,6 +55,6 @@ export function created(user: string, timestamp: number, name = user): UserEvent
 export function loggedIn(user: string, timestamp: number): UserEventBody {
   return { id: `event ${++made}`, type: 'user-loggedIn', timestamp, user: { id: user } }
 }
-export function ordered(userId: string, timestamp: number): UserEventBody {
+export function ordered(userId: string, timestamp: number): Extract<UserEventBody, { type: 'order-submitted' }> {
   return { id: `event ${++made}`, type: 'order-submitted', timestamp, order: { userId } }
 }

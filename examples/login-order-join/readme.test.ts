@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { blocksOf, type Example, expectSession, lacking, startExample } from '../web/readme.ts'
+import { blocksOf, type Example, expectSession, lacking, runByHand, startExample } from '../web/readme.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const readme = new URL('README.md', import.meta.url)
@@ -52,6 +52,13 @@ test('what is done by hand is seen by the server', async () => {
   const expected = { name: 'Ann', recentOrderCount: 2, snapshotSequence: 4 }
   await vi.waitFor(async () => expect(await (await user()).json()).toMatchObject(expected), 10_000)
   expect(() => run('login', { DAYBOOK_STORE: 'memory:' })).toThrow('memory: is seen by one process alone')
+})
+
+test('so is what the command line does with its definitions', async () => {
+  const bob = () => fetch(`http://127.0.0.1:${example.port}/users/3fa5b0c2-7d24-4c6f-9e0e-51d4f6a0b002`)
+  await vi.waitFor(async () => expect((await bob()).status).toBe(200), 10_000)
+  runByHand(readme, env)
+  await vi.waitFor(async () => expect((await bob()).status).toBe(404), 10_000)
 })
 
 test.skipIf(lacking.length > 0)(

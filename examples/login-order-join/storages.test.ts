@@ -141,6 +141,16 @@ for (const [name, { open, missing }] of Object.entries(engines)) {
       },
     )
 
+    held('a long request is recorded in its order', async (context) => {
+      const { caller } = await start(context)
+      const events = times(130).map((index) => ordered(index % 5 === 0 ? 'bob' : 'ann', begun + index))
+      expect(await send(caller, events)).toEqual({ recorded: 130, repeated: 0, dropped: 0 })
+      for (const id of ['ann', 'bob']) {
+        const recorded = (await caller.store.readPage(`user/${id}`, { limit: 1_000 })).events.map(({ data }) => data)
+        expect(recorded).toEqual(events.filter(({ order }) => order.userId === id))
+      }
+    })
+
     held('events to read have a snapshot taken and then a trim, by jobs', async (context) => {
       const settings = { latenessMs: 100, snapshotEvery: 10 }
       const { caller } = await start(context, { settings, works: true })

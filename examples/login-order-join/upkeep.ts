@@ -2,7 +2,7 @@
  * Snapshots and trims, as jobs of the queue. What a view's fold costs asks for a snapshot, once what it read is settled; a
  * snapshot asks for a trim, which moves to the archive what lies before it.
  */
-import { derivedId, type EmbeddedStore, isStoreError, type JobHandlers, type RunnerOptions } from 'daybook'
+import { derivedId, isStoreError, type JobHandlers, type RunnerOptions, type Store } from 'daybook'
 import { userStream } from './domain.ts'
 import type { Settings } from './settings.ts'
 import type { UserViews } from './views.ts'
@@ -21,7 +21,7 @@ const trimEveryMs = 1_000
 const marginMs = 100
 
 export function upkeepOf(
-  store: EmbeddedStore,
+  store: Store,
   { users, settled }: UserViews,
   settings: Settings,
   log: { error(facts: object, message: string): void },
@@ -81,7 +81,7 @@ export function upkeepOf(
 
 /** The revision up to which it reaches; `undefined` where nothing of the user is settled, or there is none. */
 export async function takeSnapshot(
-  store: EmbeddedStore,
+  store: Store,
   { name }: UserViews['settled'],
   id: string,
 ): Promise<number | undefined> {

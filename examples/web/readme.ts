@@ -1,5 +1,5 @@
 /** Starts an example as its README says, and types the README's session into a shell. */
-import { spawn, spawnSync } from 'node:child_process'
+import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -49,6 +49,16 @@ export async function expectSession(readme: URL, port: string): Promise<void> {
   const answered = (await text(shell.stdout)).split('=====\n').slice(0, -1)
   expect(answered.length).toBe(shown.length)
   for (const [index, answers] of answered.entries()) expect(answers).toMatch(pattern(shown[index] ?? ''))
+}
+
+/** What the README does by hand, on the example's store; throws where a command fails. */
+export function runByHand(readme: URL, env: Readonly<Record<string, string>>): void {
+  const exported = `export DAYBOOK_STORE=${env['DAYBOOK_STORE']}`
+  for (const code of blocksOf(readme, 'sh by-hand')) {
+    const typed = code.replace(/export DAYBOOK_STORE=\S+/, exported).replaceAll('npx daybook', 'node bin/daybook.js')
+    const PATH = `${join(root, 'node_modules/.bin')}:${process.env['PATH']}`
+    execFileSync('sh', ['-e', '-c', typed], { cwd: root, env: { ...process.env, ...env, PATH }, stdio: 'pipe' })
+  }
 }
 
 export function blocksOf(readme: URL, language: string): readonly string[] {

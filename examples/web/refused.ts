@@ -22,9 +22,9 @@ export class NotThere extends Refused {}
 
 /** What an application says where the store speaks of streams and events. */
 export interface Words {
-  /** There is no such stream, or it was forgotten. */
-  unknown(stream: string): Refused
-  conflict(error: RevisionConflict): Refused
+  /** There is no stream with this id, or it was forgotten. */
+  unknown(id: string): Refused
+  conflict(error: RevisionConflict, id: string): Refused
   /** What the caller calls the fields that the store complains about. */
   readonly fields: Readonly<Record<string, string>>
 }
@@ -34,10 +34,10 @@ export function refusalOf(error: unknown, words: Words): Refused | undefined {
   if (!isStoreError(error)) return undefined
   switch (error.code) {
     case 'revision-conflict':
-      return words.conflict(error as RevisionConflict)
+      return words.conflict(error as RevisionConflict, idOf(error as RevisionConflict))
     case 'stream-not-found':
     case 'stream-forgotten':
-      return words.unknown((error as StreamNotFound).stream)
+      return words.unknown(idOf(error as StreamNotFound))
     case 'event-id-reused':
       return keyReused()
     case 'projection-failed':
@@ -67,6 +67,10 @@ export function keyReused(): Refused {
 export function invalid(fields: readonly (readonly [field: string, reasons: readonly string[]])[]): Refused {
   const [[field, [reason]] = ['requestBody', ['is none']]] = fields
   return new Refused(`${field}: ${reason}`, { messages: Object.fromEntries(fields) })
+}
+
+function idOf({ stream }: { readonly stream: string }): string {
+  return stream.slice(stream.indexOf('/') + 1)
 }
 
 function fieldOf(path: string, { fields }: Words): string {

@@ -46,6 +46,7 @@ describe('the file of an application', () => {
   test.each([
     ['{ jobs: () => ({ mail: 7 }) }', 'app.jobs(store).mail: must be a function'],
     ['{ consumers: () => [{}] }', 'app.consumers(store)[0].handler: must be a function'],
+    ['{ onFolded: () => 7 }', 'app.onFolded(store): must be a function'],
     ['{ schedules: { nightly: { cron: "x y", kind: "k" } } }', 'cron: must be a pattern'],
     ['{ consumers: () => [{ name: "a b", async handler() {} }] }', 'name: of a consumer must be'],
   ])('with %s is refused when its workers start, and none of them runs', async (app, reason) => {

@@ -3,6 +3,7 @@
  * exports them as its default: `export default defineApp({ projections: [customers] })`.
  */
 import { checkFunctions, checkList, checkObject } from './argument.ts'
+import type { RunnerOptions } from './catch-up.ts'
 import type { ConsumerOptions, EventContext, Handled } from './consumer.ts'
 import { InvalidArgument } from './errors.ts'
 import type { LogEntry } from './event.ts'
@@ -18,6 +19,8 @@ export interface AppDefinition
   readonly jobs?: (store: Store) => JobHandlers
   /** Called once, likewise. */
   readonly consumers?: (store: Store) => readonly AppConsumer[]
+  /** Called once, likewise; what it gives is told of each view that is folded. */
+  readonly onFolded?: (store: Store) => OnFolded
   /** By name. Workers set them when they start; one that is not here any more stays until it is removed from the store. */
   readonly schedules?: Readonly<Record<string, ScheduleOptions>>
   /** What of each stream type stays in the storage; the rest goes to the archive, if a place is given for it. */
@@ -25,6 +28,8 @@ export interface AppDefinition
   /** Where objects are kept, as a command's options of these names say too, which take their place. */
   readonly places?: AppPlaces
 }
+
+type OnFolded = NonNullable<RunnerOptions['onFolded']>
 
 /** Folders and buckets: `file:./archive`, `s3://bucket/prefix?region=eu-central-1`. */
 export interface AppPlaces {
@@ -63,6 +68,7 @@ const checks: Readonly<Record<keyof AppDefinition, Check>> = {
   subjects: checkObject,
   jobs: checkOfStore,
   consumers: checkOfStore,
+  onFolded: checkOfStore,
   schedules: checkObject,
   retention: (value, path) => checkRetention(value as Retention, path),
   places: checkPlaces,
@@ -96,4 +102,11 @@ export function consumersOf({ consumers }: AppDefinition, store: Store): readonl
     checkFunctions(consumer, `app.consumers(store)[${index}]`, ['handler'])
   }
   return found
+}
+
+/** Likewise. */
+export function onFoldedOf({ onFolded }: AppDefinition, store: Store): OnFolded | undefined {
+  const told = onFolded?.(store)
+  if (told === undefined || typeof told === 'function') return told
+  throw new InvalidArgument('app.onFolded(store)', 'must be a function')
 }

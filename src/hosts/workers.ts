@@ -4,7 +4,7 @@
  * what it was and where.
  */
 import pino, { type Logger } from 'pino'
-import { type AppConsumer, type AppDefinition, consumersOf, jobsOf } from '../core/app.ts'
+import { type AppConsumer, type AppDefinition, consumersOf, jobsOf, onFoldedOf } from '../core/app.ts'
 import type { RunnerOptions } from '../core/catch-up.ts'
 import type { Store } from '../core/store.ts'
 import type { JobHandler, JobHandlers } from '../core/worker.ts'
@@ -39,6 +39,7 @@ interface Running {
 export async function startWorkers({ store, app = {}, logger = pino() }: WorkersOptions): Promise<Workers> {
   const jobs = jobsOf(app, store)
   const consumers = consumersOf(app, store)
+  const onFolded = onFoldedOf(app, store)
   const running: Running[] = []
   const stop = async () => {
     await Promise.all(running.map((one) => one.stop()))
@@ -64,7 +65,8 @@ export async function startWorkers({ store, app = {}, logger = pino() }: Workers
       const onParked: RunnerOptions['onParked'] = (view, error) => {
         logger.warn({ projection, ...view, err: error }, 'view is parked')
       }
-      begin({ projection }, store.projections.run(projection, { ...troubles({ projection }), onParked }))
+      const told = { ...troubles({ projection }), onParked, ...(onFolded && { onFolded }) }
+      begin({ projection }, store.projections.run(projection, told))
     }
     begin({ jobs: Object.keys(jobs) }, store.jobs.work(toldOfAll(jobs, logger), troubles({ jobs: Object.keys(jobs) })))
   } catch (error) {

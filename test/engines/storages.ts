@@ -10,7 +10,7 @@ import { createTable, dynamoStorage } from '../../src/storage/dynamodb/storage.t
 import { type MemoryLog, memoryLog, memoryStorage } from '../../src/storage/memory/storage.ts'
 import { postgresStorage } from '../../src/storage/postgres/storage.ts'
 import { type SqliteOptions, sqliteStorage } from '../../src/storage/sqlite/storage.ts'
-import { missingDynamo, newClient, newTable } from './dynamodb.ts'
+import { endChanges, missingDynamo, newClient, newTable } from './dynamodb.ts'
 import { missingPostgres, newDatabase } from './postgres.ts'
 
 export function memory(): OpenStorage {
@@ -54,7 +54,8 @@ export function postgres(way: (url: string) => string = (url) => url): OpenStora
 export function dynamodb(): OpenStorage {
   return async ({ name, clock = Date.now }) => {
     const place = { table: name, client: newClient() }
-    await createTable({ ...place, boundaryTags: ['seat:', 'ann', 'course:'] })
+    const made = await createTable({ ...place, boundaryTags: ['seat:', 'ann', 'course:'] })
+    if (made === 'made') await endChanges(place)
     return dynamoStorage({ ...place, clock })
   }
 }

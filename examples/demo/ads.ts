@@ -1,7 +1,8 @@
 /** Ads that look like life, to look around in: some weeks of a few publishers, recorded through the application's own domain. */
 import { derivedId, type Store } from 'daybook'
-import { type AdCommand, adStream, ads, type Changes, type Content } from './domain.ts'
-import { adIdOf } from './publishing.ts'
+import { type AdCommand, adStream, ads, type Changes, type Content } from '../classified-ads/domain.ts'
+import { adIdOf } from '../classified-ads/publishing.ts'
+import { type Chance, chances, pick } from './chance.ts'
 
 export interface SampleOptions {
   /** Where the weeks end. */
@@ -29,18 +30,19 @@ const hour = 3_600_000
 const day = 24 * hour
 const weeks = 8
 
-const publishers = [
-  'acme-bikes',
-  'anna-b',
-  'cellar-books',
-  'harbour-flats',
-  'jonas',
-  'mill-lane-antiques',
-  'northside-cars',
-  'second-spin',
-  'the-lamp-shop',
-  'tove-and-emil',
-]
+/** And what they have to offer; those without a list are private, and offer anything. */
+const publishers: Readonly<Record<string, readonly string[]>> = {
+  'acme-bikes': ['bicycles'],
+  'anna-b': [],
+  'cellar-books': ['books', 'music'],
+  'harbour-flats': ['flats'],
+  jonas: [],
+  'mill-lane-antiques': ['furniture', 'books', 'lights'],
+  'northside-cars': ['cars'],
+  'second-spin': ['bicycles', 'music'],
+  'the-lamp-shop': ['lights'],
+  'tove-and-emil': [],
+}
 
 /** What is offered: title, description, price in whole units, tags. */
 type Offer = readonly [title: string, description: string, price: number, ...tags: string[]]
@@ -108,16 +110,19 @@ export async function fillAds(store: Store, { until, turnTo, count = 300, signal
 
 /** What becomes of one ad: it is created, gets cheaper or better described, and mostly is sold at some time. */
 function lifeOf(index: number, until: number): readonly Happening[] {
-  const chance = chances(index)
-  const publisherId = pick(publishers, chance())
-  const adId = adIdOf(derivedId(['sample ad', index]))
-  const { category, ...content } = offer(chance)
+  const chance = chances('ad', index)
+  const [publisherId, categories] = pick(Object.entries(publishers), chance)
+  const adId = adIdOf(derivedId(['demo ad', index]))
+  const { category, ...content } = offer(chance, categories)
   const life: Happening[] = []
   let at = until - chance() ** 0.8 * weeks * 7 * day
   const happens = (
     what: { does: 'create'; content: Content } | { does: 'update'; changes: Changes } | { does: 'delete' },
   ) =>
-    life.push({ at, command: { ...what, adId, publisherId, eventId: derivedId(['sample event', index, life.length]) } })
+    life.push({
+      at,
+      command: { ...what, adId, publisherId, eventId: derivedId(['demo ad event', index, life.length]) },
+    })
   happens({ does: 'create', content: { ...content, category } })
   let { price } = content
   while (chance() < 0.55) {
@@ -133,20 +138,10 @@ function lifeOf(index: number, until: number): readonly Happening[] {
   return life
 }
 
-function offer(chance: () => number): Content {
-  const [category, ofThem] = pick(Object.entries(offers), chance())
-  const [adTitle, description, usual, ...tags] = pick(ofThem, chance())
+function offer(chance: Chance, categories: readonly string[]): Content {
+  const category = pick(categories.length > 0 ? categories : Object.keys(offers), chance)
+  const [adTitle, description, usual, ...tags] = pick(offers[category] ?? [], chance)
   const price = Math.max(5, Math.round((usual * (0.7 + chance() * 0.6)) / 5) * 5)
-  const currency = pick(['EUR', 'EUR', 'EUR', 'CHF', 'SEK'], chance())
-  return { adTitle, adDescription: `${description}.${pick(notes, chance())}`, price, currency, category, tags }
-}
-
-function pick<Item>(items: readonly Item[], chance: number): Item {
-  return items[Math.floor(chance * items.length)] as Item
-}
-
-/** Numbers from 0 to below 1 that look random, and come out the same each time. */
-function chances(seed: number): () => number {
-  let drawn = 0
-  return () => Number.parseInt(derivedId(['sample chance', seed, drawn++]).slice(0, 8), 16) / 0x1_0000_0000
+  const currency = pick(['EUR', 'EUR', 'EUR', 'CHF', 'SEK'], chance)
+  return { adTitle, adDescription: `${description}.${pick(notes, chance)}`, price, currency, category, tags }
 }

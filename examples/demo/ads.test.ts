@@ -1,10 +1,10 @@
 import { openStore } from 'daybook'
 import { memoryStorage } from 'daybook/memory'
 import { expect, test } from 'vitest'
-import { rowsOfAll } from './history.ts'
-import { fillAds } from './sample.ts'
-import { search } from './search.ts'
-import { adViews } from './views.ts'
+import { rowsOfAll } from '../classified-ads/history.ts'
+import { search } from '../classified-ads/search.ts'
+import { adViews } from '../classified-ads/views.ts'
+import { fillAds } from './ads.ts'
 
 test('the sample is some weeks of ads, some of them deleted, and is recorded once', async () => {
   const until = new Date('2026-03-31T12:00:00Z')
