@@ -81,7 +81,9 @@ interface Hidden {
 /** The content with masks, and what they hide. */
 function mask(content: string, secrets: readonly Secret[]) {
   const hidden: readonly Hidden[] = secrets.map(({ key }) => ({ key, spans: [], text: '', maskBytes: 0 }))
-  const all = secrets.flatMap(({ places }, of) => places.map((place) => ({ ...place, of })))
+  const all: (Secret['places'][number] & { readonly of: number })[] = []
+  for (const [of, { places }] of secrets.entries())
+    for (const { at, end, mask } of places) all.push({ at, end, mask, of })
   if (secrets.length > 1) all.sort((one, other) => one.at - other.at)
   let head = ''
   let from = 0

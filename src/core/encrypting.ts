@@ -39,10 +39,13 @@ export interface Links {
   learn(link: SubjectStream): void
 }
 
+/** What an event has of a subject; `key` is that of its document. */
+type Concerned = Personal & { readonly key: string }
+
 /** A commit that concerns somebody. */
 interface Concerning {
   readonly commit: Commit
-  readonly personal: ReadonlyMap<PreparedEvent, readonly (Personal & { readonly id: string })[]>
+  readonly personal: ReadonlyMap<PreparedEvent, readonly Concerned[]>
   /** By id. */
   readonly subjects: ReadonlyMap<string, string>
 }
@@ -74,17 +77,21 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
   }
 
   function concerning(commit: Commit, rules: RulesOf): Concerning | CommitOutcome | undefined {
-    const personal = new Map<PreparedEvent, readonly (Personal & { readonly id: string })[]>()
+    const personal = new Map<PreparedEvent, readonly Concerned[]>()
     const subjects = new Map<string, string>()
     try {
       for (const { stream, events } of commit.appends) {
         for (const event of events) {
           if (event.type.startsWith('$')) continue
           const found = rules(stream, event.type)
-          const all = found.length === 0 ? [] : personalIn(found, stream, event)
-          const known = all.map((one) => ({ ...one, id: idOf(one.subject) }))
-          if (known.length > 0) personal.set(event, known)
-          for (const { id, subject } of known) subjects.set(id, subject)
+          if (found.length === 0) continue
+          const all: Concerned[] = []
+          for (const { subject, own, places } of personalIn(found, stream, event)) {
+            const key = idOf(subject)
+            all.push({ subject, own, places, key })
+            subjects.set(key, subject)
+          }
+          if (all.length > 0) personal.set(event, all)
         }
       }
     } catch (error) {
@@ -147,9 +154,8 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
     const appends = commit.appends.map((append) => ({
       ...append,
       events: append.events.map((event) => {
-        const all = (personal.get(event) ?? []).filter(({ places }) => places.length > 0)
-        if (all.length === 0) return event
-        const secrets = all.map(({ id, places }) => ({ key: id, places }))
+        const secrets = (personal.get(event) ?? []).filter(({ places }) => places.length > 0)
+        if (secrets.length === 0) return event
         const made = encryptEvent(event, append.stream, { secrets, cipherOf, random: encrypting.random })
         if (made instanceof Promise) waiting.push(made)
         return made
@@ -258,7 +264,7 @@ export function createEncrypting(encrypting: Encrypting, handing: Handing, alone
           }
           const ready = prepared(one, settled)
           handed.push({ index, one, ...(ready instanceof Promise ? await ready : ready) })
-          for (const [id, state] of settled.settled) made.set(id, state)
+          for (const [id, state] of settled.settled) if (state.version === commit.id) made.set(id, state)
         }
       }
       if (again && tries < limits.foldTries) continue

@@ -25,30 +25,24 @@ export function parsePointer(pointer: string, path: string): readonly string[] {
 export function placesAt(text: string, at: number, steps: readonly string[], from = 0): readonly JsonPlace[] {
   const step = steps[from]
   if (step === undefined) return [{ at, end: endOfValue(text, at) }]
-  const found: JsonPlace[] = []
-  const named = JSON.stringify(step)
-  for (const member of membersOf(text, at)) {
-    if (step === '*' || member.name === named) found.push(...placesAt(text, member.at, steps, from + 1))
-  }
-  return found
-}
-
-/** Items with their numbers, properties with their names, as they would stand in quotes. */
-function* membersOf(text: string, at: number): Generator<{ readonly name: string; readonly at: number }> {
   const open = text[at]
-  if (open !== '{' && open !== '[') return
+  if (open !== '{' && open !== '[') return []
+  const found: JsonPlace[] = []
+  const named = open === '{' ? JSON.stringify(step) : step
   let next = at + 1
   for (let index = 0; text[next] !== '}' && text[next] !== ']'; index++) {
-    let name = `"${index}"`
+    let is = open === '[' && named === String(index)
     if (open === '{') {
       const end = endOfText(text, next)
-      name = text.slice(next, end)
+      is = end - next === named.length && text.startsWith(named, next)
       next = end + 1
     }
-    yield { name, at: next }
+    if (is && step !== '*') return placesAt(text, next, steps, from + 1)
+    if (step === '*') found.push(...placesAt(text, next, steps, from + 1))
     next = endOfValue(text, next)
     if (text[next] === ',') next++
   }
+  return found
 }
 
 const quote = 0x22

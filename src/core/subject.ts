@@ -109,19 +109,16 @@ type Told = Pick<PreparedEvent, 'id' | 'type' | 'content'>
 /** What the event has of each subject. Throws `InvalidArgument` where it has personal data, and does not say of whom. */
 export function personalIn(rules: readonly PersonalRule[], stream: string, event: Told): readonly Personal[] {
   const data = dataPlace(event.content)
-  const found = new Map<string, Personal>()
+  const all: Personal[] = []
   for (const rule of rules) {
     const places = placesOf(rule, event.content, data)
     const subject = subjectOf(rule, stream, event, { from: data.at, needed: places.length > 0 })
     if (subject === undefined) continue
-    const known = found.get(subject)
-    found.set(subject, {
-      subject,
-      own: rule.own || known?.own === true,
-      places: known ? outermost([...known.places, ...places]) : outermost(places),
-    })
+    const at = all.findIndex((known) => known.subject === subject)
+    const known = all[at]
+    if (known === undefined) all.push({ subject, own: rule.own, places: outermost(places) })
+    else all[at] = { subject, own: rule.own || known.own, places: outermost([...known.places, ...places]) }
   }
-  const all = [...found.values()]
   checkApart(all, event)
   return all
 }
