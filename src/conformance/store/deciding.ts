@@ -249,7 +249,10 @@ export const deciding = (open: OpenStore) =>
       const first = await store.forget('person/1', options)
       const [tombstone] = await collect(store.read('person/1'))
       assert.deepEqual([tombstone?.type, tombstone?.data, tombstone?.tombstone], ['CustomerDeleteEvent', null, true])
-      assert.deepEqual(await store.forget('person/1', options), first)
+      const again = await store.forget('person/1', options)
+      // What a long read of somebody else has held up the first time may be done by now.
+      const { scrub, remains } = first.scrub === 'done' ? first : again
+      assert.deepEqual(again, { ...first, scrub, remains })
       await assert.rejects(store.forget('person/1', { reasonCode: 'other' }), { code: 'stream-forgotten' })
     },
 

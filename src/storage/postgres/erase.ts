@@ -6,6 +6,7 @@ import { entryOf } from '../../core/leaf.ts'
 import { limits } from '../../core/limits.ts'
 import { streamTypeOf } from '../../core/name.ts'
 import type { EraseProgress, EraseStep, LogRecord, Revision } from '../../core/storage.ts'
+import { sleep } from '../../core/turn.ts'
 import { eraseCollection, eraseHeld } from './documents.ts'
 import { type PostgresClient, rowsOf, transact } from './driver.ts'
 import type { Stub } from './record.ts'
@@ -124,11 +125,17 @@ async function findStream({ sql }: Session, client: PostgresClient, stream: stri
  */
 async function scrub({ pool, sql }: Session): Promise<EraseProgress> {
   const [now] = await rowsOf<{ xid: string }>(pool, sql.horizon)
-  const [row] = await rowsOf<{ held_up: boolean }>(pool, sql.heldUp, [now?.xid])
+  const isHeldUp = async () => (await rowsOf<{ held_up: boolean }>(pool, sql.heldUp, [now?.xid]))[0]?.held_up !== false
+  let heldUp = await isHeldUp()
+  // Most reads are short, as the engine's own are.
+  for (let looks = 0; heldUp && looks < 10; looks++) {
+    await sleep(50)
+    heldUp = await isHeldUp()
+  }
   const [role] = await rowsOf<{ may_vacuum: boolean }>(pool, sql.mayVacuum)
   if (role?.may_vacuum !== true) return { erased: 0, done: false }
   await pool.query({ text: sql.vacuum })
-  return { erased: 0, done: row?.held_up === false }
+  return { erased: 0, done: !heldUp }
 }
 
 /** Takes records as they are, into a log that nothing was committed to. */

@@ -115,6 +115,18 @@ describe.skipIf(missing !== undefined)(`faults of PostgreSQL${missing ? ` (${mis
     await storage.close()
   })
 
+  test('scrubbing waits a moment for a read that is about to end', async () => {
+    const storage = await postgresStorage({ url })
+    await write(storage, 'seat/1', ...events(3))
+    await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM daybook.log')
+    await forget(storage, 'seat/1')
+    const scrubbed = storage.erase({ erase: 'scrub' })
+    await new Promise((resolve) => setTimeout(resolve, 60))
+    await client.query('COMMIT')
+    expect(await scrubbed).toEqual({ erased: 0, done: true })
+    await storage.close()
+  })
+
   test('where no notification comes through, others are still heard of', async () => {
     const pool = new pg.Pool({ connectionString: url })
     // As behind a pooler of transactions: LISTEN is taken, and nothing ever comes.
