@@ -4,14 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { type MasterKey, masterKeyOf, openStore, restoreBackup, type Subjects } from 'daybook'
-import { createTable, parseDynamoUrl } from 'daybook/dynamodb'
 import { memoryStorage } from 'daybook/memory'
 import { folderObjects } from 'daybook/objects/folder'
 import { sqliteStorage } from 'daybook/sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openStorage } from '../src/open.ts'
 import { openChanges } from './engines/changes.ts'
-import { missingDynamo, newClient, newTableUrl } from './engines/dynamodb.ts'
+import { missingDynamo, newClient, newTable } from './engines/dynamodb.ts'
 import { missingPostgres, newDatabase } from './engines/postgres.ts'
 import { startServer } from './engines/server.ts'
 
@@ -168,9 +167,7 @@ describe('what an engine keeps', () => {
   test.skipIf(missing.dynamo !== undefined)(
     `DynamoDB has none of it in its change stream${missing.dynamo ? ` (${missing.dynamo})` : ''}`,
     async () => {
-      // One that keeps its change stream.
-      const url = newTableUrl()
-      await createTable(parseDynamoUrl(url))
+      const { url } = await newTable(undefined, 'changes')
       await live(url)
       const client = newClient()
       const changes = await openChanges(client, /^dynamodb:([^?]+)/.exec(url)?.[1] ?? '')

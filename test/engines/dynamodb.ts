@@ -55,11 +55,12 @@ export function newTableUrl(endpoint = runEndpoint()): string {
   return `dynamodb:t-${crypto.randomUUID()}?region=local&endpoint=${endpoint}`
 }
 
-/** Makes it, without boundary tags. */
-export async function newTable(endpoint = runEndpoint()): Promise<{ readonly url: string }> {
+/** Makes it, without boundary tags; its change stream is for who says that he reads it. */
+export async function newTable(endpoint = runEndpoint(), changes?: 'changes'): Promise<{ readonly url: string }> {
   const url = newTableUrl(endpoint)
   const { table } = parseDynamoUrl(url)
   await createTable(parseDynamoUrl(url))
+  if (changes) return { url }
   const client = newClient(endpoint)
   await endChanges({ table, client })
   client.destroy()
