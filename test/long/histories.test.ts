@@ -27,8 +27,11 @@ for (const [name, make] of Object.entries(faultyEngines)) {
     test(`clients agree on one order in each stream ${rounds} times while the engine fails (LONG_SEED=${seed})`, async () => {
       const random = chance(seed)
       const engine = await make(random)
-      const history = await checkEngine(engine, { rounds, clients: 12, operations: 80, random })
-      if (engine.faults) expect(history.filter(failed).length).toBeGreaterThan(0)
+      const checked = (rounds: number) => checkEngine(engine, { rounds, clients: 12, operations: 80, random })
+      let wasFelt = (await checked(rounds)).some(failed)
+      // In few rounds the engine may happen to fail where nobody is told.
+      for (let more = 0; engine.faults && !wasFelt && more < 10; more++) wasFelt = (await checked(1)).some(failed)
+      if (engine.faults) expect(wasFelt).toBe(true)
       await engine.close()
     })
   })

@@ -151,7 +151,8 @@ test('many more events take no more memory', async () => {
   }
   const [least = 0, most = 0] = peaks
   process.stdout.write(`forgetting ${few} events: ${Math.round(least)} MB at most; ${many}: ${Math.round(most)} MB\n`)
-  expect(most).toBeLessThan(least * 1.25)
+  // The allocator takes a fifth more or less from run to run; what kept the events would take twice as much.
+  expect(most).toBeLessThan(least * 1.5)
 })
 
 test(`killed ${times(100)} times, archivers lose nothing, and empty nothing that is not in a segment`, async () => {
