@@ -2,8 +2,6 @@
  * What holds for all of an encrypted store, as documents: its master keys, what concerns whom, and how far the log was looked
  * through by that.
  */
-import { errorOf } from './append.ts'
-import type { Background } from './background.ts'
 import { guardOf, putDocument } from './document.ts'
 import type { CollectionSpec, Document, Storage } from './storage.ts'
 
@@ -53,9 +51,4 @@ export async function readSearched(storage: Pick<Storage, 'getDocuments'>): Prom
 
 export function putSearched(searched: Searched) {
   return putDocument(encryptionDocuments, { key: searchedKey.key, body: searched, if: { is: 'anything' } })
-}
-
-export async function writeSearched({ queue, making }: Pick<Background, 'queue' | 'making'>, searched: Searched) {
-  const outcome = await queue.add({ id: making.newId(), appends: [], documents: putSearched(searched) })
-  if (outcome.outcome !== 'committed') throw errorOf(outcome)
 }

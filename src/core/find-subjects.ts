@@ -3,13 +3,13 @@
  * now, and the streams of each subject are linked as appends would have done it; how far the walk is, is kept. Nothing is
  * encrypted that was not: what is plain in streams of others is told when the subject is to be forgotten.
  */
-import { errorOf } from './append.ts'
 import { type Archived, notAtHand, readThrough } from './archived.ts'
 import { checkObject } from './argument.ts'
 import { type Background, checkWritable } from './background.ts'
+import { commitDocuments, offerDocuments } from './commit-documents.ts'
 import { parseContent } from './content.ts'
 import { decryptContent, encryptedIn, hiddenPlaces, isEncrypted } from './encrypted.ts'
-import { readSearched, type Searched, writeSearched } from './encryption-documents.ts'
+import { putSearched, readSearched, type Searched } from './encryption-documents.ts'
 import { isStoreError } from './errors.ts'
 import { limits } from './limits.ts'
 import type { LogRecord, TrimmedEvent } from './storage.ts'
@@ -23,8 +23,8 @@ import {
   subjectBodyOf,
   subjectId,
   subjectKey,
+  subjectLinkKey,
   subjectStreamKey,
-  subjectStreams,
 } from './subject-keys.ts'
 
 export interface FindSubjectsOptions {
@@ -88,10 +88,10 @@ export async function findSubjects(finding: Finding, options: FindSubjectsOption
     }
     for (const link of await write(finding, [...links.values()], forgotten)) found[link.holds]++
     after = Math.max(scannedTo, after + 1)
-    await writeSearched(background, { ...now, position: Math.min(after, head), until: head })
+    await commitDocuments(background, putSearched({ ...now, position: Math.min(after, head), until: head }))
     onProgress?.({ position: Math.min(after, head), head })
   }
-  await writeSearched(background, { ...now, position: after, until: after })
+  await commitDocuments(background, putSearched({ ...now, position: after, until: after }))
   return { position: after, ...found, forgotten: [...forgotten].slice(0, limits.exposedStreams) }
 }
 
@@ -136,18 +136,18 @@ async function linksOf(
 
 /** Gives those that are new. What was forgotten of a subject stays so. */
 async function write(
-  { background: { storage, queue, making } }: Finding,
+  { background }: Finding,
   links: readonly Link[],
   forgotten: Set<string>,
 ): Promise<readonly Link[]> {
+  const { storage } = background
   const added: Link[] = []
   for (let from = 0; from < links.length; from += limits.rotateKeys / 2) {
     const some = links.slice(from, from + limits.rotateKeys / 2)
     for (let done = false; !done; ) {
-      const keyOf = (link: SubjectStream) => ({ collection: subjectStreams.collection, key: subjectStreamKey(link) })
       const after = { own: 'closed', encrypted: 'masked', plain: 'plain' } as const
       const known = await storage.getDocuments(
-        some.flatMap((one) => [keyOf(one), keyOf({ ...one, holds: after[one.holds] })]),
+        some.flatMap((one) => [subjectLinkKey(one), subjectLinkKey({ ...one, holds: after[one.holds] })]),
       )
       const news = some.filter((_, at) => known[2 * at] === undefined && known[2 * at + 1] === undefined)
       if (news.length === 0) break
@@ -158,9 +158,7 @@ async function write(
         ...news.flatMap((link) => putSubjectStream(link)),
         ...fresh.flatMap((subject) => putSubject({ subject, master: '' }, { is: 'absent' })),
       ]
-      const outcome = await queue.add({ id: making.newId(), appends: [], documents })
-      if (outcome.outcome !== 'committed' && outcome.outcome !== 'document-conflict') throw errorOf(outcome)
-      done = outcome.outcome === 'committed'
+      done = await offerDocuments(background, documents)
       if (!done) continue
       added.push(...news)
       // Read once the links are there, so that whoever is forgetting one either finds them or is found here.

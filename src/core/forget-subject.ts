@@ -8,8 +8,17 @@ import { allIndexed, guardOf } from './document.ts'
 import { SubjectExposed } from './encryption-errors.ts'
 import { copiesErased, noCopies } from './erasure.ts'
 import { isStoreError, StoreBusy, StoreReadOnly, StreamNotFound } from './errors.ts'
-import { failureOf } from './failure.ts'
-import { checkForget, checkPlaces, type ForgetOptions, type ForgetReport, forget, isDone, placesOf } from './forget.ts'
+import {
+  checkForget,
+  checkPlaces,
+  endJob,
+  type ForgetOptions,
+  type ForgetReport,
+  forget,
+  isDone,
+  placesOf,
+  saveJob,
+} from './forget.ts'
 import { forgetSubjectKind, heldJob, type JobBody, jobBodyOf, jobId, jobKey, jobs, putJob } from './job.ts'
 import { limits } from './limits.ts'
 import { checkStream, refuseTrail, streamTypeOf } from './name.ts'
@@ -192,11 +201,7 @@ async function finish(
   of: ForgettingSubjects,
   job: JobBody,
 ): Promise<{ readonly report: SubjectReport; readonly failure?: unknown }> {
-  const { storage, queue, making, clock } = of.forgetting
-  const put = async (body: JobBody) => {
-    const outcome = await queue.add({ id: making.newId(), appends: [], documents: putJob(body, { is: 'anything' }) })
-    if (outcome.outcome !== 'committed') throw errorOf(outcome)
-  }
+  const { storage } = of.forgetting
   const reportOf = async ({ places: _, searched: __, whole: ___, ...done }: Result, scrub: SubjectReport['scrub']) => {
     const [document] = await storage.getDocuments([subjectKey(subjectId(job.key))])
     const time = (document && subjectBodyOf(document).forgotten?.at) ?? formatInstant(job.addedAt)
@@ -204,14 +209,11 @@ async function finish(
   }
   const before = await resultThatHolds(of, job)
   if (before) return { report: await reportOf(before, 'done') }
-  const save = (progress: unknown) => put({ ...job, state: 'running', at: clock(), progress })
+  const save = (progress: unknown) => saveJob(of.forgetting, job, progress)
   const erased = await eraseSubject(of, job.key, { ...stepOf(job), save, patienceMs: 0 })
-  const { progress, scrubbed, failure } = erased
+  const { scrubbed, failure } = erased
   const result = resultOf(job, erased, await of.isSearched())
-  const error = failure === undefined ? undefined : failureOf(failure, clock())
-  const ended = { ...job, held: undefined, error, progress, result }
-  if (isDone(erased)) await put({ ...ended, state: 'done', at: undefined })
-  else await put({ ...ended, state: 'waiting', at: clock() + limits.scrubAgainMs, tries: 0 })
+  await endJob(of.forgetting, job, { ...erased, result })
   const report = await reportOf(result, scrubbed ? 'done' : 'pending')
   return { report, ...(failure !== undefined && { failure }) }
 }

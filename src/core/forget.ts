@@ -7,6 +7,7 @@
 import { errorOf, makeEvent } from './append.ts'
 import { checkObject } from './argument.ts'
 import { checkBackups } from './backup.ts'
+import { commitDocuments } from './commit-documents.ts'
 import { allIndexed } from './document.ts'
 import {
   type CopiesProgress,
@@ -208,26 +209,41 @@ async function runNow(
   forgetting: Erasing,
   job: JobBody,
 ): Promise<{ readonly report: ForgetReport; readonly failure?: unknown }> {
-  const { storage, queue, making, clock } = forgetting
-  const put = async (body: JobBody) => {
-    const outcome = await queue.add({ id: making.newId(), appends: [], documents: putJob(body, { is: 'anything' }) })
-    if (outcome.outcome !== 'committed') throw errorOf(outcome)
-  }
+  const { storage } = forgetting
   const before = { ...emptyResult, ...(job.result as Partial<Result> | undefined) }
   const reached = forgetting.backups.every(({ name }) => before.places.includes(name))
   if (job.state === 'done' && reached)
     return { report: await reportOf(storage, job.key, { result: before, scrubbed: true }) }
-  const save = (progress: Progress) => put({ ...job, state: 'running', at: clock(), progress })
+  const save = (progress: Progress) => saveJob(forgetting, job, progress)
   const step = { progress: progressOf(job), places: placesOf(job), save, patienceMs: 0 }
   const erased = await erase(forgetting, job.key, step)
-  const { progress, scrubbed, failure } = erased
+  const { scrubbed, failure } = erased
   const result = resultOf(erased)
-  const error = failure === undefined ? undefined : failureOf(failure, clock())
-  const ended = { ...job, held: undefined, error, result, progress }
-  if (isDone(erased)) await put({ ...ended, state: 'done', at: undefined })
-  else await put({ ...ended, state: 'waiting', at: clock() + limits.scrubAgainMs, tries: 0 })
+  await endJob(forgetting, job, { ...erased, result })
   const report = await reportOf(storage, job.key, { result, scrubbed })
   return { report, ...(failure !== undefined && { failure }) }
+}
+
+/** How far a job is that is run at once. */
+export function saveJob(forgetting: Erasing, job: JobBody, progress: unknown): Promise<void> {
+  return putAnyway(forgetting, { ...job, state: 'running', at: forgetting.clock(), progress })
+}
+
+/** Done; or put off, with what went wrong. */
+export function endJob(
+  forgetting: Erasing,
+  job: JobBody,
+  { progress, result, failure, ...erased }: Omit<Erased, 'progress'> & Pick<JobBody, 'progress' | 'result'>,
+): Promise<void> {
+  const now = forgetting.clock()
+  const error = failure === undefined ? undefined : failureOf(failure, now)
+  const ended = { ...job, held: undefined, error, result, progress }
+  if (isDone(erased)) return putAnyway(forgetting, { ...ended, state: 'done', at: undefined })
+  return putAnyway(forgetting, { ...ended, state: 'waiting', at: now + limits.scrubAgainMs, tries: 0 })
+}
+
+function putAnyway(forgetting: Erasing, body: JobBody): Promise<void> {
+  return commitDocuments(forgetting, putJob(body, { is: 'anything' }))
 }
 
 export function isDone({ scrubbed, pending }: Pick<Erased, 'scrubbed' | 'pending'>): boolean {

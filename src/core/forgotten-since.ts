@@ -7,7 +7,7 @@ import { allIndexed } from './document.ts'
 import { forgetKind, forgetSubjectKind, jobStates, jobs } from './job.ts'
 import { limits } from './limits.ts'
 import type { Storage } from './storage.ts'
-import { type SubjectStream, subjectBodyOf, subjectKey, subjectStreams } from './subject-keys.ts'
+import { subjectBodyOf, subjectKey, subjectLinks } from './subject-keys.ts'
 import { type SubjectForgotten, subjectForgottenType } from './trail.ts'
 
 export interface Forgotten {
@@ -62,11 +62,8 @@ export async function forgottenSince(storage: Reads, { position, streams, subjec
   for (const subject of names) {
     closed.add(subject)
     for (const holds of ['own', 'closed', 'encrypted', 'masked'] as const) {
-      const query = { index: 'subject', equals: [subject, holds], limit: limits.pageRecords }
       const into = holds === 'own' || holds === 'closed' ? closed : masked
-      for await (const { body } of allIndexed(storage, subjectStreams, query)) {
-        into.add((JSON.parse(body) as SubjectStream).stream)
-      }
+      for await (const { stream } of subjectLinks(storage, subject, holds)) into.add(stream)
     }
   }
   return { closed, masked }

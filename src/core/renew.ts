@@ -3,9 +3,9 @@
  * whoever keeps them; snapshots, and what lies under labels, are dropped; errors that may quote it leave the parked lists. What
  * is not defined here is told. Every step can be repeated.
  */
-import { errorOf } from './append.ts'
 import type { Background } from './background.ts'
 import { overtakeRunners } from './checkpoint.ts'
+import { commitDocuments, offerDocuments } from './commit-documents.ts'
 import { consumerBodyOf, consumers, parkedFor } from './consumer.ts'
 import { allIndexed, deleteDocument } from './document.ts'
 import { isStorageFault } from './errors.ts'
@@ -20,7 +20,6 @@ import { emptied as emptiedView, foldViewsAnew } from './refold.ts'
 import { refoldView } from './replay-parked.ts'
 import type { Snapshots } from './snapshots.ts'
 import type { ForgottenInStates } from './state-forgetting.ts'
-import type { CommitOutcome } from './storage.ts'
 import type { TableShape } from './tables.ts'
 
 export interface Renewing {
@@ -44,13 +43,13 @@ export interface Renewed {
 }
 
 /** Whoever has read before this, by a key that was there then, writes nothing inline of it any more. */
-export async function fenceViews({ background: { storage, queue, making } }: Renewing): Promise<void> {
-  for (const known of await listStates(storage)) {
+export async function fenceViews({ background }: Renewing): Promise<void> {
+  for (const known of await listStates(background.storage)) {
     const holds = ({ facts }: VersionStatus) => facts.lifecycle === 'inline' && facts.holds === 'content'
     if (!known.state.versions.some(holds)) continue
     const documents = stateWrites(known.state, known)
     // Who has changed it meanwhile has done the same.
-    settled(await queue.add({ id: making.newId(), appends: [], documents }), 'document-conflict')
+    await offerDocuments(background, documents)
   }
 }
 
@@ -117,7 +116,7 @@ export async function refoldOrEmpty(background: Background, shape: Shape, key: s
     const [stored] = await loadViews(background.storage, shape, [key])
     if (stored?.stored === undefined) return false
     const documents = viewWrites(shape, emptiedView(stored))
-    settled(await background.queue.add({ id: background.making.newId(), appends: [], documents }))
+    await commitDocuments(background, documents)
     return false
   }
 }
@@ -146,7 +145,7 @@ async function keysHolding(
 
 /** What lies under labels is as it was once, and cannot be made again. */
 async function dropLabelled(background: Background, shape: Shape, stream: string): Promise<number> {
-  const { storage, queue, making } = background
+  const { storage } = background
   const { replays } = await readReplays(storage, shape.name)
   const labels = replays.filter(({ version }) => version === shape.version).map(({ label }) => label)
   if (labels.length === 0) return 0
@@ -158,7 +157,7 @@ async function dropLabelled(background: Background, shape: Shape, stream: string
       if (stored === undefined || body.revisions?.[stream] === undefined) continue
       const guard = { is: 'version', version: stored.version } as const
       const documents = deleteDocument(beside.views, { key, previous: body, if: guard })
-      settled(await queue.add({ id: making.newId(), appends: [], documents }))
+      await commitDocuments(background, documents)
       dropped++
     }
   }
@@ -178,17 +177,14 @@ async function dropSnapshots({ list, drop }: Pick<Snapshots, 'list' | 'drop'>, s
 }
 
 /** The stream stays parked where it is, for its events are still to be handled; what was thrown is not kept. */
-async function quieten({ storage, queue, making }: Background, stream: string): Promise<void> {
+async function quieten(background: Background, stream: string): Promise<void> {
+  const { storage } = background
   for await (const document of allIndexed(storage, consumers, { index: 'name', equals: ['consumer'] })) {
     const of = parkedFor(consumerBodyOf(document))
     const [found] = await storage.getDocuments([parkedKey(of, stream)])
     if (found === undefined) continue
     const documents = putParked(of, quieted(parkedOf(found)), { is: 'version', version: found.version })
     // Who has changed it meanwhile has read the stream as it is now, or takes it off the list.
-    settled(await queue.add({ id: making.newId(), appends: [], documents }), 'document-conflict')
+    await offerDocuments(background, documents)
   }
-}
-
-function settled(outcome: CommitOutcome, ...fine: readonly CommitOutcome['outcome'][]): void {
-  if (outcome.outcome !== 'committed' && !fine.includes(outcome.outcome)) throw errorOf(outcome)
 }

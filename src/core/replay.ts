@@ -8,6 +8,7 @@ import { type Cut, checkCut, scan, viewAsOf } from './as-of.ts'
 import { type Background, checkWritable } from './background.ts'
 import { keyOf } from './batch.ts'
 import { checkpointOf, readCheckpoint } from './checkpoint.ts'
+import { commitDocuments } from './commit-documents.ts'
 import { checkKey } from './document.ts'
 import { foldEntity, foldEvents } from './entity.ts'
 import { InvalidArgument } from './errors.ts'
@@ -241,10 +242,8 @@ async function foldBatch(replaying: Replaying, beside: Shape, events: readonly R
   return [...entities.keys()]
 }
 
-async function commit({ queue, making }: Replaying, documents: readonly DocumentWrite[]): Promise<void> {
-  if (documents.length === 0) return
-  const outcome = await queue.add({ id: making.newId(), appends: [], documents })
-  if (outcome.outcome !== 'committed') throw errorOf(outcome)
+async function commit(replaying: Replaying, documents: readonly DocumentWrite[]): Promise<void> {
+  if (documents.length > 0) await commitDocuments(replaying, documents)
 }
 
 function without(replays: readonly Replayed[], label: string): readonly Replayed[] {

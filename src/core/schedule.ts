@@ -3,9 +3,9 @@
  * it pass adds the job and moves the schedule on in one commit, so each instant is one job, however many look.
  */
 import type { Cron } from 'croner'
-import { errorOf } from './append.ts'
 import { checkObject } from './argument.ts'
 import { type Background, checkWritable } from './background.ts'
+import { offerDocuments } from './commit-documents.ts'
 import { deleteDocument, guardOf, indexQuery, putDocument } from './document.ts'
 import { canonicalJson } from './encoding.ts'
 import { InvalidArgument } from './errors.ts'
@@ -60,7 +60,7 @@ export async function setSchedule(background: Background, name: string, options:
     const found = await find(background, name)
     if (found && canonicalJson(bodyOf(found).options) === text) return scheduleOf(bodyOf(found))
     const body: ScheduleBody = { type: 'schedule', name, options: asked, next }
-    if (await commit(background, putSchedule(body, found))) return scheduleOf(body)
+    if (await offerDocuments(background, putSchedule(body, found))) return scheduleOf(body)
   }
 }
 
@@ -72,7 +72,7 @@ export async function listSchedules({ storage }: Background): Promise<readonly S
 /** Its jobs stay. */
 export async function removeSchedule(background: Background, name: string): Promise<void> {
   checkWritable(background)
-  await commit(background, deleteDocument(schedules, { key: name, if: { is: 'anything' } }))
+  await offerDocuments(background, deleteDocument(schedules, { key: name, if: { is: 'anything' } }))
 }
 
 /** Adds the jobs of all instants that have passed; of a schedule that has missed several only the last. True: some were. */
@@ -96,15 +96,8 @@ async function fire(background: Background, document: Document, now: number): Pr
   const job: JobBody = newJob(kind, { ...more, key }, { newId: () => key, now })
   const moved = putSchedule({ ...body, next: nextAfter(cron, now) }, document)
   // Where the job is there already, the schedule was removed and set again, and only moves on.
-  if (!(await commit(background, [...moved, ...putJob(job, { is: 'absent' })]))) await commit(background, moved)
-}
-
-/** False where somebody else was faster. */
-async function commit({ queue, making }: Background, documents: readonly DocumentWrite[]): Promise<boolean> {
-  const outcome = await queue.add({ id: making.newId(), appends: [], documents })
-  if (outcome.outcome === 'committed') return true
-  if (outcome.outcome === 'document-conflict') return false
-  throw errorOf(outcome)
+  if (!(await offerDocuments(background, [...moved, ...putJob(job, { is: 'absent' })])))
+    await offerDocuments(background, moved)
 }
 
 function putSchedule(body: ScheduleBody, previous: Document | undefined): readonly DocumentWrite[] {

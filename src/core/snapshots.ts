@@ -5,6 +5,7 @@
 import { errorOf } from './append.ts'
 import { checkFunctions, checkList, checkObject } from './argument.ts'
 import { type Background, checkWritable } from './background.ts'
+import { commitDocuments } from './commit-documents.ts'
 import { type Fold, foldOver, type LoadOptions, type Resumed, type Resuming } from './decider.ts'
 import { deleteDocument, guardOf, indexQuery } from './document.ts'
 import { utf8Length } from './encoding.ts'
@@ -133,8 +134,7 @@ export function createSnapshots(
 
   async function drop(keys: readonly DocumentKey[]): Promise<void> {
     const deletes = keys.flatMap(({ key }) => deleteDocument(snapshots, { key, if: { is: 'anything' } }))
-    const outcome = await queue.add({ id: making.newId(), appends: [], documents: deletes })
-    if (outcome.outcome !== 'committed') throw errorOf(outcome)
+    await commitDocuments(background, deletes)
   }
 
   /** `undefined`: nothing of the state can be kept yet. */

@@ -4,6 +4,7 @@
  * stands in the links, each of which moves on in one commit, so that every step can be repeated.
  */
 import { errorOf } from './append.ts'
+import { commitDocuments } from './commit-documents.ts'
 import { allIndexed, deleteDocument } from './document.ts'
 import { SubjectExposed } from './encryption-errors.ts'
 import {
@@ -23,7 +24,15 @@ import { jobBodyOf, jobStates, jobs } from './job.ts'
 import { limits } from './limits.ts'
 import { fenceViews, type Renewed, type Renewing, renewed, versionsElsewhere } from './renew.ts'
 import type { DocumentWrite } from './storage.ts'
-import { putSubjectStream, type SubjectStream, subjectId, subjectStreamKey, subjectStreams } from './subject-keys.ts'
+import {
+  putSubjectStream,
+  type SubjectStream,
+  subjectId,
+  subjectLinkKey,
+  subjectLinks,
+  subjectStreamKey,
+  subjectStreams,
+} from './subject-keys.ts'
 
 export interface SubjectErasing {
   readonly forgetting: Erasing
@@ -89,7 +98,7 @@ export async function eraseSubject(
     })
   }
   await linkItself(forgetting, subject)
-  for await (const link of linksOf<OwnLink>(forgetting, subject, 'own')) {
+  for await (const link of subjectLinks<OwnLink>(forgetting.storage, subject, 'own')) {
     await attempt(() => closeOwn(forgetting, link, { options, signal }))
   }
   let fenced = false
@@ -98,8 +107,8 @@ export async function eraseSubject(
     fenced = true
     await renewOther(of, link)
   }
-  for await (const link of linksOf(forgetting, subject, 'encrypted')) await attempt(() => renew(link))
-  for await (const link of linksOf<MaskedLink>(forgetting, subject, 'masked')) {
+  for await (const link of subjectLinks(forgetting.storage, subject, 'encrypted')) await attempt(() => renew(link))
+  for await (const link of subjectLinks<MaskedLink>(forgetting.storage, subject, 'masked')) {
     // What could not be reached before.
     if (await canRenew(of, link)) await attempt(() => renew(link))
   }
@@ -141,9 +150,9 @@ async function canRenew({ renewing }: SubjectErasing, { missing }: MaskedLink): 
 /** Whether there is something to be done here, beyond what was done before. */
 export async function hasWork(of: SubjectErasing, subject: string): Promise<boolean> {
   for (const holds of ['own', 'encrypted'] as const) {
-    for await (const _ of linksOf(of.forgetting, subject, holds)) return true
+    for await (const _ of subjectLinks(of.forgetting.storage, subject, holds)) return true
   }
-  for await (const link of linksOf<MaskedLink>(of.forgetting, subject, 'masked'))
+  for await (const link of subjectLinks<MaskedLink>(of.forgetting.storage, subject, 'masked'))
     if (await canRenew(of, link)) return true
   return (await exposedStreams(of.forgetting, subject)).length > 0
 }
@@ -151,7 +160,7 @@ export async function hasWork(of: SubjectErasing, subject: string): Promise<bool
 /** Whatever their state: what names a stream in which the subject is masked by now may hold something of it. */
 async function dropJobs(forgetting: Erasing, subject: string): Promise<void> {
   const masked = new Map<string, MaskedLink>()
-  for await (const link of linksOf<MaskedLink>(forgetting, subject, 'masked')) {
+  for await (const link of subjectLinks<MaskedLink>(forgetting.storage, subject, 'masked')) {
     if (!link.jobsDropped) masked.set(link.stream, link)
   }
   if (masked.size === 0) return
@@ -164,22 +173,22 @@ async function dropJobs(forgetting: Erasing, subject: string): Promise<void> {
       if (link === undefined) continue
       const told: MaskedLink = { ...link, kinds: summed([link.kinds, { jobs: 1 }]) }
       const gone = deleteDocument(jobs, { key: document.key, if: { is: 'anything' } })
-      await put(forgetting, [...gone, ...putSubjectStream<MaskedLink>(told)])
+      await commitDocuments(forgetting, [...gone, ...putSubjectStream<MaskedLink>(told)])
       masked.set(link.stream, told)
     }
   }
   for (const link of masked.values())
-    await put(forgetting, putSubjectStream<MaskedLink>({ ...link, jobsDropped: true }))
+    await commitDocuments(forgetting, putSubjectStream<MaskedLink>({ ...link, jobsDropped: true }))
 }
 
 /** A subject's name finds its own stream, which has no link until here. */
 async function linkItself(forgetting: Erasing, subject: string): Promise<void> {
   const { storage } = forgetting
   const own: SubjectStream = { subject, stream: subject, holds: 'own' }
-  const known = await storage.getDocuments([keyOf(own), keyOf({ ...own, holds: 'closed' })])
+  const known = await storage.getDocuments([own, { ...own, holds: 'closed' as const }].map(subjectLinkKey))
   if (known.some((document) => document !== undefined)) return
   const { head } = await storage.readStream(subject, { after: 0, direction: 'backwards', limit: 1 })
-  if (head) await put(forgetting, putSubjectStream(own))
+  if (head) await commitDocuments(forgetting, putSubjectStream(own))
 }
 
 async function closeOwn(
@@ -197,11 +206,11 @@ async function closeOwn(
     const error = errorOf(outcome)
     // There is none of this name, or it was forgotten for itself.
     if (outcome.outcome !== 'conflict' && !isStoreError(error, 'stream-forgotten')) throw error
-    return put(forgetting, unlink(link))
+    return commitDocuments(forgetting, unlink(link))
   }
   const progress = await eraseStream(forgetting, stream, {
     progress: outcome.repeated ? erased : closing.erased,
-    save: (erased) => put(forgetting, putSubjectStream<OwnLink>({ ...link, erased })),
+    save: (erased) => commitDocuments(forgetting, putSubjectStream<OwnLink>({ ...link, erased })),
     signal,
   })
   const { head } = await forgetting.storage.readStream(stream, { after: 0, direction: 'backwards', limit: 1 })
@@ -211,9 +220,9 @@ async function closeOwn(
 
 async function count(forgetting: Erasing, subject: string) {
   const closed: ClosedLink[] = []
-  for await (const link of linksOf<ClosedLink>(forgetting, subject, 'closed')) closed.push(link)
+  for await (const link of subjectLinks<ClosedLink>(forgetting.storage, subject, 'closed')) closed.push(link)
   const all: MaskedLink[] = []
-  for await (const link of linksOf<MaskedLink>(forgetting, subject, 'masked')) all.push(link)
+  for await (const link of subjectLinks<MaskedLink>(forgetting.storage, subject, 'masked')) all.push(link)
   const kinds = summed([...closed.map(({ erased }) => erased.kinds), ...all.map(({ kinds }) => kinds)])
   const missing = unique(all.flatMap(({ missing }) => missing))
   const tally: SubjectTally = {
@@ -241,7 +250,7 @@ function unique(names: readonly string[]): readonly string[] {
 /** Other streams that hold its data as plain text, the first of them. */
 export async function exposedStreams(forgetting: Erasing, subject: string): Promise<readonly string[]> {
   const exposed: string[] = []
-  for await (const { stream } of linksOf(forgetting, subject, 'plain')) {
+  for await (const { stream } of subjectLinks(forgetting.storage, subject, 'plain')) {
     const { head } = await forgetting.storage.readStream(stream, { after: 0, direction: 'backwards', limit: 1 })
     if (head && !head.closed) exposed.push(stream)
     if (exposed.length >= limits.exposedStreams) break
@@ -249,28 +258,10 @@ export async function exposedStreams(forgetting: Erasing, subject: string): Prom
   return exposed
 }
 
-async function* linksOf<Link extends SubjectStream>(
-  { storage }: Pick<Erasing, 'storage'>,
-  subject: string,
-  holds: Link['holds'],
-): AsyncGenerator<Link> {
-  const query = { index: 'subject', equals: [subject, holds], limit: limits.pageRecords }
-  for await (const { body } of allIndexed(storage, subjectStreams, query)) yield JSON.parse(body) as Link
-}
-
 function move<To extends SubjectStream>(forgetting: Erasing, from: SubjectStream, to: To): Promise<void> {
-  return put(forgetting, [...(from.holds === to.holds ? [] : unlink(from)), ...putSubjectStream(to)])
+  return commitDocuments(forgetting, [...(from.holds === to.holds ? [] : unlink(from)), ...putSubjectStream(to)])
 }
 
 function unlink(link: SubjectStream): readonly DocumentWrite[] {
   return deleteDocument(subjectStreams, { key: subjectStreamKey(link), if: { is: 'anything' } })
-}
-
-async function put({ queue, making }: Erasing, documents: readonly DocumentWrite[]): Promise<void> {
-  const outcome = await queue.add({ id: making.newId(), appends: [], documents })
-  if (outcome.outcome !== 'committed') throw errorOf(outcome)
-}
-
-function keyOf(link: SubjectStream) {
-  return { collection: subjectStreams.collection, key: subjectStreamKey(link) }
 }

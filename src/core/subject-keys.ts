@@ -6,7 +6,7 @@
  */
 import { base64Of, bytesOfBase64 } from './base64.ts'
 import { type Cipher, cipherOf, keyBytes } from './cipher.ts'
-import { putDocument } from './document.ts'
+import { allIndexed, putDocument } from './document.ts'
 import { MasterKeyMissing, MasterKeyWrong } from './encryption-errors.ts'
 import { isStoreError, StoreBusy } from './errors.ts'
 import { derivedId, type Random } from './id.ts'
@@ -88,6 +88,20 @@ function partOf(subject: string): string {
 
 export function subjectStreamKey({ subject, stream, holds }: SubjectStream): string {
   return derivedId([subject, stream, holds])
+}
+
+export function subjectLinkKey(link: SubjectStream): DocumentKey {
+  return { collection: subjectStreams.collection, key: subjectStreamKey(link) }
+}
+
+/** Of one subject, those that hold so. */
+export async function* subjectLinks<Link extends SubjectStream>(
+  storage: Pick<Storage, 'queryDocuments'>,
+  subject: string,
+  holds: Link['holds'],
+): AsyncGenerator<Link> {
+  const query = { index: 'subject', equals: [subject, holds], limit: limits.pageRecords }
+  for await (const { body } of allIndexed(storage, subjectStreams, query)) yield JSON.parse(body) as Link
 }
 
 export function putSubjectStream<Link extends SubjectStream>(link: Link): readonly DocumentWrite[] {
