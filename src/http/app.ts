@@ -212,7 +212,7 @@ function mediaOf({ answer }: Route, context: Context): string {
 }
 
 function honoPath(path: string): string {
-  return path.replaceAll(/\{(\w+)\}/g, ':$1').replaceAll(/\{\+(\w+)\}/g, ':$1{.+}')
+  return path.replaceAll(/\{(\w+)\}/g, ':$1').replaceAll(/\{\+(\w+)\}/g, ':$1{[^]+}')
 }
 
 function methodsByPath(): ReadonlyMap<string, readonly string[]> {

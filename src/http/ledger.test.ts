@@ -43,7 +43,8 @@ test('checkpoint and tiles lie where C2SP tlog-tiles has them', async () => {
   }
   const status = async (tile: string) => (await ask(`/ledger/tile/${tile}`)).status
   expect([await status('0/001'), await status('0/002'), await status('1/000.p/1')]).toEqual([404, 404, 200])
-  for (const tile of ['0/1', 'x', '0/..%2f000', '99/000']) expect([400, 404], tile).toContain(await status(tile))
+  for (const tile of ['0/1', 'x', '0/..%2f000', '99/000', '%0A', '0%0D%0A/000', '%E2%80%A8'])
+    expect([400, 404], tile).toContain(await status(tile))
 })
 
 test('a place is given in one way, and what stands in the way is told field by field', async () => {
