@@ -44,6 +44,8 @@ export function createSchemaCompiler(): SchemaCompiler {
       throw new InvalidArgument(placeOf('schema', error), messageOf(error))
     }
     const ajv = new Ajv2020({ ...asked, meta: false, validateSchema: false })
+    // Which properties were looked at is noted for these keywords alone, and Ajv's notes fail with some schemas and data.
+    ajv.opts.unevaluated = /"unevaluated(Properties|Items)":/.test(JSON.stringify(schema))
     addFormats.default(ajv)
     for (const name of ['$anchor', ...notesIn(schema)]) ajv.addKeyword(name)
     try {
