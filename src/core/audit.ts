@@ -3,7 +3,7 @@
  * Pieces are audited apart from each other, and joined in their order; nothing here asks a storage.
  */
 import { parseContent } from './content.ts'
-import { isEncrypted } from './encrypted.ts'
+import { isEncrypted, shownIn } from './encrypted.ts'
 import type { Block, Fault, FaultKind, PieceAudit, Place, Span, StateCounts } from './finding.ts'
 import { derivedId } from './id.ts'
 import { commitmentOf, entryOf, leafOf, saltBytes } from './leaf.ts'
@@ -65,7 +65,7 @@ export function auditPiece(after: number): Piece {
       fault ??= check(record, archived)
       if (fault) return false
       const content = contentIn(record, archived)
-      if (content !== undefined && isEncrypted(content)) encrypted++
+      if (content !== undefined && isEncrypted(content) && record.evidence?.plain === undefined) encrypted++
       if (content === undefined && record.state === 'trimmed') unread++
       counts[record.state]++
       next++
@@ -90,7 +90,7 @@ function faultAt({ position, stream, revision }: Place, kind: FaultKind, message
 
 /** The record's entry; else what keeps it from being one. */
 function checkEvidence(record: LogRecord, archived: string | undefined): Uint8Array | Pick<Fault, 'kind' | 'message'> {
-  const { stream, revision, time, evidence: { salt, commitment, entry } = {} } = record
+  const { stream, revision, time, evidence: { salt, commitment, entry, plain } = {} } = record
   const lacks = (what: string) => ({ kind: 'evidence', message: `The record lacks its ${what}` }) as const
   if (record.state === 'forgotten') return entry?.length === hashBytes ? entry : lacks('entry')
   if (commitment?.length !== hashBytes) return lacks('commitment')
@@ -101,8 +101,7 @@ function checkEvidence(record: LogRecord, archived: string | undefined): Uint8Ar
   if (record.state === 'trimmed' && !(typeof record.segment === 'string' && Array.isArray(record.tags)))
     return lacks('archive segment')
   const content = contentIn(record, archived)
-  // Of what is encrypted its commitment alone can be told: the key is not here, or no more.
-  if (content === undefined || isEncrypted(content)) return made
+  if (content === undefined) return made
   // Of another length it could have taken something of the content, and the commitment would fit all the same.
   if (salt?.length !== saltBytes) return lacks('salt')
   if (!equalHashes(commitment, commitmentOf(salt, content))) {
@@ -110,6 +109,10 @@ function checkEvidence(record: LogRecord, archived: string | undefined): Uint8Ar
   }
   if (record.state === 'trimmed' && !keepsTheKeysOf(record, content)) {
     return { kind: 'content', message: 'The record has another id, type or tag than its content in the archive' }
+  }
+  // Without a key it is told by what is stored alone that it is as it was.
+  if (plain && (plain === 'damaged' || !equalHashes(salt, commitmentOf(plain.salt, plain.content)))) {
+    return { kind: 'content', message: "What is encrypted cannot be had: its subject's key is not as it was" }
   }
   if (record.state === 'tombstone' && parseContent(record.content).id !== derivedId(['tombstone', stream])) {
     return { kind: 'tombstone', message: 'An event stands as a tombstone that was not recorded as one' }
@@ -124,7 +127,7 @@ function contentIn(record: LogRecord, archived: string | undefined): string | un
 
 /** What stays of a record in the storage when its content goes. */
 function keepsTheKeysOf({ id, type, tags }: TrimmedEvent, content: string): boolean {
-  const whole = parseContent(content)
+  const whole = parseContent(shownIn(content))
   return id === whole.id && type === whole.type && tags.join('\n') === whole.tags.join('\n')
 }
 

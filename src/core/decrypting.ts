@@ -4,7 +4,7 @@
  * what is stored.
  */
 import { decryptContent, type Encrypted, encryptedIn, isEncrypted } from './encrypted.ts'
-import { EncryptedDataDamaged } from './encryption-errors.ts'
+import { EncryptedDataDamaged, MasterKeyWrong } from './encryption-errors.ts'
 import { isStoreError } from './errors.ts'
 import type { LogRecord, Storage, StoredEvent } from './storage.ts'
 import { cipherFor, type KnownSubject, type SubjectKeys } from './subject-keys.ts'
@@ -12,36 +12,51 @@ import { cipherFor, type KnownSubject, type SubjectKeys } from './subject-keys.t
 /** Gives records what of them is encrypted; the same list where there is nothing. */
 export type Decrypt = <Kind extends LogRecord>(records: readonly Kind[]) => Promise<readonly Kind[]>
 
+export const asStored: Decrypt = async (records) => records
+
+/** How is read for proofs: events as they are stored, and with them what they decrypt to, as far as there are keys. */
+export interface Proving {
+  readonly storage: Storage
+  /** Does that to what comes from elsewhere; `asStored` where there is no key. */
+  readonly open: Decrypt
+}
+
+type Keys = Pick<SubjectKeys, 'read'>
+
 /**
- * `strict`: a record that cannot be decrypted although its key was not destroyed throws `MasterKeyMissing`, `MasterKeyWrong` or
- * `EncryptedDataDamaged` when it is asked for its content, and not before: many ask only where a stream ends. `lenient`, for those
- * who prove and verify: it stays as it is stored, and so does what no key is left of; what is damaged has no content
- * that its commitment fits.
+ * A record that cannot be decrypted although its key was not destroyed throws `MasterKeyMissing`, `MasterKeyWrong` or
+ * `EncryptedDataDamaged` when it is asked for its content, and not before: many ask only where a stream ends.
  */
-export function createDecrypt(keys: Pick<SubjectKeys, 'read'>, how: 'strict' | 'lenient'): Decrypt {
-  async function decrypted(
-    record: StoredEvent,
-    encrypted: Encrypted,
-    found: ReadonlyMap<string, KnownSubject>,
-  ): Promise<StoredEvent> {
-    const { stream, evidence } = record
-    const cipherOf = (key: string) => {
-      const known = found.get(key)
-      if (known?.version === undefined)
-        throw new TypeError('the store has no key of its subject, and never destroyed one')
-      return cipherFor(known)
-    }
+export function createDecrypt(keys: Keys): Decrypt {
+  return decryptEach(keys, async (record, open) => {
     try {
-      const opened = await decryptContent(encrypted, stream, cipherOf)
-      if (how === 'lenient' && opened.salt === undefined) return record
-      const shown = { ...record, content: opened.content }
-      return evidence ? { ...shown, evidence: { ...evidence, salt: opened.salt } } : shown
+      return { ...record, content: (await open()).content }
     } catch (error) {
-      if (how === 'lenient') return isStoreError(error) ? record : { ...record, content: encrypted.head }
       return refusing(record, error)
     }
-  }
+  })
+}
 
+/**
+ * For those who prove, verify and compare: a record stays as it is stored, and its evidence has what it decrypts to; nothing
+ * where a key is not at hand, or was destroyed. `works` tells whether a master key is at hand, by its id.
+ */
+export function createOpening(keys: Keys, works: (masterKey: string) => Promise<boolean>): Decrypt {
+  return decryptEach(keys, async (record, open) => {
+    try {
+      const { content, salt } = await open()
+      return salt ? { ...record, evidence: { ...record.evidence, plain: { content, salt } } } : record
+    } catch (error) {
+      const absent = isStoreError(error) && !(error instanceof MasterKeyWrong && (await works(error.keyId)))
+      return absent ? record : { ...record, evidence: { ...record.evidence, plain: 'damaged' } }
+    }
+  })
+}
+
+function decryptEach(
+  keys: Keys,
+  decrypted: (record: StoredEvent, open: () => ReturnType<typeof decryptContent>) => Promise<StoredEvent>,
+): Decrypt {
   return async (records) => {
     const parsed = records.map((record) => parse(record))
     if (parsed.every((one) => one === undefined)) return records
@@ -52,16 +67,20 @@ export function createDecrypt(keys: Pick<SubjectKeys, 'read'>, how: 'strict' | '
       records.map((record, index) => {
         const [one, stored] = [parsed[index], record as LogRecord]
         if (one === undefined || stored.state !== 'stored') return record
-        const opened =
-          'parts' in one
-            ? decrypted(stored, one, found)
-            : how === 'lenient'
-              ? { ...stored, content: '[null]' }
-              : refusing(stored, one.cause)
-        return opened as typeof record | Promise<typeof record>
+        const open = async () => {
+          if ('cause' in one) throw one.cause
+          return decryptContent(one, stored.stream, (key) => cipherIn(found, key))
+        }
+        return decrypted(stored, open) as Promise<unknown> as Promise<typeof record>
       }),
     )
   }
+}
+
+function cipherIn(found: ReadonlyMap<string, KnownSubject>, key: string) {
+  const known = found.get(key)
+  if (known?.version === undefined) throw new TypeError('the store has no key of its subject, and never destroyed one')
+  return cipherFor(known)
 }
 
 /** Undefined where nothing is encrypted. */

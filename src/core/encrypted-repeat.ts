@@ -21,8 +21,7 @@ export interface Recalling {
   readonly readStream: Storage['readStream']
   /** Records that went to the archive, with their content; as they are where the archive is not at hand. */
   readonly unpack: (records: readonly LogRecord[]) => Promise<readonly LogRecord[]>
-  /** Leaves as it is what cannot be decrypted. */
-  readonly decrypt: Decrypt
+  readonly open: Decrypt
 }
 
 /**
@@ -81,7 +80,7 @@ function withoutContent(event: PreparedEvent): PreparedEvent {
 
 /** Where the events of the append are, if just they are there, in their order and place. */
 async function recorded(
-  { readStream, unpack, decrypt }: Recalling,
+  { readStream, unpack, open }: Recalling,
   { stream, expected, events }: StreamAppend,
   { id, revision }: { readonly id: string; readonly revision: number },
 ): Promise<StreamAppended | undefined> {
@@ -92,7 +91,7 @@ async function recorded(
   for (let more = true; more && records.length < events.length; ) {
     const after = records.at(-1)?.revision ?? first - 1
     const page = await readStream(stream, { after, until: last, direction: 'forwards', limit: events.length })
-    records.push(...(await decrypt(await unpack(page.records))))
+    records.push(...(await open(await unpack(page.records))))
     more = page.more && page.records.length > 0
   }
   if (records.length !== events.length || !events.every((event, index) => isSame(event, records[index])))
@@ -103,10 +102,12 @@ async function recorded(
 
 function isSame({ id, content }: PreparedEvent, record: LogRecord | undefined): boolean {
   switch (record?.state) {
-    case 'stored':
-      return isEncrypted(record.content)
-        ? record.content.startsWith(`[${JSON.stringify(id)},`)
-        : record.content === content
+    case 'stored': {
+      const { plain } = record.evidence ?? {}
+      if (isEncrypted(record.content) && (plain === undefined || plain === 'damaged'))
+        return record.content.startsWith(`[${JSON.stringify(id)},`)
+      return (plain === undefined || plain === 'damaged' ? record.content : plain.content) === content
+    }
     case 'trimmed':
       return record.id === id
     case 'forgotten':

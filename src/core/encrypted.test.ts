@@ -44,6 +44,8 @@ describe('encrypted content', () => {
           random,
         })
         expect(isEncrypted(stored.content)).toBe(true)
+        expect(stored.salt).toEqual(event.commitment)
+        expect(stored.commitment).toEqual(commitmentOf(stored.salt, stored.content))
         const parts = encryptedIn(stored.content)
         for (const make of [cipherOf, web]) {
           const { content, salt } = await decryptContent(parts, 's/1', ciphers(make))

@@ -1,6 +1,8 @@
 /**
  * How an event is stored of which something is encrypted: its content, with masks where that was, and behind it what was
- * there, for each subject apart. The commitment is over the content as it was, so nothing of a proof depends on keys.
+ * there, for each subject apart. In the salt's place stands the commitment of the content as it was; the event's own binds that
+ * and the content as it is stored, so that whoever has no key can tell that nothing of it was changed, and nothing of a proof is
+ * lost with a key.
  *
  *     [id, type, tags, data, meta, [[subject key, base64, [at, length, at, length …]], …]]
  *
@@ -12,7 +14,7 @@ import { type Cipher, nonceBytes } from './cipher.ts'
 import { utf8Length } from './encoding.ts'
 import type { Random } from './id.ts'
 import type { JsonPlace } from './json-places.ts'
-import { saltBytes } from './leaf.ts'
+import { commitmentOf, saltBytes } from './leaf.ts'
 import type { PreparedEvent } from './storage.ts'
 
 /** What is encrypted for one subject: places in the content, in order, and what is read there once its key is gone. */
@@ -21,9 +23,6 @@ export interface Secret {
   readonly key: string
   readonly places: readonly (JsonPlace & { readonly mask: string })[]
 }
-
-/** What stands in the salt's place: the salt itself is encrypted. */
-export const hiddenSalt: Uint8Array = new Uint8Array(saltBytes)
 
 /** No other content ends so: `meta` is null or an object. */
 export function isEncrypted(content: string): boolean {
@@ -63,7 +62,8 @@ export function encryptEvent(
     })
     const tail = `,[${texts.join(',')}]]`
     const content = head.slice(0, -1) + tail
-    return { ...event, content, contentBytes: bytes - 1 + tail.length, salt: hiddenSalt }
+    const salt = event.commitment
+    return { ...event, content, contentBytes: bytes - 1 + tail.length, salt, commitment: commitmentOf(salt, content) }
   }
   const ready = parts.every((part) => typeof part === 'string')
   return ready ? whole(parts) : Promise.all(parts).then(whole)
@@ -97,6 +97,11 @@ function mask(content: string, secrets: readonly Secret[]) {
     from = end
   }
   return { head: head + content.slice(from), hidden }
+}
+
+/** What of it is read without any key: itself, or with masks in place of what is encrypted. */
+export function shownIn(content: string): string {
+  return isEncrypted(content) ? encryptedIn(content).head : content
 }
 
 /** Stored content, taken apart. */
@@ -133,7 +138,7 @@ export async function decryptContent(
   cipherOf: (key: string) => Cipher | undefined,
 ): Promise<{ readonly content: string; readonly salt?: Uint8Array }> {
   const found: { readonly at: number; readonly length: number; readonly text: string }[] = []
-  let salt: Uint8Array | undefined = hiddenSalt
+  let salt: Uint8Array | undefined = new Uint8Array(saltBytes)
   for (const [key, text, spans] of parts) {
     const cipher = cipherOf(key)
     if (cipher === undefined) {

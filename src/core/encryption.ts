@@ -9,7 +9,7 @@ import { checkObject } from './argument.ts'
 import { base64Of } from './base64.ts'
 import { keyBytes } from './cipher.ts'
 import type { CommitQueue } from './commit-queue.ts'
-import { createDecrypt, decrypting } from './decrypting.ts'
+import { asStored, createDecrypt, createOpening, decrypting, type Proving } from './decrypting.ts'
 import { guardOf, putDocument } from './document.ts'
 import { canonicalJson } from './encoding.ts'
 import { createEncrypting, createLinks, type Encrypting } from './encrypting.ts'
@@ -56,11 +56,13 @@ export function createEncryption(parts: EncryptionParts) {
   }
   const master = options?.masterKey
   const keys = createSubjectKeys(storage, { master, random })
-  const decrypt = createDecrypt(keys, 'strict')
-  const lenient = createDecrypt(keys, 'lenient')
+  const decrypt = createDecrypt(keys)
+  const opening = createOpening(keys, works)
   let declared = subjects && subjectRules(subjects)
   let declaredText = subjects && canonicalJson(subjects)
   let registered: string | undefined
+  /** Of registered master keys, what they have wrapped to be known by. */
+  const checks = new Map<string, string>()
   const bySchema = createSchemaRules(parts.catalogue)
 
   const encrypting: Encrypting = {
@@ -72,9 +74,9 @@ export function createEncryption(parts: EncryptionParts) {
     async unpack(records) {
       const archived = parts.archived()
       if (archived === undefined) return records
-      return readThrough({ ...archived, decrypt: async (encrypted) => encrypted }, records, (record) => record)
+      return readThrough({ ...archived, decrypt: asStored }, records, (record) => record)
     },
-    decrypt: lenient,
+    open: opening,
     registered: () => registered,
     async rules() {
       const marked = await bySchema()
@@ -92,7 +94,10 @@ export function createEncryption(parts: EncryptionParts) {
       const [mastersFound, subjectsFound] = await storage.getDocuments([mastersKey, subjectsKey])
       const { masters } = mastersIn(mastersFound)
       registered = masters.at(-1)?.id
-      if (master) for (const { id, check } of masters) await unwrap(master, check, id)
+      for (const { id, check } of masters) {
+        if (master) await unwrap(master, check, id)
+        checks.set(id, check)
+      }
       if (subjects === undefined && subjectsFound) {
         declared = subjectRules(JSON.parse(subjectsFound.body) as Subjects)
         declaredText = subjectsFound.body
@@ -138,8 +143,9 @@ export function createEncryption(parts: EncryptionParts) {
     collections: [encryptionDocuments, subjectDocuments, subjectStreams],
     /** Events as they were recorded; writes go through. */
     reading: (bare: Storage): Storage => decrypting(bare, decrypt),
-    /** Likewise, but what cannot be decrypted is given as it is stored. */
-    proving: (bare: Storage): Storage => decrypting(bare, lenient),
+    /** Events as they are stored, with what they decrypt to beside. */
+    proving: (bare: Storage): Proving =>
+      master ? { storage: decrypting(bare, opening), open: opening } : { storage: bare, open: asStored },
     /** The whole storage, as all above it sees it. */
     writing(bare: Storage): Storage {
       const { commitWithin, readWithin } = bare
@@ -172,6 +178,19 @@ export function createEncryption(parts: EncryptionParts) {
     const marked = [...((await bySchema()) ?? [])].sort(([one], [other]) => (one < other ? -1 : 1))
     const text = declaredText ?? ''
     return { declared: text, all: derivedId(['subject rules', text, JSON.stringify(marked)]) }
+  }
+
+  /** Whether the master key of an id is at hand, and its key service answers. */
+  async function works(id: string): Promise<boolean> {
+    const check = checks.get(id)
+    return (
+      master !== undefined &&
+      check !== undefined &&
+      unwrap(master, check, id).then(
+        () => true,
+        () => false,
+      )
+    )
   }
 
   async function newCheck(key: MasterKey): Promise<string> {

@@ -8,7 +8,8 @@ import { checkObject } from './argument.ts'
 import { type Background, checkWritable } from './background.ts'
 import { commitDocuments, offerDocuments } from './commit-documents.ts'
 import { parseContent } from './content.ts'
-import { decryptContent, encryptedIn, hiddenPlaces, isEncrypted } from './encrypted.ts'
+import { asStored } from './decrypting.ts'
+import { decryptContent, encryptedIn, hiddenPlaces, isEncrypted, shownIn } from './encrypted.ts'
 import { putSearched, readSearched, type Searched } from './encryption-documents.ts'
 import { isStoreError } from './errors.ts'
 import { limits } from './limits.ts'
@@ -76,8 +77,8 @@ export async function findSubjects(finding: Finding, options: FindSubjectsOption
     signal?.throwIfAborted()
     const range = { after, until: head, direction: 'forwards', limit: limits.pageRecords } as const
     const { records, scannedTo } = await storage.readLog(range)
-    const asStored = archived && { ...archived, decrypt: async <Kind>(same: Kind) => same }
-    const stored = await readThrough(asStored, records, (record) =>
+    const bare = archived && { ...archived, decrypt: asStored }
+    const stored = await readThrough(bare, records, (record) =>
       record.state === 'trimmed' ? notAtHand(record) : record,
     )
     const links = new Map<string, Link>()
@@ -103,7 +104,7 @@ async function linksOf(
 ): Promise<readonly Link[]> {
   if (record.state === 'tombstone' || record.state === 'forgotten') return []
   const { stream, content } = record
-  const { id, type } = parseContent(isEncrypted(content) ? encryptedIn(content).head : content)
+  const { id, type } = parseContent(shownIn(content))
   const rules = type.startsWith('$') ? [] : rulesOf(stream, type)
   if (rules.length === 0) return []
   const opened = { content, hidden: [] as Awaited<ReturnType<typeof hiddenPlaces>> }

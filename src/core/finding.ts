@@ -75,7 +75,7 @@ export interface PieceAudit {
   readonly counts: StateCounts
   /** Archived events whose content was not looked at. */
   readonly unread: number
-  /** Of which the commitment alone was told: they are encrypted, and their key is not here, or no more. */
+  /** Those that were not decrypted, because their key is not here, or no more: they are as they were stored. */
   readonly encrypted: number
   readonly fault?: Fault | undefined
 }

@@ -4,6 +4,7 @@
  */
 import { checkObject, checkOrdinal } from './argument.ts'
 import { type Background, checkCount } from './background.ts'
+import { asStored, type Proving } from './decrypting.ts'
 import { openDigest, readDigest, rootOf, type SignedDigest } from './digest.ts'
 import { InvalidArgument, PositionBeyondHead, StreamNotFound, Unsupported } from './errors.ts'
 import { leafOf } from './leaf.ts'
@@ -26,7 +27,7 @@ import { type ConsistencyProof, consistencyProof, type EventProof, entryOfRecord
 import { checkPublish, createPublish, type PublishOptions, publishedCheckpoints } from './publish.ts'
 import { type SealedDigest, type Sealing, seal, sealed } from './seal.ts'
 import { addSealJob, sealHandler, sealKind } from './seal-job.ts'
-import type { LogRecord, Storage } from './storage.ts'
+import type { LogRecord } from './storage.ts'
 import { parseTilePath, printEntries, type TileName, tileWidth } from './tile.ts'
 import { auditPath, consistencyPath, equalHashes, hashBytes, rootOfInclusion } from './tree.ts'
 import { listOf, type VerifyOptions, type VerifyReport, verify } from './verify.ts'
@@ -75,11 +76,11 @@ export interface Ledger {
   tile(path: string): Promise<Uint8Array | undefined>
 }
 
-/** The face, and what the store does for it. `proving` gives events as they were recorded, as far as there are keys for them. */
+/** The face, and what the store does for it. */
 export function createLedger(
   background: Background,
   options: LedgerOptions = {},
-  proving: Storage = background.storage,
+  proving: Proving = { storage: background.storage, open: asStored },
 ) {
   const { signer, keys, everyMs } = checkLedgerOptions(options)
   const published = options.publish?.objects
@@ -97,13 +98,13 @@ export function createLedger(
 interface LedgerTools {
   readonly sealing: Sealing | undefined
   readonly published: ObjectStore | undefined
-  readonly proving: Storage
+  readonly proving: Proving
 }
 
 function ledgerOf(
   background: Background,
   keys: readonly string[],
-  { sealing, published, proving: storage }: LedgerTools,
+  { sealing, published, proving: { storage, open } }: LedgerTools,
 ): Ledger {
   let lastChecked: string | undefined
 
@@ -220,7 +221,7 @@ function ledgerOf(
       checkObject(options, 'options')
       const kept = published ? await publishedCheckpoints(published, keys) : []
       const checkpoint = [...kept, ...listOf(options.checkpoint)]
-      return verify({ ...background, storage }, keys, { ...options, checkpoint })
+      return verify({ storage, open, archived: background.archived }, keys, { ...options, checkpoint })
     },
     async tile(path) {
       const tile = parseTilePath(path)

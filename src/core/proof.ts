@@ -7,7 +7,7 @@ import { checkObject } from './argument.ts'
 import { base64Of, bytesOfBase64 } from './base64.ts'
 import { parseContent } from './content.ts'
 import { type OpenedDigest, openDigest, rootOf } from './digest.ts'
-import { isEncrypted } from './encrypted.ts'
+import { isEncrypted, shownIn } from './encrypted.ts'
 import { InvalidArgument } from './errors.ts'
 import type { Meta } from './event.ts'
 import { commitmentOf, entryOf, leafOf } from './leaf.ts'
@@ -24,12 +24,14 @@ export interface EventProof {
   readonly position: number
   /** When the store recorded the event. */
   readonly time: string
-  /** `forgotten`: only the entry is left, which tells nothing; `trimmed`: the content is in the archive. Without content: encrypted. */
+  /** `forgotten`: only the entry is left, which tells nothing; `trimmed`: the content is in the archive. */
   readonly state: LogRecord['state']
-  /** Canonical form of [id, type, tags, data, meta]. */
+  /** Canonical form of [id, type, tags, data, meta]; of an encrypted event with masks, and what is encrypted behind them. */
   readonly content?: string
   readonly salt?: string
   readonly commitment?: string
+  /** What an encrypted event decrypts to, where its keys are at hand. */
+  readonly plain?: { readonly content: string; readonly salt: string }
   /** What the leaf is made of. */
   readonly entry: string
   /** The hashes from the leaf up to the root, one after the other. */
@@ -46,10 +48,11 @@ export interface ConsistencyProof {
   readonly path: string
 }
 
-/** What a proof has shown: of whole events their content, else only that their commitment, or entry, stands at the position. */
+/** What a proof has shown: of events their content, else only that their commitment, or entry, stands at the position. */
 export interface CheckedProof {
   readonly digest: OpenedDigest
-  readonly proven: 'content' | 'commitment' | 'entry'
+  /** `masked`: of an encrypted event all but what is encrypted, in whose place are masks. */
+  readonly proven: 'content' | 'masked' | 'commitment' | 'entry'
   readonly position: number
   /** Not proven, but said, where only the entry is. */
   readonly stream: string
@@ -72,15 +75,14 @@ export function eventProof(
   record: LogRecord & { readonly position: number },
   { path, checkpoint }: { readonly path: readonly Hash[]; readonly checkpoint: string },
 ): EventProof {
-  const { stream, revision, position, time, state, evidence: { salt, commitment } = {} } = record
-  // What is encrypted is no content to show: its key is not here, or no more.
-  const shown = 'content' in record && !isEncrypted(record.content)
+  const { stream, revision, position, time, state, evidence: { salt, commitment, plain } = {} } = record
   return {
     format: eventProofFormat,
     ...{ stream, revision, position, time: formatInstant(time), state },
-    ...(shown && { content: record.content }),
-    ...(salt && (shown || record.state === 'trimmed') && { salt: base64Of(salt) }),
+    ...('content' in record && { content: record.content }),
+    ...(salt && { salt: base64Of(salt) }),
     ...(commitment && { commitment: base64Of(commitment) }),
+    ...(plain && plain !== 'damaged' && { plain: { content: plain.content, salt: base64Of(plain.salt) } }),
     entry: base64Of(entryOfRecord(record) ?? new Uint8Array()),
     path: printPath(path),
     checkpoint,
@@ -103,7 +105,7 @@ export function consistencyProof(from: number, to: number, path: readonly Hash[]
  */
 export function checkProof(proof: EventProof, verifierKeys: readonly string[]): CheckedProof {
   checkObject(proof, 'proof')
-  const { format, stream, revision, position, time, state, content, checkpoint } = proof
+  const { format, stream, revision, position, time, state, content, plain, checkpoint } = proof
   if (format !== eventProofFormat) throw new InvalidArgument('proof.format', `must be "${eventProofFormat}"`)
   if (!states.includes(state)) throw new InvalidArgument('proof.state', `must be one of ${states.join(', ')}`)
   if (typeof stream !== 'string') throw new InvalidArgument('proof.stream', 'must be the name of a stream')
@@ -114,8 +116,12 @@ export function checkProof(proof: EventProof, verifierKeys: readonly string[]): 
   if (Number.isNaN(timeMs) || formatInstant(timeMs) !== time) {
     throw new InvalidArgument('proof.time', 'must be an instant such as 2026-01-31T09:30:00.000Z')
   }
-  const [salt, commitment] = [bytesAt(proof, 'salt'), bytesAt(proof, 'commitment')]
-  const entry = bytesAt(proof, 'entry') ?? new Uint8Array()
+  if (plain !== undefined) {
+    checkObject(plain, 'proof.plain')
+    if (typeof plain.content !== 'string') throw new InvalidArgument('proof.plain.content', 'must be a text')
+  }
+  const [salt, commitment] = [optionalBytes(proof.salt, 'salt'), optionalBytes(proof.commitment, 'commitment')]
+  const entry = bytesAt(proof.entry, 'entry')
   const path = parsePath(proof.path, 'proof.path')
   const digest = openDigest(checkpoint, verifierKeys)
   if (position > digest.size) {
@@ -137,7 +143,22 @@ export function checkProof(proof: EventProof, verifierKeys: readonly string[]): 
   if (salt === undefined || !equalHashes(commitment, commitmentOf(salt, content))) {
     throw new ProofInvalid('content', 'It is not what the commitment was made of')
   }
-  return { ...told, proven: 'content', event: parseContent(content) }
+  if (plain === undefined) {
+    return { ...told, proven: isEncrypted(content) ? 'masked' : 'content', event: eventIn(content) }
+  }
+  const plainSalt = bytesAt(plain.salt, 'plain.salt')
+  if (!isEncrypted(content) || !equalHashes(salt, commitmentOf(plainSalt, plain.content))) {
+    throw new ProofInvalid('content', 'What is plain is not what was encrypted')
+  }
+  return { ...told, proven: 'content', event: eventIn(plain.content) }
+}
+
+function eventIn(content: string): NonNullable<CheckedProof['event']> {
+  try {
+    return parseContent(shownIn(content))
+  } catch (error) {
+    throw new ProofInvalid('content', `It is none of an event: ${(error as Error).message}`)
+  }
 }
 
 /**
@@ -185,9 +206,11 @@ function parsePath(text: string, path: string): readonly Hash[] {
   )
 }
 
-function bytesAt(proof: EventProof, field: 'salt' | 'commitment' | 'entry'): Uint8Array | undefined {
-  const text = proof[field]
-  if (text === undefined && field !== 'entry') return undefined
+function optionalBytes(text: string | undefined, field: string): Uint8Array | undefined {
+  return text === undefined ? undefined : bytesAt(text, field)
+}
+
+function bytesAt(text: string, field: string): Uint8Array {
   const bytes = typeof text === 'string' ? bytesOfBase64(text) : undefined
   if (bytes?.length !== hashBytes) throw new InvalidArgument(`proof.${field}`, `must be ${hashBytes} bytes in base64`)
   return bytes

@@ -5,7 +5,7 @@ import { auditPiece } from './audit.ts'
 import { isStoreError } from './errors.ts'
 import type { Piece, PieceAudit } from './finding.ts'
 import { limits } from './limits.ts'
-import type { ForgottenEvent, LogPage, LogRecord, Storage, StoredEvent, TrimmedEvent } from './storage.ts'
+import type { LogPage, LogRecord, Storage, StoredEvent, TrimmedEvent } from './storage.ts'
 import { turn } from './turn.ts'
 
 export interface PieceOptions {
@@ -41,7 +41,6 @@ export async function readPiece(
         const { stream, revision } = record
         return piece.end({ position: piece.next, stream, revision, kind: 'archive', message: found.message })
       }
-      // The salt of what is encrypted comes with its content.
       const whole = found ? { ...record, evidence: found.evidence } : record
       if (!piece.add(whole, found?.content)) return piece.end()
     }
@@ -58,20 +57,15 @@ function isArchived(record: LogRecord): record is TrimmedEvent {
   return record.state === 'trimmed' && typeof record.segment === 'string' && Array.isArray(record.tags)
 }
 
-/** From its segment; as it is stored there where its key is not at hand. Else what is wrong with it. */
+/** From its segment; else what is wrong with it. */
 async function contentIn({ open, decrypt }: Archived, record: TrimmedEvent): Promise<StoredEvent | Error> {
-  let stored: StoredEvent | ForgottenEvent | undefined
   try {
-    stored = (await open(record.segment))(record)
+    const stored = (await open(record.segment))(record)
     if (stored.state === 'forgotten') return new Error('It was forgotten meanwhile')
-    stored = { ...stored, evidence: record.evidence }
-    const [shown = stored] = await decrypt([stored])
-    // Where its key was destroyed it reads as its mask, and nothing gives its salt.
-    return shown.evidence?.salt ? shown : stored
+    const [opened] = await decrypt([{ ...stored, evidence: record.evidence }])
+    return opened as StoredEvent
   } catch (error) {
-    if (!isStoreError(error)) throw error
-    if (stored?.state === 'stored' && error.code.startsWith('master-key-')) return stored
-    if (['object-damaged', 'event-archived', 'encrypted-data-damaged'].includes(error.code)) return error
+    if (isStoreError(error) && ['object-damaged', 'event-archived'].includes(error.code)) return error
     throw error
   }
 }

@@ -3,7 +3,6 @@
  * of. The content stands last, as the very text that was hashed, so that nothing is ever hashed after it was parsed.
  */
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
-import { hiddenSalt, isEncrypted } from './encrypted.ts'
 import { commitmentOf, entryOf, saltBytes } from './leaf.ts'
 import { checkStream } from './name.ts'
 import type { LogRecord } from './storage.ts'
@@ -22,8 +21,7 @@ export function lineOf(record: LogRecord): string {
   }
   switch (record.state) {
     case 'stored':
-      // What is encrypted holds its salt itself.
-      return `${key}${hex(isEncrypted(record.content) ? 'commitment' : 'salt')}${contentMark}${record.content}}`
+      return `${key}${hex('salt')}${contentMark}${record.content}}`
     case 'tombstone':
       return `${key},"tombstone":true${hex('salt')}${contentMark}${record.content}}`
     case 'trimmed': {
@@ -71,7 +69,7 @@ interface Head {
   readonly trimmed?: { readonly id: string; readonly type: string; readonly tags: readonly string[]; segment: string }
 }
 
-/** With its evidence; the commitment follows from salt and content, where it is not encrypted. Throws for what `lineOf` has not written. */
+/** With its evidence; the commitment follows from salt and content. Throws for what `lineOf` has not written. */
 export function recordOfLine(line: string): LogRecord & { readonly position: number } {
   const { head: text, content } = split(line)
   const head = JSON.parse(text) as Head
@@ -83,11 +81,6 @@ export function recordOfLine(line: string): LogRecord & { readonly position: num
   if (!Number.isSafeInteger(time)) throw new TypeError('the time is none')
   const key = { position, stream, revision, time }
   if (head.forgotten) return { ...key, state: 'forgotten', evidence: { entry: bytesOf(head.entry) } }
-  if (head.commitment !== undefined && content !== undefined && isEncrypted(content)) {
-    JSON.parse(content)
-    const evidence = { salt: hiddenSalt, commitment: bytesOf(head.commitment) }
-    return { ...key, state: 'stored', content: content, evidence }
-  }
   const salt = bytesOf(head.salt)
   if (head.trimmed) {
     const commitment = bytesOf(head.commitment)

@@ -175,6 +175,8 @@ export interface Evidence {
   readonly salt?: Uint8Array | undefined
   readonly commitment?: Uint8Array | undefined
   readonly entry?: Uint8Array | undefined
+  /** Of no storage: what an encrypted event decrypts to, where its keys are at hand. Its `salt` is the commitment of that. */
+  readonly plain?: { readonly content: string; readonly salt: Uint8Array } | 'damaged'
 }
 
 export interface StoredEvent extends RecordKey {

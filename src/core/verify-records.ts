@@ -23,7 +23,7 @@ export interface RecordsReport {
   readonly events: StateCounts
   /** The trimmed ones: what is in the archive nobody has looked at. */
   readonly unread: number
-  /** Events that were held against their commitment alone: encrypted, and without a key here, or with none any more. */
+  /** Events that are as they were stored, but were not decrypted: their key is not here, or no more. */
   readonly encrypted?: number
   readonly checkpoint?: SignedDigest
   /** What is wrong first, in order of position; absent where nothing is. */

@@ -5,6 +5,7 @@
 import { checkObject } from './argument.ts'
 import { auditLog, firstOf, type LogAudit } from './audit.ts'
 import { type Background, checkParallel } from './background.ts'
+import { asStored, type Proving } from './decrypting.ts'
 import { type Digest, keptDigest, openDigest, rootOf, type SignedDigest } from './digest.ts'
 import { isStoreError } from './errors.ts'
 import type { Fault, Piece, PieceAudit, StateCounts } from './finding.ts'
@@ -36,7 +37,7 @@ export interface VerifyReport {
   readonly events: StateCounts
   /** Of the trimmed ones, those whose content was not looked at, because their archive is not at hand. */
   readonly unread: number
-  /** Events that were held against their commitment alone: encrypted, and without a key here, or with none any more. */
+  /** Events that are as they were stored, but were not decrypted: their key is not here, or no more. */
   readonly encrypted?: number
   /** The newest digest that the store has; events behind it are held against each other, and against nothing signed. */
   readonly digest?: SignedDigest
@@ -52,13 +53,13 @@ export const pieceRecords = 16 * tileWidth
 
 /** Throws `InvalidArgument` or `ProofInvalid` for a checkpoint that proves nothing; whatever is wrong inside is in the report. */
 export async function verify(
-  { storage, ...background }: Pick<Background, 'storage' | 'archived'>,
+  { storage, open, archived: archive }: Proving & Pick<Background, 'archived'>,
   keys: readonly string[],
   options: VerifyOptions = {},
 ): Promise<VerifyReport> {
   checkObject(options, 'options')
   const { onProgress, signal } = options
-  const archived = background.archived?.anew()
+  const archived = archive && { ...archive.anew(), decrypt: open }
   const parallel = checkParallel(options.parallel ?? limits.verifyParallel)
   const kept = listOf(options.checkpoint).map((checkpoint) => keptDigest(checkpoint, keys))
   const { state, fault: stateFault } = await readLedger(storage, keys)
@@ -73,7 +74,8 @@ export async function verify(
   const audit = async (piece: Piece) => {
     const found = await auditors?.audit(piece)
     // The archive, and the keys of what is encrypted, are at hand here alone.
-    const whole = found && found.encrypted === 0 && (archived === undefined || found.unread === 0)
+    const whole =
+      found && (open === asStored || found.encrypted === 0) && (archived === undefined || found.unread === 0)
     return whole ? found : readPiece(storage, piece, { archived, signal })
   }
   try {

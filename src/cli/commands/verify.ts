@@ -78,8 +78,8 @@ async function run(choice: Choice): Promise<void> {
         ...(events.forgotten > 0 ? [`${plural(events.forgotten, 'event')} forgotten`] : []),
         ...(unread > 0 ? [`${plural(unread, 'event')} in the archive`] : []),
       ].join(', ') || undefined,
-    'not proven':
-      encrypted > 0 ? `what is plain of ${plural(encrypted, 'encrypted event')}: no key tells it` : undefined,
+    'not decrypted':
+      encrypted > 0 ? `${plural(encrypted, 'event')}, as stored; the key is not here, or no more` : undefined,
     digest: digest && `${digestText(digest)}; ${signed ? 'its signature is checked' : 'whose signature needs --key'}`,
     against: kept && digestText(kept),
   })
@@ -109,7 +109,8 @@ async function verifyProof(
   }
   if (json) return printJson(checked)
   const { stream, revision, position, time, proven, event, digest } = checked
-  await print(`${stream} at revision ${revision} is proven: its ${proven}`)
+  const what = proven === 'masked' ? 'content, without what is encrypted' : proven
+  await print(`${stream} at revision ${revision} is proven: its ${what}`)
   await printFacts({
     position: String(position),
     time,

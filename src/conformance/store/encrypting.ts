@@ -1,7 +1,9 @@
 /** What is about subjects is encrypted and read as before, wherever it is; a subject that was forgotten is read nowhere. */
 import assert from 'node:assert/strict'
 import { masterKeyOf } from '../../core/master-key.ts'
+import { newLedgerKeys, signerOf } from '../../core/note.ts'
 import { projection } from '../../core/projection.ts'
+import { checkProof } from '../../core/proof.ts'
 import type { EmbeddedStore, Store } from '../../core/store.ts'
 import type { Subjects } from '../../core/subject.ts'
 import { cases, type OpenObjects } from '../kit.ts'
@@ -14,6 +16,8 @@ const subjects: Subjects = {
   streams: { guest: {}, letter: { subject: 'guest/{id}' } },
   events: { Booked: { subject: 'guest/{/guest}', fields: ['/name'], mask: '?' } },
 }
+const { signerKey, verifierKey } = newLedgerKeys('conformance.example/log')
+const signer = signerOf(signerKey)
 const reasonCode = 'gdpr-art-17'
 const stays = projection<{ type: 'Booked'; data: { name: string } }, { names: readonly string[] }>()({
   ...{ name: 'stays', lifecycle: 'async', streamTypes: ['hotel'] },
@@ -122,6 +126,35 @@ export const encrypting = (open: OpenEmbedded, openObjects: OpenObjects) =>
       assert.equal((await other.append('hotel/9', [booked(2, 'G9')])).revision, 1)
       await positionOf(store, 'hotel/9')
       assert.equal((await store.ledger.verify()).fault, undefined)
+    },
+
+    'What is encrypted is proven with its key, and all but that without one, and once its subject is forgotten': async (
+      open,
+    ) => {
+      const store = await open({ subjects, encryption, ledger: { signer } })
+      await store.append('hotel/1', [booked(1, 'Ann'), booked(2, 'Bo')])
+      await positionOf(store, 'hotel/1')
+      await store.ledger.seal()
+      const provenBy = async (prover: Store) => {
+        const proofs = await collect(prover.ledger.history('hotel/1'))
+        return proofs.map((proof) => {
+          const { proven, event } = checkProof(proof, [verifierKey])
+          return [proven, (event?.data as { name: string } | undefined)?.name]
+        })
+      }
+      const [ann, bo] = [
+        ['content', 'Ann'],
+        ['content', 'Bo'],
+      ]
+      assert.deepEqual(await provenBy(store), [ann, bo])
+      assert.deepEqual(await provenBy(await open({})), [
+        ['masked', '?'],
+        ['masked', '?'],
+      ])
+      await store.forget({ subject: 'guest/1', reasonCode })
+      assert.deepEqual(await provenBy(store), [['masked', '?'], bo])
+      const { fault, encrypted } = await store.ledger.verify()
+      assert.deepEqual([fault, encrypted], [undefined, 1])
     },
 
     'After the master key is rotated everything is read by the new one alone': async (open) => {

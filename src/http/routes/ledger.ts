@@ -40,6 +40,7 @@ const proof = z.object({
   content: z.optional(z.string()),
   salt: z.optional(z.string()),
   commitment: z.optional(z.string()),
+  plain: z.optional(z.object({ content: z.string(), salt: z.string() })),
   ...{ entry: z.string(), path: z.string(), checkpoint: z.string() },
 })
 const exampleProof = {
