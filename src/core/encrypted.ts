@@ -62,8 +62,9 @@ export function encryptEvent(
     })
     const tail = `,[${texts.join(',')}]]`
     const content = head.slice(0, -1) + tail
-    const salt = event.commitment
-    return { ...event, content, contentBytes: bytes - 1 + tail.length, salt, commitment: commitmentOf(salt, content) }
+    const { id, type, tags, commitment: salt } = event
+    const contentBytes = bytes - 1 + tail.length
+    return { id, type, tags, content, contentBytes, salt, commitment: commitmentOf(salt, content) }
   }
   const ready = parts.every((part) => typeof part === 'string')
   return ready ? whole(parts) : Promise.all(parts).then(whole)

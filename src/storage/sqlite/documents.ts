@@ -47,17 +47,19 @@ export function findDocuments(session: Session, { documents = [] }: Commit): Doc
 
 /** What commits check is mostly the same: who works under a lease, whose data it is. */
 function checkedVersion({ sql, checked }: Session, { collection, key }: DocumentKey) {
-  const name = checkedName({ collection, key })
-  const known = checked.get(name)
-  if (known !== undefined) return { version: known }
-  const found = sql.findVersion.get(collection, key) as { version: string } | undefined
-  if (checked.size >= checkedMost) checked.clear()
-  if (found) checked.set(name, found.version)
+  // A key of its own for each map: made of two it would be hashed anew each time.
+  const keys = checked.get(collection) ?? new Map<string, { readonly version: string }>()
+  const known = keys.get(key)
+  if (known !== undefined) return known
+  const found = sql.findVersion.get(collection, key) as { readonly version: string } | undefined
+  if (found === undefined) return undefined
+  if (keys.size >= checkedMost) keys.clear()
+  checked.set(collection, keys.set(key, found))
   return found
 }
 
-function checkedName({ collection, key }: DocumentKey): string {
-  return `${collection}/${key}`
+function uncheck({ checked }: Session, { collection, key }: DocumentKey): void {
+  checked.get(collection)?.delete(key)
 }
 
 const checkedMost = 10_000
@@ -65,10 +67,10 @@ const checkedMost = 10_000
 /** The commit was here before, or one of its guards fails, or nothing stands against it. */
 export function checkDocuments({ id, appends, documents = [] }: Commit, rows: DocumentRows): CommitOutcome | undefined {
   if (documents.length === 0) return undefined
-  const puts = documents.flatMap((write, index) => (write.kind === 'put' ? [rows[index]?.version] : []))
-  const again = puts.length > 0 && puts.every((version) => version === id)
-  if (again && appends.every(({ events }) => events.length === 0)) {
-    return { outcome: 'committed', repeated: true, streams: [] }
+  if (appends.every(({ events }) => events.length === 0)) {
+    const puts = documents.flatMap((write, index) => (write.kind === 'put' ? [rows[index]?.version] : []))
+    const again = puts.length > 0 && puts.every((version) => version === id)
+    if (again) return { outcome: 'committed', repeated: true, streams: [] }
   }
   for (const [index, { key, if: guard }] of documents.entries()) {
     const version = rows[index]?.version
@@ -90,8 +92,8 @@ function putDocument(
   { key, body, index, streams = [], words }: DocumentPut,
   { version, row }: { readonly version: string; readonly row: DocumentRow | undefined },
 ): void {
-  const { sql, checked } = session
-  checked.delete(checkedName(key))
+  const { sql } = session
+  uncheck(session, key)
   const attached = JSON.stringify({ index, streams, words: words !== undefined } satisfies Attached)
   const number = row
     ? row.document_no
@@ -112,7 +114,7 @@ function putDocument(
 export function deleteDocument(session: Session, key: DocumentKey): void {
   const row = session.sql.findDocument.get(key.collection, key.key) as DocumentRow | undefined
   if (row === undefined) return
-  session.checked.delete(checkedName(key))
+  uncheck(session, key)
   detach(session, key, row)
   session.sql.deleteDocument.run(row.document_no)
 }

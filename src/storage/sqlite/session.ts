@@ -12,7 +12,7 @@ export interface Session {
   /** Kind numbers by stream type, event type and class. Emptied whenever the file may know better. */
   readonly kinds: Map<string, number>
   /** Versions of documents that commits check, by collection and key. Emptied as the kinds are. */
-  readonly checked: Map<string, string>
+  readonly checked: Map<string, Map<string, { readonly version: string }>>
   /** Changes when another connection commits; as of the last write here. */
   dataVersion: number
   /** A commit of this connection has closed the log to restoring, and nobody wrote since. */
