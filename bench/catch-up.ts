@@ -37,10 +37,11 @@ function count(view: Permit | undefined, { data }: Confirmed): Permit {
 
 export async function catchUp(folder: string, rounds: number): Promise<void> {
   console.log('\n| projection figure | daybook | against | ratio | to reach |\n|---|---|---|---|---|')
+  // Before all others, whose garbage would be collected meanwhile.
+  await idle(`${folder}/idle.db`)
   await againstScan('projections: catch-up', await fill(`${folder}/catch-up.db`, 100_000), rounds)
   await againstScan('projections: catch-up, events of all streams mixed', await mixed(`${folder}/mixed.db`), rounds)
   await againstEmmett(`${folder}/catch-up.db`, rounds)
-  await idle(`${folder}/idle.db`)
   await rebuild('a made log', await open(await fill(`${folder}/million.db`, 1_000_000), 'permits'))
   const events = process.env['EVENTS']
   if (events) await rebuild('the given events', await given(`${folder}/given.db`, events))

@@ -36,6 +36,8 @@ interface Entry {
   readonly shape: Shape
   readonly event: Recorded
   readonly key: string
+  /** Of its view's document. */
+  readonly id: string
 }
 
 interface Plan {
@@ -211,7 +213,7 @@ function planOf(asked: Commit, { kept, tables, concerned, upcasters, ends, runni
         if (!shape.filter.types?.includes(event.type)) continue
         try {
           const key = keyOf(shape, event)
-          if (key !== undefined) entries.push({ keeper, shape, event, key })
+          if (key !== undefined) entries.push({ keeper, shape, event, key, id: idOf(viewKey(shape, key)) })
         } catch (error) {
           refusal ??= failedAt(shape, event, error)
         }
@@ -247,13 +249,13 @@ function keyOf(shape: Shape, event: Recorded): string | undefined {
 async function load(plans: readonly Plan[], reads: FoldReads, recent: RecentViews): Promise<Held> {
   const keys = new Map<string, DocumentKey>()
   const known: Held = new Map()
-  const want = (key: DocumentKey) => keys.set(idOf(key), key)
-  for (const { shape, event, key } of plans.flatMap(({ entries }) => entries)) {
-    const id = idOf(viewKey(shape, key))
+  for (const { shape, event, key, id } of plans.flatMap(({ entries }) => entries)) {
     const kept = recent.get(id)
     if (kept) known.set(id, kept)
-    else want(viewKey(shape, key))
-    if (linksRevision(shape)) want(linkKey(shape, { stream: event.stream, key }))
+    else keys.set(id, viewKey(shape, key))
+    if (!linksRevision(shape)) continue
+    const link = linkKey(shape, { stream: event.stream, key })
+    keys.set(idOf(link), link)
   }
   if (keys.size === 0) return known
   const documents = await reads.getDocuments([...keys.values()])
@@ -278,9 +280,8 @@ async function foldPlan(plan: Plan, { held, reads, commitDocuments, ...forms }: 
     return foldedOf(asked, { appends, documents: [...own, ...checks, refused], views: [...checks, refused], refusal })
   }
   if (plan.refusal !== undefined) return refuse(plan.refusal)
-  for (const { keeper, shape, event, key } of entries) {
-    const id = idOf(viewKey(shape, key))
-    const open = views.get(id)?.folding ?? openView(shape, key, held)
+  for (const { keeper, shape, event, key, id } of entries) {
+    const open = views.get(id)?.folding ?? foldingOf(key, held.get(id))
     views.set(id, { shape, folding: open })
     try {
       const linked = withLink(shape, open, { stream: event.stream, held })
@@ -331,10 +332,6 @@ const refused: DocumentCheck = {
   if: { is: 'version', version: '-' },
 }
 
-function openView(shape: Shape, key: string, held: Held): Folding {
-  return foldingOf(key, held.get(idOf(viewKey(shape, key))))
-}
-
 /** What the link says, where it is the link that knows what the view holds of a stream. */
 function withLink(shape: Shape, folding: Folding, { stream, held }: { stream: string; held: Held }): Folding {
   if (!linksRevision(shape) || folding.linked?.[stream] !== undefined) return folding
@@ -361,10 +358,13 @@ function inOrder(writes: readonly DocumentWrite[]): readonly DocumentWrite[] {
   const uniques = new Map<string, DocumentWrite>()
   const others: DocumentWrite[] = []
   for (const write of writes) {
+    if (!isUnique(write.key)) {
+      others.push(write)
+      continue
+    }
     const id = idOf(write.key)
     const other = uniques.get(id)
-    if (!isUnique(write.key)) others.push(write)
-    else if (other === undefined) uniques.set(id, write)
+    if (other === undefined) uniques.set(id, write)
     else if (write.kind === 'put' && other.kind === 'put') throw takenOf(write.key)
     else uniques.set(id, { ...(write.kind === 'put' ? write : other), if: { is: 'anything' } })
   }

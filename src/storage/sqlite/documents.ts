@@ -15,13 +15,7 @@ import type {
   EraseProgress,
   IndexEntry,
 } from '../../core/storage.ts'
-import type { Session } from './session.ts'
-
-interface DocumentRow {
-  readonly document_no: number
-  readonly version: string
-  readonly attached: string
-}
+import type { DocumentRow, Session } from './session.ts'
 
 /** What of a document is stored elsewhere, so that it can be taken away again. */
 interface Attached {
@@ -36,33 +30,29 @@ export function getDocument({ sql }: Session, { collection, key }: DocumentKey):
 }
 
 /** As the documents of a commit are before it, in its order. */
-export type DocumentRows = readonly (DocumentRow | Pick<DocumentRow, 'version'> | undefined)[]
+export type DocumentRows = readonly (DocumentRow | undefined)[]
 
 export function findDocuments(session: Session, { documents = [] }: Commit): DocumentRows {
-  return documents.map(({ kind, key }) => {
-    if (kind === 'check') return checkedVersion(session, key)
-    return session.sql.findDocument.get(key.collection, key.key) as DocumentRow | undefined
-  })
+  return documents.map(({ key }) => findDocument(session, key))
 }
 
-/** What commits check is mostly the same: who works under a lease, whose data it is. */
-function checkedVersion({ sql, checked }: Session, { collection, key }: DocumentKey) {
-  // A key of its own for each map: made of two it would be hashed anew each time.
-  const keys = checked.get(collection) ?? new Map<string, { readonly version: string }>()
-  const known = keys.get(key)
+/** What commits look at is mostly the same: who works under a lease, whose data it is, the view that was just written. */
+function findDocument({ sql, documents }: Session, { collection, key }: DocumentKey): DocumentRow | undefined {
+  // A map of its own for each collection: a name made of both would be hashed anew each time.
+  const known = documents.get(collection)?.get(key)
   if (known !== undefined) return known
-  const found = sql.findVersion.get(collection, key) as { readonly version: string } | undefined
-  if (found === undefined) return undefined
-  if (keys.size >= checkedMost) keys.clear()
-  checked.set(collection, keys.set(key, found))
+  const found = sql.findDocument.get(collection, key) as DocumentRow | undefined
+  if (found) remember(documents, { collection, key }, found)
   return found
 }
 
-function uncheck({ checked }: Session, { collection, key }: DocumentKey): void {
-  checked.get(collection)?.delete(key)
+function remember(documents: Session['documents'], { collection, key }: DocumentKey, row: DocumentRow): void {
+  const rows = documents.get(collection) ?? new Map<string, DocumentRow>()
+  if (rows.size >= rememberedMost) rows.clear()
+  documents.set(collection, rows.set(key, row))
 }
 
-const checkedMost = 10_000
+const rememberedMost = 5_000
 
 /** The commit was here before, or one of its guards fails, or nothing stands against it. */
 export function checkDocuments({ id, appends, documents = [] }: Commit, rows: DocumentRows): CommitOutcome | undefined {
@@ -82,7 +72,7 @@ export function checkDocuments({ id, appends, documents = [] }: Commit, rows: Do
 
 export function writeDocuments(session: Session, { id, documents = [] }: Commit, rows: DocumentRows): void {
   for (const [index, write] of documents.entries()) {
-    if (write.kind === 'put') putDocument(session, write, { version: id, row: rows[index] as DocumentRow | undefined })
+    if (write.kind === 'put') putDocument(session, write, { version: id, row: rows[index] })
     if (write.kind === 'delete') deleteDocument(session, write.key)
   }
 }
@@ -92,12 +82,12 @@ function putDocument(
   { key, body, index, streams = [], words }: DocumentPut,
   { version, row }: { readonly version: string; readonly row: DocumentRow | undefined },
 ): void {
-  const { sql } = session
-  uncheck(session, key)
+  const { sql, documents } = session
   const attached = JSON.stringify({ index, streams, words: words !== undefined } satisfies Attached)
   const number = row
     ? row.document_no
     : Number(sql.insertDocument.run(key.collection, key.key, version, body, attached).lastInsertRowid)
+  remember(documents, key, { document_no: number, version, attached })
   if (row) {
     sql.updateDocument.run(version, body, attached, number)
     // A document mostly keeps its index values; words are not kept to compare them with.
@@ -112,9 +102,9 @@ function putDocument(
 }
 
 export function deleteDocument(session: Session, key: DocumentKey): void {
-  const row = session.sql.findDocument.get(key.collection, key.key) as DocumentRow | undefined
+  const row = findDocument(session, key)
   if (row === undefined) return
-  uncheck(session, key)
+  session.documents.get(key.collection)?.delete(key.key)
   detach(session, key, row)
   session.sql.deleteDocument.run(row.document_no)
 }

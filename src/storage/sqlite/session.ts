@@ -11,12 +11,19 @@ export interface Session {
   readonly logId: string
   /** Kind numbers by stream type, event type and class. Emptied whenever the file may know better. */
   readonly kinds: Map<string, number>
-  /** Versions of documents that commits check, by collection and key. Emptied as the kinds are. */
-  readonly checked: Map<string, Map<string, { readonly version: string }>>
+  /** Documents that commits have looked at or written, by collection and key. Emptied as the kinds are. */
+  readonly documents: Map<string, Map<string, DocumentRow>>
   /** Changes when another connection commits; as of the last write here. */
   dataVersion: number
   /** A commit of this connection has closed the log to restoring, and nobody wrote since. */
   live: boolean
+}
+
+/** What of a document tells whether it may be written, and what goes with it then. */
+export interface DocumentRow {
+  readonly document_no: number
+  readonly version: string
+  readonly attached: string
 }
 
 /** Kinds of a class: events, tombstones, forgotten events. */
@@ -33,7 +40,7 @@ export const forgotten = 3
 export function createSession(db: SqliteDatabase, file: string): Session {
   const sql = prepareStatements(db)
   const logId = (sql.getMeta.get('log-id') as { value: string }).value
-  return { file, db, sql, logId, kinds: new Map(), checked: new Map(), dataVersion: -1, live: false }
+  return { file, db, sql, logId, kinds: new Map(), documents: new Map(), dataVersion: -1, live: false }
 }
 
 /**
@@ -68,7 +75,7 @@ export function transact<Result>(session: Session, run: () => Result): Result {
 
 function forgetAll(session: Session): void {
   session.kinds.clear()
-  session.checked.clear()
+  session.documents.clear()
   session.live = false
 }
 

@@ -141,7 +141,6 @@ export const statements = {
   documentsOf: 'SELECT key FROM document WHERE collection = ? LIMIT ?',
   getDocument: 'SELECT version, body FROM document WHERE collection = ? AND key = ?',
   findDocument: 'SELECT document_no, version, attached FROM document WHERE collection = ? AND key = ?',
-  findVersion: 'SELECT version FROM document WHERE collection = ? AND key = ?',
   insertDocument: 'INSERT INTO document (collection, key, version, body, attached) VALUES (?, ?, ?, ?, ?)',
   updateDocument: 'UPDATE document SET version = ?, body = ?, attached = ? WHERE document_no = ?',
   deleteDocument: 'DELETE FROM document WHERE document_no = ?',

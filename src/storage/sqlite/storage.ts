@@ -22,7 +22,7 @@ export type { SqliteDatabase, SqliteDriver, SqliteStatement } from './driver.ts'
 export type { SqliteOptions } from './options.ts'
 
 /** How often the file is asked, while somebody is subscribed, whether another process has written. */
-const watchMs = 25
+const watchMs = 50
 
 /** Throws `NotAStore`, `SchemaTooNew`, `StoreMissing`, `StoreBusy` or `StorageFailed`, each with the file's name. */
 export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
