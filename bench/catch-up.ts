@@ -164,6 +164,7 @@ async function idle(file: string): Promise<void> {
   console.log(
     `| projections: lag of a view behind its append | p50 ${lags[250]?.toFixed(1)} ms, p99 ${lags[495]?.toFixed(1)} ms | | | p99 ≤ 50 ms |`,
   )
+  await wait(6_000)
   const before = process.cpuUsage()
   const started = performance.now()
   await wait(20_000)

@@ -21,8 +21,9 @@ import { createSession, type Session, transact } from './session.ts'
 export type { SqliteDatabase, SqliteDriver, SqliteStatement } from './driver.ts'
 export type { SqliteOptions } from './options.ts'
 
-/** How often the file is asked, while somebody is subscribed, whether another process has written. */
-const watchMs = 50
+/** How often the file is asked, while somebody is subscribed, whether another process has written: who just did may do so again. */
+const watchMs = { lively: 25, quiet: 100 }
+const livelyMs = 5_000
 
 /** Throws `NotAStore`, `SchemaTooNew`, `StoreMissing`, `StoreBusy` or `StorageFailed`, each with the file's name. */
 export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
@@ -37,6 +38,7 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
   const checkpoints = createCheckpoints(() => session)
   let watching: NodeJS.Timeout | undefined
   let seenVersion = -1
+  let seenAt = 0
   let closed = false
 
   /** One new connection for all that wait for it. Where there is none, the next one asks again. */
@@ -106,11 +108,15 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
   function watch(): void {
     try {
       const { data_version: version } = session.sql.dataVersion.get() as { data_version: number }
-      if (version !== seenVersion) bell.ring()
+      if (version !== seenVersion) {
+        bell.ring()
+        seenAt = performance.now()
+      }
       seenVersion = version
     } catch {
       bell.ring() // Whoever is woken reads, and meets the failure where it can be told.
     }
+    watching = setTimeout(watch, performance.now() - seenAt < livelyMs ? watchMs.lively : watchMs.quiet)
   }
 
   return {
@@ -143,12 +149,12 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
         for (const record of records) restoreOne(session, record, head)
       }),
     async *wake(signal) {
-      watching ??= setInterval(watch, watchMs)
+      watching ??= setTimeout(watch, watchMs.lively)
       try {
         yield* bell.listen(signal)
       } finally {
         if (bell.listeners === 0) {
-          clearInterval(watching)
+          clearTimeout(watching)
           watching = undefined
         }
       }
@@ -162,7 +168,7 @@ export async function sqliteStorage(options: SqliteOptions): Promise<Storage> {
     async close() {
       if (closed) return
       closed = true
-      clearInterval(watching)
+      clearTimeout(watching)
       checkpoints.stop()
       await reopening?.catch(() => {})
       session.db.close()
