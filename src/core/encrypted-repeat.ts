@@ -104,9 +104,9 @@ function isSame({ id, content }: PreparedEvent, record: LogRecord | undefined): 
   switch (record?.state) {
     case 'stored': {
       const { plain } = record.evidence ?? {}
-      if (isEncrypted(record.content) && (plain === undefined || plain === 'damaged'))
-        return record.content.startsWith(`[${JSON.stringify(id)},`)
-      return (plain === undefined || plain === 'damaged' ? record.content : plain.content) === content
+      if (!isEncrypted(record.content)) return record.content === content
+      if (plain && plain !== 'damaged') return plain.content === content
+      return record.content.startsWith(`[${JSON.stringify(id)},`)
     }
     case 'trimmed':
       return record.id === id

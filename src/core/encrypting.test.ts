@@ -111,6 +111,15 @@ describe('encrypting', () => {
     await store.append('order/1', [{ type: 'OrderPlaced', data: { total: 1 } }])
   })
 
+  test.each([
+    ['keys', 'a secret'],
+    ['keys', []],
+    ['keys[0]', ['a secret of thirty-two characters']],
+    ['keys[1]', [new Uint8Array(32), new Uint8Array(31)]],
+  ])('no master key is made of what holds none: %s', (path, keys) => {
+    expect(() => masterKeyOf(keys as readonly Uint8Array[])).toThrow(`${path}: must`)
+  })
+
   test('a wrong master key is refused at opening, a missing one when something encrypted is read or written', async () => {
     {
       await using store = await open()

@@ -60,9 +60,8 @@ export function createEncryption(parts: EncryptionParts) {
   const opening = createOpening(keys, works)
   let declared = subjects && subjectRules(subjects)
   let declaredText = subjects && canonicalJson(subjects)
-  let registered: string | undefined
-  /** Of registered master keys, what they have wrapped to be known by. */
-  const checks = new Map<string, string>()
+  /** Master keys of the store, with what each has wrapped to be known by. */
+  let registered: ReturnType<typeof mastersIn>['masters'] = []
   const bySchema = createSchemaRules(parts.catalogue)
 
   const encrypting: Encrypting = {
@@ -77,7 +76,7 @@ export function createEncryption(parts: EncryptionParts) {
       return readThrough({ ...archived, decrypt: asStored }, records, (record) => record)
     },
     open: opening,
-    registered: () => registered,
+    registered: () => registered.at(-1)?.id,
     async rules() {
       const marked = await bySchema()
       if (declared === undefined && marked.size === 0) return undefined
@@ -93,11 +92,8 @@ export function createEncryption(parts: EncryptionParts) {
     for (let tries = 1; tries <= limits.executeTries; tries++) {
       const [mastersFound, subjectsFound] = await storage.getDocuments([mastersKey, subjectsKey])
       const { masters } = mastersIn(mastersFound)
-      registered = masters.at(-1)?.id
-      for (const { id, check } of masters) {
-        if (master) await unwrap(master, check, id)
-        checks.set(id, check)
-      }
+      registered = masters
+      if (master) for (const { id, check } of masters) await unwrap(master, check, id)
       if (subjects === undefined && subjectsFound) {
         declared = subjectRules(JSON.parse(subjectsFound.body) as Subjects)
         declaredText = subjectsFound.body
@@ -182,14 +178,11 @@ export function createEncryption(parts: EncryptionParts) {
 
   /** Whether the master key of an id is at hand, and its key service answers. */
   async function works(id: string): Promise<boolean> {
-    const check = checks.get(id)
-    return (
-      master !== undefined &&
-      check !== undefined &&
-      unwrap(master, check, id).then(
-        () => true,
-        () => false,
-      )
+    const found = registered.find((one) => one.id === id)
+    if (master === undefined || found === undefined) return false
+    return unwrap(master, found.check, id).then(
+      () => true,
+      () => false,
     )
   }
 

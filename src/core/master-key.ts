@@ -3,7 +3,7 @@
  * service can be behind it; here is the one for 32 bytes that somebody keeps in a file or in the environment.
  */
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js'
-import { checkFunctions } from './argument.ts'
+import { checkFunctions, checkList } from './argument.ts'
 import { base64Of, bytesOfBase64 } from './base64.ts'
 import { type Cipher, cipherOf, keyBytes, nonceBytes } from './cipher.ts'
 import { utf8 } from './encoding.ts'
@@ -25,9 +25,11 @@ const wrapping = 'daybook/wrapped-key/1'
 
 /** Of 32 random bytes; wraps by the first, and unwraps by any of them. */
 export function masterKeyOf(keys: readonly Uint8Array[], random: Random = secureRandom()): MasterKey {
+  checkList(keys, 'keys')
   const ciphers = new Map<string, Cipher>()
   for (const [index, key] of keys.entries()) {
-    if (key.length !== keyBytes) throw new InvalidArgument(`keys[${index}]`, `must be ${keyBytes} bytes`)
+    if (!(key instanceof Uint8Array) || key.length !== keyBytes)
+      throw new InvalidArgument(`keys[${index}]`, `must be ${keyBytes} bytes`)
     ciphers.set(idOf(key), cipherOf(key))
   }
   const [first] = ciphers
