@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { checkProof, masterKeyOf, newLedgerKeys, openStore, type Subjects, signerOf } from '../src/index.ts'
 import { folderObjects } from '../src/objects/folder.ts'
 import { sqliteStorage } from '../src/storage/sqlite/storage.ts'
+import { flip } from './flip.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-tampering-encrypted-'))
 const original = join(folder, 'original.db')
@@ -157,14 +158,3 @@ test('a key that was exchanged, damaged or taken away is found by whoever has th
     expect((await verified((db) => db.exec(change), 'no key')).fault, name).toBeUndefined()
   }
 })
-
-function flip(db: DatabaseSync, { column, position, bit }: { column: string; position: number; bit: number }): void {
-  const { value } = db.prepare(`SELECT CAST(${column} AS BLOB) AS value FROM log WHERE position = ?`).get(position) as {
-    value: Uint8Array
-  }
-  const bytes = new Uint8Array(value)
-  const at = (bit >> 3) % bytes.length
-  bytes[at] = (bytes[at] ?? 0) ^ (1 << (bit & 7))
-  const type = column === 'content' ? 'TEXT' : 'BLOB'
-  db.prepare(`UPDATE log SET ${column} = CAST(? AS ${type}) WHERE position = ?`).run(bytes, position)
-}

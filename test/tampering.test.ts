@@ -9,6 +9,7 @@ import { contentOf } from '../src/core/content.ts'
 import { commitmentOf } from '../src/core/leaf.ts'
 import { newLedgerKeys, openStore, signerOf, type VerifyReport } from '../src/index.ts'
 import { sqliteStorage } from '../src/storage/sqlite/storage.ts'
+import { flip } from './flip.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'daybook-tampering-'))
 const original = join(folder, 'original.db')
@@ -217,17 +218,6 @@ describe("a stream's end, by which it is read, is found to be another one", () =
     expect(apart).toEqual(['stream', 1])
   })
 })
-
-function flip(db: DatabaseSync, { column, position, bit }: { column: string; position: number; bit: number }): void {
-  const { value } = db.prepare(`SELECT CAST(${column} AS BLOB) AS value FROM log WHERE position = ?`).get(position) as {
-    value: Uint8Array
-  }
-  const bytes = new Uint8Array(value)
-  const at = (bit >> 3) % bytes.length
-  bytes[at] = (bytes[at] ?? 0) ^ (1 << (bit & 7))
-  const type = column === 'content' ? 'TEXT' : 'BLOB'
-  db.prepare(`UPDATE log SET ${column} = CAST(? AS ${type}) WHERE position = ?`).run(bytes, position)
-}
 
 test("a stream's name, and the stream or revision of an event, are bound too", async () => {
   expect(await faultOf((db) => db.exec(`UPDATE stream SET name = 'seat/x' WHERE name = 'seat/5'`))).toEqual(['leaf', 5])
