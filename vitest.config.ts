@@ -28,6 +28,7 @@ export default defineConfig({
   test: {
     // The DynamoDB that tests start wants credentials, and does not look at them.
     env: { AWS_ACCESS_KEY_ID: 'tester', AWS_SECRET_ACCESS_KEY: 'tester' },
+    setupFiles: process.env['CI'] ? ['test/seed.ts'] : [],
     globalSetup: ['test/engines/postgres.ts', 'test/engines/dynamodb.ts'],
     include: ['src/**/*.test.ts', 'test/*.test.ts', 'examples/**/*.test.ts'],
     // Much of the time is spent on waiting for engines, so that three at once pay even on two cores.
