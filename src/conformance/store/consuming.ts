@@ -4,7 +4,7 @@ import { causedBy, type LogEntry } from '../../core/event.ts'
 import { derivedId } from '../../core/id.ts'
 import type { Store } from '../../core/store.ts'
 import { cases, range, revisionsOf } from '../kit.ts'
-import { caughtUp, collect, fill, mortal, type OpenStore, until } from './kit.ts'
+import { caughtUp, collect, fill, mortal, type OpenStore, positionOf, until } from './kit.ts'
 
 const termMs = 1_000
 
@@ -149,6 +149,8 @@ export const consuming = (open: OpenStore) =>
       }
       const consumer = await store.consumers.run({ name: 'mails', streamTypes: ['seat'], handler })
       await caughtUp(store, consumer, 'seat/1', 'seat/2')
+      // On some storages positions come later.
+      for (const stream of ['mail/1', 'mail/2']) await positionOf(store, stream)
       const mails = async () => [...(await collect(store.read('mail/1'))), ...(await collect(store.read('mail/2')))]
       const first = await mails()
       assert.equal(first.length, 6)
